@@ -1,0 +1,2 @@
+//! The `pliant` binary.
+fn main() {}
