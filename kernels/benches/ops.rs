@@ -1,0 +1,109 @@
+//! Fraction of the processor's measured peak that matrix products reach, packing of rows included.
+//!
+//! Every measurement is interleaved with a loop of nothing but multiply-adds in registers, so that a
+//! change of clock or a busy neighbour hits both; the median of nine ratios counts.
+//! `cargo bench -p pliant-kernels --bench ops [-- THREADS]`
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark talks to its user")]
+
+use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
+use pliant_kernels::cpu::simd::{Simd, Task, Work};
+use pliant_kernels::{Device, Input, Precision};
+use std::hint::black_box;
+use std::time::Instant;
+
+const CHAINS: usize = 24;
+const STEPS: usize = 200_000;
+
+/// Independent chains of multiply-adds: nothing but the arithmetic units limits them.
+struct Peak(Precision);
+
+impl Work for Peak {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, _: Task) {
+        let mut sums = [s.splat(0.0); CHAINS];
+        let (a, b) = (black_box(1.0_f32), black_box(1e-9_f32));
+        match self.0 {
+            Precision::F32 => {
+                let (a, b) = (s.splat(a), s.splat(b));
+                for _ in 0..STEPS {
+                    sums = sums.map(#[inline(always)] |sum| s.fma(a, b, sum));
+                }
+            }
+            Precision::Bf16 => {
+                let (a, b) = (s.splat_pair(a.to_bits() >> 16), s.splat_pair(b.to_bits() >> 16));
+                for _ in 0..STEPS {
+                    sums = sums.map(#[inline(always)] |sum| s.dot_pairs(sum, a, b));
+                }
+            }
+        }
+        black_box(sums.map(|sum| s.sum(sum)));
+    }
+}
+
+/// Multiply-adds per second of the calibration loop.
+fn peak(device: &Device, precision: Precision) -> f64 {
+    let Device::Cpu(cpu) = device;
+    let tasks = cpu.threads().count();
+    let start = Instant::now();
+    cpu.run(tasks, &Peak(precision));
+    let per_lane = if precision == Precision::Bf16 { 2 } else { 1 };
+    (tasks * STEPS * CHAINS * 16 * per_lane) as f64 / start.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
+    let Device::Cpu(cpu) = device;
+    let weights: Vec<f32> = (0..n * k).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect();
+    let matrix = PackedMatrix::new(cpu, precision, &weights, (n, k), Orientation::Forward);
+    let rows: Vec<f32> = (0..m * k).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect();
+    let rows = device.upload(&rows);
+    let halves: Vec<_> = rows.as_slice().iter().map(|&v| pliant_kernels::bf16::from_f32(v)).collect();
+    let halves = device.upload(&halves);
+    let input = match precision {
+        Precision::F32 => Input::F32(&rows),
+        Precision::Bf16 => Input::Bf16(&halves),
+    };
+    let mut result = device.zeros::<f32>(m * n);
+    let repeats = (2e9 / (m * n * k) as f64).ceil() as usize;
+    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+    for _ in 0..9 {
+        let limit = peak(device, precision);
+        let start = Instant::now();
+        for _ in 0..repeats {
+            let target = Target::F32(result.as_mut_slice());
+            multiply(cpu, m, input, &mut [Product { matrix: &matrix, bias: None, epilogue: Epilogue::Store, target }]);
+        }
+        let rate = (repeats * m * n * k) as f64 / start.elapsed().as_secs_f64();
+        ratios.push(rate / limit);
+        rates.push(rate);
+    }
+    black_box(result.as_slice()[0]);
+    (median(ratios), median(rates))
+}
+
+fn main() {
+    let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
+    let device = Device::cpu(threads).unwrap();
+    println!("{}", device.describe());
+    for precision in [Precision::F32, Precision::Bf16] {
+        println!("{} peak {:.0} GFLOP/s", precision.name(), 2e-9 * peak(&device, precision));
+        for (name, n, k) in [
+            ("8M qkv", 960, 320),
+            ("8M out", 320, 320),
+            ("8M fc1", 1280, 320),
+            ("8M fc2", 320, 1280),
+            ("650M out", 1280, 1280),
+            ("650M fc1", 5120, 1280),
+            ("650M fc2", 1280, 5120),
+        ] {
+            for m in [64, 128, 256, 512, 1024, 2048] {
+                let (ratio, rate) = product(&device, precision, (m, n, k));
+                println!("{} {name:9} M {m:5} N {n:5} K {k:5}: {:5.1} % of peak, {:.0} GFLOP/s", precision.name(), 100.0 * ratio, 2e-9 * rate);
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Sixteen lanes in one 512-bit register.
+
+use super::simd::{LANES, Simd};
+use half::bf16;
+use std::arch::x86_64::*;
+
+/// Whether the processor and the operating system have 512-bit vectors.
+pub(super) fn available() -> bool {
+    super::avx2::available()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+}
+
+/// Whether the processor multiplies bf16 pairs.
+pub(super) fn products_available() -> bool {
+    available() && is_x86_feature_detected!("avx512bf16")
+}
+
+macro_rules! vector {
+    ($call:expr) => {{
+        // SAFETY: values of these types are used only below the functions of `simd::dispatch` that
+        // enable the instructions; memory operands are references to arrays of exactly the size read.
+        #[allow(clippy::macro_metavars_in_unsafe, reason = "the macro exists to state this reason once")]
+        unsafe {
+            $call
+        }
+    }};
+}
+
+/// 512-bit vectors; bf16 products are made of two fused multiply-adds.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512;
+
+/// 512-bit vectors with `vdpbf16ps`.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512Bf16;
+
+impl Simd for Avx512 {
+    type F = __m512;
+    type Pairs = __m512i;
+    const ROWS: usize = 14;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        vector!(_mm512_set1_ps(value))
+    }
+    #[inline(always)]
+    fn load(self, values: &[f32; LANES]) -> __m512 {
+        vector!(_mm512_loadu_ps(values.as_ptr()))
+    }
+    #[inline(always)]
+    fn store(self, value: __m512, to: &mut [f32; LANES]) {
+        vector!(_mm512_storeu_ps(to.as_mut_ptr(), value));
+    }
+    #[inline(always)]
+    fn load_bf16(self, values: &[bf16; LANES]) -> __m512 {
+        vector!({
+            let halves = _mm256_loadu_si256(values.as_ptr().cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+        })
+    }
+    #[inline(always)]
+    fn store_bf16(self, value: __m512, to: &mut [bf16; LANES]) {
+        vector!({
+            let bits = _mm512_castps_si512(value);
+            let magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fff_ffff));
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, bias));
+            let cut = _mm512_srli_epi32::<16>(bits);
+            let quiet = _mm512_or_si512(cut, _mm512_set1_epi32(0x40));
+            let zero = _mm512_and_si512(cut, _mm512_set1_epi32(0x8000));
+            let is_nan = _mm512_cmpgt_epu32_mask(magnitude, _mm512_set1_epi32(0x7f80_0000));
+            let is_tiny = _mm512_cmplt_epu32_mask(magnitude, _mm512_set1_epi32(0x0080_0000));
+            let result = _mm512_mask_mov_epi32(rounded, is_nan, quiet);
+            let result = _mm512_mask_mov_epi32(result, is_tiny, zero);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(result));
+        });
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        vector!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        vector!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn add_exponent(self, value: __m512, steps: __m512) -> __m512 {
+        vector!({
+            let shifted = _mm512_slli_epi32::<23>(_mm512_castps_si512(steps));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(value), shifted))
+        })
+    }
+    #[inline(always)]
+    fn keep_if_less(self, a: __m512, b: __m512, value: __m512) -> __m512 {
+        vector!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), value))
+    }
+    #[inline(always)]
+    fn load_pairs(self, values: &[bf16; 2 * LANES]) -> __m512i {
+        vector!(_mm512_loadu_si512(values.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn splat_pair(self, pair: u32) -> __m512i {
+        vector!(_mm512_set1_epi32(pair.cast_signed()))
+    }
+    #[inline(always)]
+    fn dot_pairs(self, acc: __m512, a: __m512i, b: __m512i) -> __m512 {
+        vector!({
+            let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            let odd = (_mm512_and_si512(a, high), _mm512_and_si512(b, high));
+            let even = (_mm512_slli_epi32::<16>(a), _mm512_slli_epi32::<16>(b));
+            let acc = _mm512_fmadd_ps(_mm512_castsi512_ps(odd.0), _mm512_castsi512_ps(odd.1), acc);
+            _mm512_fmadd_ps(_mm512_castsi512_ps(even.0), _mm512_castsi512_ps(even.1), acc)
+        })
+    }
+}
+
+impl Simd for Avx512Bf16 {
+    type F = __m512;
+    type Pairs = __m512i;
+    const ROWS: usize = Avx512::ROWS;
+    const VECTORS: usize = Avx512::VECTORS;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        Avx512.splat(value)
+    }
+    #[inline(always)]
+    fn load(self, values: &[f32; LANES]) -> __m512 {
+        Avx512.load(values)
+    }
+    #[inline(always)]
+    fn store(self, value: __m512, to: &mut [f32; LANES]) {
+        Avx512.store(value, to);
+    }
+    #[inline(always)]
+    fn load_bf16(self, values: &[bf16; LANES]) -> __m512 {
+        Avx512.load_bf16(values)
+    }
+    #[inline(always)]
+    fn store_bf16(self, value: __m512, to: &mut [bf16; LANES]) {
+        vector!(_mm256_storeu_si256(
+            to.as_mut_ptr().cast(),
+            std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value))
+        ));
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.add(a, b)
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.sub(a, b)
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.mul(a, b)
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.div(a, b)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        Avx512.sqrt(a)
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        Avx512.fma(a, b, c)
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.max(a, b)
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        Avx512.min(a, b)
+    }
+    #[inline(always)]
+    fn add_exponent(self, value: __m512, steps: __m512) -> __m512 {
+        Avx512.add_exponent(value, steps)
+    }
+    #[inline(always)]
+    fn keep_if_less(self, a: __m512, b: __m512, value: __m512) -> __m512 {
+        Avx512.keep_if_less(a, b, value)
+    }
+    #[inline(always)]
+    fn load_pairs(self, values: &[bf16; 2 * LANES]) -> __m512i {
+        Avx512.load_pairs(values)
+    }
+    #[inline(always)]
+    fn splat_pair(self, pair: u32) -> __m512i {
+        Avx512.splat_pair(pair)
+    }
+    #[inline(always)]
+    fn dot_pairs(self, acc: __m512, a: __m512i, b: __m512i) -> __m512 {
+        vector!(_mm512_dpbf16_ps(
+            acc,
+            std::mem::transmute::<__m512i, __m512bh>(a),
+            std::mem::transmute::<__m512i, __m512bh>(b)
+        ))
+    }
+}

@@ -1,0 +1,427 @@
+//! Matrix products on panels packed once.
+//!
+//! `y[R,N] = x[R,K] · W` with one sum per output that takes K in ascending order by fused multiply-add.
+//! The order never depends on R, on the tile or on the threads, so a row's result does not depend on
+//! its neighbours. With bf16 operands each pair of inner indices adds its odd product first and its even
+//! one second, as `vdpbf16ps` does.
+
+mod pack;
+mod tile;
+
+use super::math;
+use super::shared::Shared;
+use super::simd::{LANES, Simd, Task, Work};
+use super::{Cpu, Precision};
+use crate::buffer::{Buffer, Input};
+use half::bf16;
+pub use pack::{Orientation, PackedMatrix};
+use pack::{PackedValues, Rows, Strided, Values, pack_panels};
+pub use tile::PANEL;
+use tile::{Sums, tile_bf16, tile_f32};
+
+/// What happens to a finished sum before it is stored.
+pub enum Epilogue<'a> {
+    /// Store it.
+    Store,
+    /// Add it to what is there.
+    Accumulate,
+    /// Store its GELU, and the sum itself in the second place where one is given.
+    Gelu(Option<&'a mut [f32]>),
+    /// Store it plus these numbers `[R, N]`.
+    Residual(&'a [f32]),
+}
+
+/// Where results go.
+pub enum Target<'a> {
+    /// 32-bit numbers `[R, N]`.
+    F32(&'a mut [f32]),
+    /// bf16 numbers `[R, N]`.
+    Bf16(&'a mut [bf16]),
+}
+
+/// One product of several that share their rows.
+pub struct Product<'a> {
+    /// Right operand.
+    pub matrix: &'a PackedMatrix,
+    /// Added to every row.
+    pub bias: Option<&'a [f32]>,
+    /// Last step.
+    pub epilogue: Epilogue<'a>,
+    /// Result.
+    pub target: Target<'a>,
+}
+
+/// Multiplies `input` `[R, K]` with every product's matrix.
+///
+/// # Panics
+/// When sizes do not fit, or matrices differ in precision or inner dimension: the callers check.
+pub fn multiply(cpu: &Cpu, rows: usize, input: Input<'_>, products: &mut [Product<'_>]) {
+    let Some(first) = products.first() else { return };
+    let inner = first.matrix.inner;
+    let rows_source = Rows { values: input.into(), inner, row_step: inner, inner_step: 1 };
+    run(cpu, rows, rows_source, products);
+}
+
+/// `dw[N,K] += Σ_t dy[t,N] · x[t,K]`, t cut into chunks of [`CHUNK`] that are added in order.
+pub fn add_outer(
+    cpu: &Cpu,
+    precision: Precision,
+    (tokens, outputs, inputs): (usize, usize, usize),
+    grad: &[f32],
+    input: Input<'_>,
+    dw: &mut [f32],
+) {
+    let values: Vec<f32>;
+    let input = match input {
+        Input::F32(buffer) => buffer.as_slice(),
+        Input::Bf16(buffer) => {
+            values = buffer.as_slice().iter().map(|v| v.to_f32()).collect();
+            &values
+        }
+    };
+    for start in (0..tokens).step_by(CHUNK) {
+        let inner = CHUNK.min(tokens - start);
+        let source = Strided {
+            values: &input[start * inputs..(start + inner) * inputs],
+            columns: inputs,
+            inner,
+            column_step: 1,
+            inner_step: inputs,
+        };
+        let values = pack_panels(cpu, precision, &source);
+        let matrix = PackedMatrix { columns: inputs, inner, values };
+        let grad = Values::F32(&grad[start * outputs..(start + inner) * outputs]);
+        let rows = Rows { values: grad, inner, row_step: 1, inner_step: outputs };
+        let product = Product {
+            matrix: &matrix,
+            bias: None,
+            epilogue: Epilogue::Accumulate,
+            target: Target::F32(&mut *dw),
+        };
+        run(cpu, outputs, rows, &mut [product]);
+    }
+}
+
+/// Tokens of one partial sum of a weight gradient.
+pub const CHUNK: usize = 512;
+
+/// Bytes of packed rows that one thread works on at a time: half of a common second-level cache, the
+/// other half is for the panels that stream past.
+const BLOCK_BYTES: usize = 512 * 1024;
+
+/// Fewest rows of a block: with these the panels may come from main memory without slowing the sums.
+const BLOCK_ROWS_MIN: usize = 56;
+
+fn run(cpu: &Cpu, rows: usize, source: Rows<'_>, products: &mut [Product<'_>]) {
+    if rows == 0 || source.inner == 0 || products.is_empty() {
+        return;
+    }
+    let precision = products[0].matrix.precision();
+    let strip_length = match precision {
+        Precision::F32 => source.inner,
+        Precision::Bf16 => source.inner.div_ceil(2),
+    };
+    let threads = cpu.threads().count();
+    let height = strip_rows(cpu);
+    let most = (BLOCK_BYTES / 4 / strip_length).max(BLOCK_ROWS_MIN).min(rows.div_ceil(2 * threads));
+    let block = most.div_ceil(height) * height;
+    let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
+    let by_rows = rows.div_ceil(block) >= threads;
+    let scratch_rows = if by_rows { threads * block } else { rows };
+    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), scratch_rows * strip_length);
+    let shared = Shared::new(scratch.as_mut_slice());
+    let job = Job { source, rows, block, strip_length, precision, views: &views, scratch: &shared };
+    if by_rows {
+        cpu.run(rows.div_ceil(block), &RowBlocks(&job));
+    } else {
+        cpu.run(rows.div_ceil(height), &PackStrips(&job));
+        let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
+        cpu.run(panels, &Panels(&job));
+    }
+}
+
+/// Rows of a full strip on the device's path.
+fn strip_rows(cpu: &Cpu) -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    struct Height(AtomicUsize);
+    impl Work for Height {
+        #[inline(always)]
+        fn run<S: Simd>(&self, _: S, _: Task) {
+            self.0.store(S::ROWS, Ordering::Relaxed);
+        }
+    }
+    let height = Height(AtomicUsize::new(1));
+    super::simd::dispatch(cpu.path(), &height, Task { task: 0, worker: 0 });
+    height.0.load(Ordering::Relaxed)
+}
+
+/// A product with its writable places shared between threads.
+struct View<'a> {
+    columns: usize,
+    values: &'a PackedValues,
+    bias: Option<&'a [f32]>,
+    step: Step<'a>,
+    target: SharedTarget<'a>,
+}
+
+enum Step<'a> {
+    Store,
+    Accumulate,
+    Gelu(Option<Shared<'a, f32>>),
+    Residual(&'a [f32]),
+}
+
+enum SharedTarget<'a> {
+    F32(Shared<'a, f32>),
+    Bf16(Shared<'a, bf16>),
+}
+
+impl<'a> View<'a> {
+    fn new(product: &'a mut Product<'_>) -> Self {
+        let step = match &mut product.epilogue {
+            Epilogue::Store => Step::Store,
+            Epilogue::Accumulate => Step::Accumulate,
+            Epilogue::Gelu(before) => Step::Gelu(before.as_mut().map(|values| Shared::new(values))),
+            Epilogue::Residual(values) => Step::Residual(values),
+        };
+        let target = match &mut product.target {
+            Target::F32(values) => SharedTarget::F32(Shared::new(values)),
+            Target::Bf16(values) => SharedTarget::Bf16(Shared::new(values)),
+        };
+        let PackedMatrix { columns, values, .. } = product.matrix;
+        Self { columns: *columns, values, bias: product.bias, step, target }
+    }
+}
+
+struct Job<'a> {
+    source: Rows<'a>,
+    rows: usize,
+    /// Rows that one task packs and multiplies.
+    block: usize,
+    /// Packed words of one row.
+    strip_length: usize,
+    precision: Precision,
+    views: &'a [View<'a>],
+    scratch: &'a Shared<'a, u32>,
+}
+
+/// Rows are many: every task packs a block of them and multiplies it with all panels.
+struct RowBlocks<'a>(&'a Job<'a>);
+
+impl Work for RowBlocks<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let job = self.0;
+        let first = task.task * job.block;
+        let count = job.block.min(job.rows - first);
+        let start = task.worker * job.block * job.strip_length;
+        // SAFETY: the block belongs to this worker, which runs one task at a time.
+        let packed = unsafe { job.scratch.part(start, count * job.strip_length) };
+        job.pack::<S>(first, packed);
+        for view in job.views {
+            for panel in 0..view.columns.div_ceil(PANEL) {
+                job.multiply_panel(s, view, panel, first, packed);
+            }
+        }
+    }
+}
+
+/// Rows are few: first all of them are packed …
+struct PackStrips<'a>(&'a Job<'a>);
+
+impl Work for PackStrips<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, _: S, task: Task) {
+        let job = self.0;
+        let first = task.task * S::ROWS;
+        let count = S::ROWS.min(job.rows - first);
+        // SAFETY: every task packs its own strip.
+        let packed = unsafe { job.scratch.part(first * job.strip_length, count * job.strip_length) };
+        job.pack::<S>(first, packed);
+    }
+}
+
+/// … then every task multiplies them with one panel.
+struct Panels<'a>(&'a Job<'a>);
+
+impl Work for Panels<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let job = self.0;
+        let mut panel = task.task;
+        for view in job.views {
+            let panels = view.columns.div_ceil(PANEL);
+            if panel < panels {
+                // SAFETY: packing has ended, all tasks only read.
+                let packed = unsafe { job.scratch.read(0, job.rows * job.strip_length) };
+                job.multiply_panel(s, view, panel, 0, packed);
+                return;
+            }
+            panel -= panels;
+        }
+    }
+}
+
+/// Heights into which the rows left over by full strips are cut.
+#[inline(always)]
+fn strip_height<S: Simd>(left: usize) -> usize {
+    if left >= S::ROWS {
+        return S::ROWS;
+    }
+    [8, 4, 2].into_iter().find(|&height| height <= left && height < S::ROWS).unwrap_or(1)
+}
+
+impl Job<'_> {
+    /// Packs as many rows from `first` as `packed` holds, strip after strip.
+    #[inline(always)]
+    fn pack<S: Simd>(&self, first: usize, packed: &mut [u32]) {
+        let count = packed.len() / self.strip_length;
+        let mut done = 0;
+        while done < count {
+            let height = strip_height::<S>(count - done);
+            let strip = &mut packed[done * self.strip_length..(done + height) * self.strip_length];
+            match self.precision {
+                Precision::F32 => {
+                    self.source.pack_f32(first + done, height, bytemuck::cast_slice_mut(strip));
+                }
+                Precision::Bf16 => self.source.pack_bf16(first + done, height, strip),
+            }
+            done += height;
+        }
+    }
+
+    /// Multiplies packed rows (the first of them is row `first`) with one panel of one product.
+    #[inline(always)]
+    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, panel: usize, first: usize, packed: &[u32]) {
+        let count = packed.len() / self.strip_length;
+        let mut done = 0;
+        while done < count {
+            let height = strip_height::<S>(count - done);
+            let strip = &packed[done * self.strip_length..(done + height) * self.strip_length];
+            let place = Place { row: first + done, panel };
+            match height {
+                14 => self.tile::<S, 14>(s, view, place, strip),
+                8 => self.tile::<S, 8>(s, view, place, strip),
+                6 => self.tile::<S, 6>(s, view, place, strip),
+                4 => self.tile::<S, 4>(s, view, place, strip),
+                2 => self.tile::<S, 2>(s, view, place, strip),
+                _ => self.tile::<S, 1>(s, view, place, strip),
+            }
+            done += height;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize>(&self, s: S, view: &View<'_>, place: Place, strip: &[u32]) {
+        if S::VECTORS == 2 {
+            view.finish::<S, R, 2>(s, place, 0, self.sums(s, view, place.panel, strip, 0));
+        } else {
+            view.finish::<S, R, 1>(s, place, 0, self.sums(s, view, place.panel, strip, 0));
+            view.finish::<S, R, 1>(s, place, 1, self.sums(s, view, place.panel, strip, 1));
+        }
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        view: &View<'_>,
+        panel: usize,
+        strip: &[u32],
+        half: usize,
+    ) -> Sums<S, R, V> {
+        let size = self.strip_length * PANEL;
+        match view.values {
+            PackedValues::F32(values) => {
+                let panel = &values.as_slice()[panel * size..(panel + 1) * size];
+                tile_f32::<S, R, V>(s, bytemuck::cast_slice(strip), panel, half)
+            }
+            PackedValues::Bf16(values) => {
+                let panel = &values.as_slice()[panel * 2 * size..(panel + 1) * 2 * size];
+                tile_bf16::<S, R, V>(s, strip, panel, half)
+            }
+        }
+    }
+}
+
+/// Where a tile lies: its first row and its panel.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    panel: usize,
+}
+
+impl View<'_> {
+    #[inline(always)]
+    fn finish<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        place: Place,
+        half: usize,
+        sums: Sums<S, R, V>,
+    ) {
+        for v in 0..V {
+            let column = place.panel * PANEL + (half + v) * LANES;
+            let lanes = LANES.min(self.columns.saturating_sub(column));
+            if lanes == 0 {
+                return;
+            }
+            let bias = match self.bias {
+                Some(bias) => s.load_part(&bias[column..column + lanes], 0.0),
+                None => s.splat(0.0),
+            };
+            for (r, row) in sums.iter().enumerate() {
+                let at = (place.row + r) * self.columns + column;
+                self.store(s, at, lanes, s.add(row[v], bias));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&self, s: S, at: usize, lanes: usize, sum: S::F) {
+        let value = match &self.step {
+            Step::Store => sum,
+            Step::Accumulate => match &self.target {
+                // SAFETY: every output belongs to one tile, and every tile to one task.
+                SharedTarget::F32(target) => s.add(load(s, unsafe { target.part(at, lanes) }), sum),
+                SharedTarget::Bf16(_) => sum,
+            },
+            Step::Gelu(before) => {
+                if let Some(before) = before {
+                    // SAFETY: as above.
+                    store(s, sum, unsafe { before.part(at, lanes) });
+                }
+                math::gelu(s, sum)
+            }
+            Step::Residual(values) => s.add(load(s, &values[at..at + lanes]), sum),
+        };
+        match &self.target {
+            // SAFETY: as above.
+            SharedTarget::F32(target) => store(s, value, unsafe { target.part(at, lanes) }),
+            SharedTarget::Bf16(target) => {
+                // SAFETY: as above.
+                let to = unsafe { target.part(at, lanes) };
+                match to.first_chunk_mut::<LANES>() {
+                    Some(to) => s.store_bf16(value, to),
+                    None => s.store_part_bf16(value, to),
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn load<S: Simd>(s: S, from: &[f32]) -> S::F {
+    match from.first_chunk::<LANES>() {
+        Some(from) => s.load(from),
+        None => s.load_part(from, 0.0),
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(to) => s.store(value, to),
+        None => s.store_part(value, to),
+    }
+}

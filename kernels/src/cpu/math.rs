@@ -1,0 +1,126 @@
+//! Elementary functions on sixteen lanes, the same bits on every path.
+
+use super::simd::Simd;
+
+/// 1.5 · 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// 2^f = 1 + f·(c0 + f·(c1 + …)) for |f| ≤ ½, relative error 9.2e-8 (minimax fit).
+#[allow(clippy::approx_constant, reason = "the fit's first coefficient lies near ln 2 but is not ln 2")]
+const EXP2: [f32; 5] = [0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+
+/// Smallest exponent whose power is a normal number.
+const EXPONENT_MIN: f32 = -126.0;
+
+/// 2^x for x ≤ 127; below -126 the result stays 2^-126. Relative error at most 2e-7.
+#[inline(always)]
+pub fn exp2<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(x, s.splat(EXPONENT_MIN));
+    let steps = s.add(x, s.splat(ROUND));
+    let fraction = s.sub(x, s.sub(steps, s.splat(ROUND)));
+    s.add_exponent(exp2_fraction(s, fraction), steps)
+}
+
+#[inline(always)]
+fn exp2_fraction<S: Simd>(s: S, fraction: S::F) -> S::F {
+    let mut sum = s.splat(EXP2[4]);
+    for coefficient in [EXP2[3], EXP2[2], EXP2[1], EXP2[0], 1.0] {
+        sum = s.fma(sum, fraction, s.splat(coefficient));
+    }
+    sum
+}
+
+/// e^x for x ≤ 88; below -87.3 the result stays about 1.2e-38. Relative error at most 3e-7.
+#[inline(always)]
+pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    // ln 2 in two parts: the first has few enough bits that its product with a whole exponent is exact.
+    const LN2_HIGH: f32 = 355.0 / 512.0;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = s.max(x, s.splat(EXPONENT_MIN * std::f32::consts::LN_2));
+    let steps = s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
+    let exponent = s.sub(steps, s.splat(ROUND));
+    let rest = s.fma(exponent, s.splat(-LN2_HIGH), x);
+    let rest = s.fma(exponent, s.splat(-LN2_LOW), rest);
+    let fraction = s.mul(rest, s.splat(std::f32::consts::LOG2_E));
+    s.add_exponent(exp2_fraction(s, fraction), steps)
+}
+
+/// Φ(x) - ½ = x·P(x²)/Q(x²) for |x| ≤ 5.5, weighted minimax fit: |x| times its error is below 3e-8
+/// before rounding.
+const NORMAL_P: [f32; 6] =
+    [0.398_942_14, 0.034_883_928, 0.004_744_449, 0.000_179_899_03, 6.478_289e-6, 2.224_057_6e-8];
+const NORMAL_Q: [f32; 6] =
+    [1.0, 0.254_105_78, 0.029_246_69, 0.001_946_517_4, 7.747_246e-5, 1.192_079_1e-6];
+
+/// Where Φ(x) - ½ is cut: there it is ½ in 32 bits.
+const NORMAL_CUT: f32 = 5.5;
+
+/// Φ(x), the probability of a standard normal number below x, with an absolute error of at most 2e-7:
+/// ½·(1 + erf(x/√2)).
+#[inline(always)]
+pub fn normal_below<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.min(s.max(x, s.splat(-NORMAL_CUT)), s.splat(NORMAL_CUT));
+    let square = s.mul(x, x);
+    let (mut p, mut q) = (s.splat(NORMAL_P[5]), s.splat(NORMAL_Q[5]));
+    for index in (0..5).rev() {
+        p = s.fma(p, square, s.splat(NORMAL_P[index]));
+        q = s.fma(q, square, s.splat(NORMAL_Q[index]));
+    }
+    let half = s.splat(0.5);
+    let inner = s.div(s.mul(x, p), q);
+    s.add(s.max(s.min(inner, half), s.splat(-0.5)), half)
+}
+
+/// GELU in its exact form: x · Φ(x).
+#[inline(always)]
+pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
+    s.mul(x, normal_below(s, x))
+}
+
+/// Derivative of GELU: Φ(x) + x · φ(x) with φ(x) = e^(-x²/2) / √(2π).
+#[inline(always)]
+pub fn gelu_slope<S: Simd>(s: S, x: S::F) -> S::F {
+    const INVERSE_ROOT_TAU: f32 = 0.398_942_3;
+    let density = exp(s, s.mul(s.mul(x, x), s.splat(-0.5)));
+    s.fma(s.mul(x, s.splat(INVERSE_ROOT_TAU)), density, normal_below(s, x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::portable::Portable;
+    use super::*;
+
+    fn worst(from: f32, to: f32, fast: impl Fn(f32) -> f32, error: impl Fn(f32, f64) -> f64) -> f64 {
+        let steps = 200_000;
+        (0..=steps)
+            .map(|step| from + (to - from) * step as f32 / steps as f32)
+            .map(|x| error(x, f64::from(fast(x))))
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn powers_are_within_their_stated_error() {
+        let fast = |x| exp2(Portable, [x; 16])[0];
+        let error = worst(-125.9, 126.9, fast, |x, y| (y / libm::exp2(f64::from(x)) - 1.0).abs());
+        assert!(error < 2e-7, "exp2 {error:e}");
+        let fast = |x| exp(Portable, [x; 16])[0];
+        let error = worst(-87.2, 87.9, fast, |x, y| (y / libm::exp(f64::from(x)) - 1.0).abs());
+        assert!(error < 3e-7, "exp {error:e}");
+        assert_eq!(exp2(Portable, [f32::NEG_INFINITY; 16])[0], f32::MIN_POSITIVE);
+        assert_eq!(exp2(Portable, [0.0; 16])[0], 1.0);
+    }
+
+    #[test]
+    fn gelu_and_its_slope_are_within_their_stated_error() {
+        let exact = |x: f64| 0.5 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2));
+        let fast = |x| normal_below(Portable, [x; 16])[0];
+        let error = worst(-12.0, 12.0, fast, |x, y| (y - exact(f64::from(x))).abs());
+        assert!(error < 2e-7, "normal {error:e}");
+        assert_eq!(gelu(Portable, [-100.0; 16])[0], 0.0);
+        assert_eq!(gelu(Portable, [100.0; 16])[0], 100.0);
+        let slope = |x: f64| exact(x) + x * libm::exp(-0.5 * x * x) / libm::sqrt(std::f64::consts::TAU);
+        let fast = |x| gelu_slope(Portable, [x; 16])[0];
+        let error = worst(-12.0, 12.0, fast, |x, y| (y - slope(f64::from(x))).abs());
+        assert!(error < 5e-7, "slope {error:e}");
+    }
+}

@@ -1,0 +1,185 @@
+//! One text of a kernel for every vector width: sixteen 32-bit lanes, whatever the registers hold.
+//!
+//! AVX-512 keeps the lanes in one register, AVX2 in two, the portable path in an array. All of them do
+//! the same operations in the same order, so they give the same bits. A kernel is a [`Work`]; its `run`
+//! and everything it calls must be `#[inline(always)]`, because the instructions are chosen by the
+//! function that [`dispatch`] enters.
+
+use super::CpuPath;
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::{Avx512, Avx512Bf16};
+use super::portable::Portable;
+use half::bf16;
+
+/// Lanes of a vector.
+pub const LANES: usize = 16;
+
+/// Sixteen 32-bit lanes and what kernels do with them. Lane `i` of a result depends on lane `i` of the
+/// operands only, unless the method says otherwise.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Sixteen `f32`.
+    type F: Copy;
+    /// Sixteen pairs of bf16, pair `i` in lane `i`.
+    type Pairs: Copy;
+    /// Rows of a matrix tile whose sums fit the registers (tile width is `VECTORS · 16`).
+    const ROWS: usize;
+    /// Vectors across a matrix tile: 1 or 2.
+    const VECTORS: usize;
+
+    /// The same value in every lane.
+    fn splat(self, value: f32) -> Self::F;
+    /// Loads sixteen values.
+    fn load(self, values: &[f32; LANES]) -> Self::F;
+    /// Stores sixteen values.
+    fn store(self, value: Self::F, to: &mut [f32; LANES]);
+    /// Loads sixteen bf16 values, exactly.
+    fn load_bf16(self, values: &[bf16; LANES]) -> Self::F;
+    /// Stores sixteen values rounded to nearest even; denormal numbers become zero.
+    fn store_bf16(self, value: Self::F, to: &mut [bf16; LANES]);
+
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`, correctly rounded
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Square root, correctly rounded
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// `a · b + c` with one rounding
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a > b ? a : b` (the second operand when either is not a number)
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b` (the second operand when either is not a number)
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `value` with bit 0 to 8 of `steps`' bit pattern added to its exponent: `value · 2^n` when `steps`
+    /// is `1.5 · 2^23 + n` and the result is a normal number.
+    fn add_exponent(self, value: Self::F, steps: Self::F) -> Self::F;
+    /// `value` where `a < b`, zero elsewhere
+    fn keep_if_less(self, a: Self::F, b: Self::F, value: Self::F) -> Self::F;
+
+    /// Loads sixteen pairs of bf16.
+    fn load_pairs(self, values: &[bf16; 2 * LANES]) -> Self::Pairs;
+    /// The same pair (low half first) in every lane.
+    fn splat_pair(self, pair: u32) -> Self::Pairs;
+    /// `acc + a.odd · b.odd`, then `+ a.even · b.even`, each by one fused multiply-add.
+    fn dot_pairs(self, acc: Self::F, a: Self::Pairs, b: Self::Pairs) -> Self::F;
+
+    /// The lanes as an array.
+    #[inline(always)]
+    fn to_array(self, value: Self::F) -> [f32; LANES] {
+        let mut lanes = [0.0; LANES];
+        self.store(value, &mut lanes);
+        lanes
+    }
+
+    /// Sum of the lanes by the fixed tree: halves of eight, four, two, one.
+    #[inline(always)]
+    fn sum(self, value: Self::F) -> f32 {
+        tree(self.to_array(value), |a, b| a + b)
+    }
+
+    /// Largest lane.
+    #[inline(always)]
+    fn largest(self, value: Self::F) -> f32 {
+        tree(self.to_array(value), |a, b| if a > b { a } else { b })
+    }
+
+    /// Loads up to sixteen values; missing lanes are `fill`.
+    #[inline(always)]
+    fn load_part(self, values: &[f32], fill: f32) -> Self::F {
+        let mut lanes = [fill; LANES];
+        lanes[..values.len()].copy_from_slice(values);
+        self.load(&lanes)
+    }
+
+    /// Stores the first lanes.
+    #[inline(always)]
+    fn store_part(self, value: Self::F, to: &mut [f32]) {
+        to.copy_from_slice(&self.to_array(value)[..to.len()]);
+    }
+
+    /// Loads up to sixteen bf16 values; missing lanes are zero.
+    #[inline(always)]
+    fn load_part_bf16(self, values: &[bf16]) -> Self::F {
+        let mut lanes = [bf16::ZERO; LANES];
+        lanes[..values.len()].copy_from_slice(values);
+        self.load_bf16(&lanes)
+    }
+
+    /// Stores the first lanes as bf16.
+    #[inline(always)]
+    fn store_part_bf16(self, value: Self::F, to: &mut [bf16]) {
+        let mut lanes = [bf16::ZERO; LANES];
+        self.store_bf16(value, &mut lanes);
+        to.copy_from_slice(&lanes[..to.len()]);
+    }
+}
+
+/// Joins sixteen lanes in the one order that every reduction uses.
+#[inline(always)]
+fn tree(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = join(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Which piece of a job, on which thread (for memory of the thread's own).
+#[derive(Debug, Clone, Copy)]
+pub struct Task {
+    /// Piece, from 0.
+    pub task: usize,
+    /// Thread, below the number of threads.
+    pub worker: usize,
+}
+
+/// A kernel's body, written once over [`Simd`].
+pub trait Work {
+    /// Does one piece. Must be `#[inline(always)]`.
+    fn run<S: Simd>(&self, simd: S, task: Task);
+}
+
+/// Runs a piece with the instructions of `path`, which must be available.
+pub fn dispatch<W: Work>(path: CpuPath, work: &W, task: Task) {
+    match path {
+        CpuPath::Portable => work.run(Portable, task),
+        // SAFETY: a device only exists with a path whose `available` is true, so the processor has the
+        // instructions that these functions enable.
+        #[cfg(target_arch = "x86_64")]
+        CpuPath::Avx2 => unsafe { run_avx2(work, task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        CpuPath::Avx512 => unsafe { run_avx512(work, task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        CpuPath::Avx512Bf16 => unsafe { run_avx512_bf16(work, task) },
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => work.run(Portable, task),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2<W: Work>(work: &W, task: Task) {
+    work.run(Avx2, task);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn run_avx512<W: Work>(work: &W, task: Task) {
+    work.run(Avx512, task);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+fn run_avx512_bf16<W: Work>(work: &W, task: Task) {
+    work.run(Avx512Bf16, task);
+}

@@ -1,0 +1,80 @@
+//! What can go wrong below the tensors.
+
+/// A kernel that could not run. Sizes are checked before any number is touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// A buffer or a size does not fit the others.
+    #[error("{op}: {what} is {found}, wanted {wanted}")]
+    Size {
+        /// Operation that was asked for.
+        op: &'static str,
+        /// Which size.
+        what: &'static str,
+        /// Size found.
+        found: usize,
+        /// Size wanted.
+        wanted: usize,
+    },
+    /// An index points outside its table.
+    #[error("{op}: {what} {found} is outside 0..{limit}")]
+    Index {
+        /// Operation that was asked for.
+        op: &'static str,
+        /// Which index.
+        what: &'static str,
+        /// Value found.
+        found: usize,
+        /// First value that is not allowed.
+        limit: usize,
+    },
+    /// A form of the operation that does not exist.
+    #[error("{op}: {what} is {found}, supported: {supported}")]
+    Unsupported {
+        /// Operation that was asked for.
+        op: &'static str,
+        /// Which property.
+        what: &'static str,
+        /// Value found.
+        found: String,
+        /// Values that work.
+        supported: &'static str,
+    },
+    /// The device cannot be used as asked.
+    #[error("device {device}: {reason}")]
+    Device {
+        /// Device asked for.
+        device: String,
+        /// What stands in the way.
+        reason: String,
+    },
+}
+
+/// Checks one size of an operation.
+///
+/// # Errors
+/// [`KernelError::Size`] when `found` differs from `wanted`.
+pub fn check_size(
+    op: &'static str,
+    what: &'static str,
+    found: usize,
+    wanted: usize,
+) -> Result<(), KernelError> {
+    if found == wanted { Ok(()) } else { Err(KernelError::Size { op, what, found, wanted }) }
+}
+
+/// Checks that `offsets` (length B+1) starts at 0, never falls and ends at `tokens`.
+///
+/// # Errors
+/// [`KernelError::Size`] naming the offset that does not fit.
+pub fn check_offsets(op: &'static str, offsets: &[usize], tokens: usize) -> Result<(), KernelError> {
+    let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
+        return Err(KernelError::Size { op, what: "number of offsets", found: 0, wanted: 1 });
+    };
+    check_size(op, "first offset", first, 0)?;
+    for pair in offsets.windows(2) {
+        if pair[1] < pair[0] {
+            return Err(KernelError::Size { op, what: "falling offset", found: pair[1], wanted: pair[0] });
+        }
+    }
+    check_size(op, "last offset", last, tokens)
+}

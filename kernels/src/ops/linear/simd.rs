@@ -1,0 +1,74 @@
+//! The linear layer on packed panels.
+
+use super::{Epilogue, Part, Weights};
+use crate::Precision;
+use crate::buffer::{Buffer, Input, Output};
+use crate::cpu::Cpu;
+use crate::cpu::gemm::{self, CHUNK, Product, Target};
+
+pub(super) fn forward(cpu: &Cpu, rows: usize, input: Input<'_>, parts: &mut [Part<'_>]) {
+    let mut products: Vec<Product<'_>> = parts.iter_mut().map(product).collect();
+    gemm::multiply(cpu, rows, input, &mut products);
+}
+
+fn product<'a>(part: &'a mut Part<'_>) -> Product<'a> {
+    let Weights::Cpu(matrix) = part.weights;
+    let epilogue = match &mut part.epilogue {
+        Epilogue::Store => gemm::Epilogue::Store,
+        Epilogue::Gelu(before) => gemm::Epilogue::Gelu(before.as_mut().map(|before| before.as_mut_slice())),
+        Epilogue::Residual(residual) => gemm::Epilogue::Residual(residual.as_slice()),
+    };
+    let target = match &mut part.output {
+        Output::F32(output) => Target::F32(output.as_mut_slice()),
+        Output::Bf16(output) => Target::Bf16(output.as_mut_slice()),
+    };
+    Product { matrix, bias: part.bias.map(Buffer::as_slice), epilogue, target }
+}
+
+pub(super) fn backward_input(
+    cpu: &Cpu,
+    rows: usize,
+    (grad, weights): (&Buffer<f32>, &Weights),
+    dx: &mut Buffer<f32>,
+    accumulate: bool,
+) {
+    let Weights::Cpu(matrix) = weights;
+    let epilogue = if accumulate { gemm::Epilogue::Accumulate } else { gemm::Epilogue::Store };
+    let target = Target::F32(dx.as_mut_slice());
+    gemm::multiply(cpu, rows, Input::F32(grad), &mut [Product { matrix, bias: None, epilogue, target }]);
+}
+
+pub(super) fn backward_weights(
+    cpu: &Cpu,
+    precision: Precision,
+    sizes: (usize, usize, usize),
+    (grad, input): (&Buffer<f32>, Input<'_>),
+    dw: &mut Buffer<f32>,
+) {
+    gemm::add_outer(cpu, precision, sizes, grad.as_slice(), input, dw.as_mut_slice());
+}
+
+/// Sums rows in chunks of 512 that are added in order, so that the result does not depend on threads.
+pub(super) fn backward_bias(
+    cpu: &Cpu,
+    (rows, outputs): (usize, usize),
+    grad: &Buffer<f32>,
+    db: &mut Buffer<f32>,
+) {
+    let grad = &grad.as_slice()[..rows * outputs];
+    let shared = crate::cpu::shared::Shared::new(db.as_mut_slice());
+    const COLUMNS: usize = 256;
+    cpu.threads().run(outputs.div_ceil(COLUMNS), &|task, _| {
+        let first = task * COLUMNS;
+        let count = COLUMNS.min(outputs - first);
+        // SAFETY: every task sums its own columns.
+        let db = unsafe { shared.part(first, count) };
+        for chunk in grad.chunks(CHUNK * outputs) {
+            let mut sums = [0.0_f32; COLUMNS];
+            for row in chunk.chunks_exact(outputs) {
+                sums.iter_mut().zip(&row[first..first + count]).for_each(|(sum, value)| *sum += value);
+            }
+            db.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
+        }
+    });
+}

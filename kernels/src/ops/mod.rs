@@ -1,0 +1,3 @@
+//! Operations: one folder each, with its contract in `mod.rs`.
+
+pub mod linear;
