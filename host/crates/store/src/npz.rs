@@ -1,0 +1,386 @@
+//! `.npz`: what `numpy.load` opens without pickle.
+//!
+//! | array | pooled | per residue |
+//! |---|---|---|
+//! | `pliant_meta` | JSON, a string of shape `[]` | same |
+//! | `embeddings` | `[records, C]` | `[sum L, C]` |
+//! | `offsets` | | `[records + 1]`, int64: rows `offsets[i]..offsets[i+1]` are record `i` |
+//! | `ids` | `[records]`, strings | same |
+//!
+//! With several layers `embeddings.<N>` for each layer `N` stands in place of `embeddings`.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::path::Path;
+
+use crate::archive::Archive;
+use crate::atomic::AtomicFile;
+use crate::error::{Action, StoreError};
+use crate::ids::IdList;
+use crate::metadata::METADATA_KEY;
+use crate::npy;
+use crate::table::TablePlan;
+use crate::values::Encoder;
+
+/// Name of the array of embeddings, and of its per-layer forms up to the dot.
+pub(crate) const EMBEDDINGS: &str = "embeddings";
+/// Name of the array of row ranges.
+pub(crate) const OFFSETS: &str = "offsets";
+/// Name of the array of ids.
+pub(crate) const IDS: &str = "ids";
+
+/// Bytes gathered before strings and offsets are handed on.
+const BLOCK_BYTES: usize = 1 << 16;
+
+/// A `.npz` file being written record by record.
+///
+/// The archive takes one array at a time: rows of the first layer go straight into it, those of further layers
+/// wait in unnamed temporary files beside it.
+pub struct NpzTable {
+    archive: Archive,
+    plan: TablePlan,
+    encoder: Encoder,
+    /// One per layer after the first.
+    spools: Vec<BufWriter<File>>,
+    ids: IdList,
+    /// Per residue: rows written before each record, and in the end all of them.
+    offsets: Option<Vec<u64>>,
+    rows_written: usize,
+    rows_wanted: usize,
+    failed: bool,
+}
+
+impl NpzTable {
+    /// Begins a file with one row per record.
+    ///
+    /// # Errors
+    /// An impossible plan, and those of [`AtomicFile::create`].
+    pub fn pooled(path: &Path, plan: &TablePlan) -> Result<Self, StoreError> {
+        Self::create(path, plan.clone(), plan.rows, None)
+    }
+
+    /// Begins a file with one row per residue, `residues` rows in all.
+    ///
+    /// # Errors
+    /// An impossible plan, and those of [`AtomicFile::create`].
+    pub fn residues(path: &Path, plan: &TablePlan, residues: usize) -> Result<Self, StoreError> {
+        Self::create(path, plan.clone(), residues, Some(vec![0]))
+    }
+
+    fn create(
+        path: &Path,
+        plan: TablePlan,
+        rows_wanted: usize,
+        offsets: Option<Vec<u64>>,
+    ) -> Result<Self, StoreError> {
+        plan.check(path, rows_wanted)?;
+        let mut archive = Archive::create(path)?;
+        let metadata = plan.metadata.for_layers(&plan.layers).to_json();
+        let length = metadata.chars().count();
+        let mut bytes = Vec::new();
+        npy::put_string(&metadata, length, &mut bytes);
+        start_array(&mut archive, METADATA_KEY, &npy::string_descr(length), &[], bytes.len())?;
+        archive.write(&bytes)?;
+        let spools = plan.layers[1..]
+            .iter()
+            .map(|_| Ok(BufWriter::with_capacity(BLOCK_BYTES, archive.scratch_file()?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let encoder = Encoder::new(plan.dtype, plan.width);
+        let mut table = Self {
+            archive,
+            plan,
+            encoder,
+            spools,
+            ids: IdList::default(),
+            offsets,
+            rows_written: 0,
+            rows_wanted,
+            failed: false,
+        };
+        table.start_embeddings(0)?;
+        Ok(table)
+    }
+
+    /// Writes the next record: for each layer its rows, C numbers each; one row in a pooled file, L in a
+    /// per-residue file.
+    ///
+    /// # Errors
+    /// Values of another shape than planned, more records or rows than planned, values that the number type
+    /// cannot hold, and [`StoreError::Io`]. After any error the file cannot be finished.
+    pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(self.broken());
+        }
+        self.failed = true;
+        self.check_record(id, layers)?;
+        for (place, values) in layers.iter().enumerate() {
+            let bytes = self.encoder.bytes(values, id, self.plan.layers[place])?;
+            match place.checked_sub(1) {
+                None => self.archive.write(bytes)?,
+                Some(spool) => self.spools[spool]
+                    .write_all(bytes)
+                    .map_err(|cause| StoreError::io(Action::Write, self.archive.path(), cause))?,
+            }
+        }
+        self.rows_written += layers[0].len() / self.plan.width;
+        if let Some(offsets) = &mut self.offsets {
+            offsets.push(self.rows_written as u64);
+        }
+        self.ids.push(id);
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Writes what waited: further layers, offsets, ids. The file is then ready to be committed.
+    ///
+    /// # Errors
+    /// Fewer records or rows than planned, an earlier failure, and [`StoreError::Io`].
+    pub fn finish(mut self) -> Result<AtomicFile, StoreError> {
+        if self.failed {
+            return Err(self.broken());
+        }
+        self.check_count("records", self.plan.rows, self.ids.len())?;
+        self.check_count("residues", self.rows_wanted, self.rows_written)?;
+        for (place, spool) in std::mem::take(&mut self.spools).into_iter().enumerate() {
+            let rewound =
+                spool.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|mut file| {
+                    file.rewind()?;
+                    Ok(file)
+                });
+            let mut file =
+                rewound.map_err(|cause| StoreError::io(Action::Write, self.archive.path(), cause))?;
+            self.start_embeddings(place + 1)?;
+            self.archive.copy(&mut file)?;
+        }
+        self.write_offsets()?;
+        self.write_ids()?;
+        self.archive.finish()
+    }
+
+    fn start_embeddings(&mut self, place: usize) -> Result<(), StoreError> {
+        let name = match self.plan.layers.as_slice() {
+            [_] => EMBEDDINGS.to_owned(),
+            layers => format!("{EMBEDDINGS}.{}", layers[place]),
+        };
+        let shape = [self.rows_wanted as u64, self.plan.width as u64];
+        let data = self.rows_wanted * self.plan.width * self.plan.dtype.bytes();
+        start_array(&mut self.archive, &name, npy::descr(self.plan.dtype), &shape, data)
+    }
+
+    fn write_offsets(&mut self) -> Result<(), StoreError> {
+        let Some(offsets) = self.offsets.take() else { return Ok(()) };
+        start_array(&mut self.archive, OFFSETS, "<i8", &[offsets.len() as u64], offsets.len() * 8)?;
+        for block in offsets.chunks(BLOCK_BYTES / 8) {
+            let bytes: Vec<u8> = block.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+            self.archive.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_ids(&mut self) -> Result<(), StoreError> {
+        let longest = self.ids.longest();
+        let data = self.ids.len().saturating_mul(longest.max(1) * 4);
+        let shape = [self.ids.len() as u64];
+        start_array(&mut self.archive, IDS, &npy::string_descr(longest), &shape, data)?;
+        let mut block = Vec::new();
+        for id in self.ids.iter() {
+            npy::put_string(id, longest, &mut block);
+            if block.len() >= BLOCK_BYTES {
+                self.archive.write(&block)?;
+                block.clear();
+            }
+        }
+        self.archive.write(&block)
+    }
+
+    fn check_record(&self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
+        let rows = match (&self.offsets, layers.first()) {
+            (Some(_), Some(first)) => first.len() / self.plan.width,
+            _ => 1,
+        };
+        self.plan.check_layers(id, layers, rows)?;
+        if id.contains('\0') {
+            return Err(StoreError::NulInId { id: id.to_owned() });
+        }
+        if self.ids.len() == self.plan.rows {
+            self.check_count("records", self.plan.rows, self.ids.len() + 1)?;
+        }
+        let found = self.rows_written + rows;
+        if found > self.rows_wanted {
+            return self.check_count("residues", self.rows_wanted, found);
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, unit: &'static str, wanted: usize, found: usize) -> Result<(), StoreError> {
+        if wanted == found {
+            return Ok(());
+        }
+        Err(StoreError::Count { path: self.archive.path().to_path_buf(), unit, wanted, found })
+    }
+
+    fn broken(&self) -> StoreError {
+        StoreError::Broken { path: self.archive.path().to_path_buf() }
+    }
+}
+
+/// Begins one array of `data` bytes.
+fn start_array(
+    archive: &mut Archive,
+    name: &str,
+    descr: &str,
+    shape: &[u64],
+    data: usize,
+) -> Result<(), StoreError> {
+    let header =
+        npy::header(descr, shape).map_err(|cause| StoreError::io(Action::Write, archive.path(), cause))?;
+    archive.start(&format!("{name}.npy"), (header.len() + data) as u64)?;
+    archive.write(&header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Metadata;
+    use crate::npz_read::read_npz;
+    use crate::values::OutDtype;
+
+    fn plan(rows: usize, layers: &[usize], dtype: OutDtype) -> TablePlan {
+        let metadata = Metadata::new().with("model", "modèle").with("pool", "mean");
+        TablePlan { rows, width: 2, layers: layers.to_vec(), dtype, metadata }
+    }
+
+    fn write_pooled(path: &Path) {
+        let mut table = NpzTable::pooled(path, &plan(3, &[4, 2], OutDtype::F32)).unwrap();
+        table.push("sp|P1|A", &[&[1.0, 2.0], &[10.0, 20.0]]).unwrap();
+        table.push("β", &[&[3.0, -0.0], &[30.0, 40.0]]).unwrap();
+        table.push("", &[&[5.0, 1.0e-30], &[50.0, 60.0]]).unwrap();
+        table.finish().unwrap().commit().unwrap();
+    }
+
+    fn write_residues(path: &Path) {
+        let mut table = NpzTable::residues(path, &plan(2, &[6], OutDtype::F16), 3).unwrap();
+        table.push("a", &[&[1.0, 2.0, 3.0, 4.0]]).unwrap();
+        table.push("b", &[&[0.1, 6.0]]).unwrap();
+        table.finish().unwrap().commit().unwrap();
+    }
+
+    #[test]
+    fn pooled_layers_come_back_in_the_order_of_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.npz");
+        write_pooled(&path);
+        let found = read_npz(&path).unwrap();
+        assert_eq!(found.ids, ["sp|P1|A", "β", ""]);
+        assert_eq!(found.offsets, None);
+        let layers: Vec<_> = found.embeddings.iter().map(|array| array.layer).collect();
+        assert_eq!(layers, [Some(4), Some(2)]);
+        assert_eq!(found.embeddings[0].values, [1.0, 2.0, 3.0, -0.0, 5.0, 1.0e-30]);
+        assert_eq!(found.embeddings[1].values, [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        assert_eq!(found.metadata.unwrap().to_json(), r#"{"layers":[4,2],"model":"modèle","pool":"mean"}"#);
+    }
+
+    #[test]
+    fn residues_come_back_with_their_ranges() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.npz");
+        write_residues(&path);
+        let found = read_npz(&path).unwrap();
+        assert_eq!(found.offsets, Some(vec![0, 2, 3]));
+        assert_eq!(found.embeddings[0].layer, None);
+        assert_eq!(found.embeddings[0].dtype, OutDtype::F16);
+        assert_eq!(found.embeddings[0].values, [1.0, 2.0, 3.0, 4.0, 0.099_975_586, 6.0]);
+    }
+
+    #[test]
+    fn the_same_records_give_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        for write in [write_pooled, write_residues] {
+            let [one, two] = ["one.npz", "two.npz"].map(|name| folder.path().join(name));
+            write(&one);
+            write(&two);
+            assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_empty_table_is_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.npz");
+        let table = NpzTable::residues(&path, &plan(0, &[6], OutDtype::F32), 0).unwrap();
+        table.finish().unwrap().commit().unwrap();
+        let found = read_npz(&path).unwrap();
+        assert_eq!((found.ids.len(), found.offsets), (0, Some(vec![0])));
+    }
+
+    #[test]
+    fn wrong_counts_are_never_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.npz");
+        let begin = || NpzTable::residues(&path, &plan(2, &[6], OutDtype::F32), 3).unwrap();
+        let (two, one): (&[f32], &[f32]) = (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0]);
+        let counts = |error| match error {
+            StoreError::Count { unit, wanted, found, .. } => (unit, wanted, found),
+            other => panic!("{other:?}"),
+        };
+        let mut fewer = begin();
+        fewer.push("a", &[two]).unwrap();
+        assert_eq!(counts(fewer.finish().err().unwrap()), ("records", 2, 1));
+        let mut shorter = begin();
+        shorter.push("a", &[one]).unwrap();
+        shorter.push("b", &[one]).unwrap();
+        assert_eq!(counts(shorter.finish().err().unwrap()), ("residues", 3, 2));
+        let mut longer = begin();
+        longer.push("a", &[two]).unwrap();
+        assert_eq!(counts(longer.push("b", &[two]).err().unwrap()), ("residues", 3, 4));
+        assert!(longer.push("b", &[one]).is_err(), "an error is for good");
+        assert!(longer.finish().is_err());
+        let mut more = begin();
+        more.push("a", &[two]).unwrap();
+        more.push("b", &[one]).unwrap();
+        assert_eq!(counts(more.push("c", &[&[]]).err().unwrap()), ("records", 2, 3));
+        drop(more);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "leftovers");
+    }
+
+    #[test]
+    fn records_of_another_shape_are_refused_by_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.npz");
+        let pooled = |layers: &[&[f32]]| {
+            let mut table = NpzTable::pooled(&path, &plan(1, &[4, 2], OutDtype::F32)).unwrap();
+            table.push("rec", layers).unwrap_err()
+        };
+        let row: &[f32] = &[1.0, 2.0];
+        assert!(matches!(pooled(&[row]), StoreError::Layers { wanted: 2, found: 1, .. }));
+        assert!(matches!(pooled(&[row, &[1.0]]), StoreError::Shape { layer: 2, wanted: 2, found: 1, .. }));
+        assert!(pooled(&[&[1.0; 4], &[1.0; 4]]).to_string().contains("\"rec\""));
+        let residues = |layers: &[&[f32]]| {
+            let mut table = NpzTable::residues(&path, &plan(1, &[4, 2], OutDtype::F32), 2).unwrap();
+            table.push("rec", layers)
+        };
+        assert!(residues(&[&[1.0; 3], &[1.0; 3]]).is_err(), "half a row");
+        assert!(residues(&[&[1.0; 4], &[1.0; 2]]).is_err(), "layers of different lengths");
+        assert!(residues(&[&[1.0; 4], &[1.0; 4]]).is_ok());
+    }
+
+    #[test]
+    fn an_id_that_numpy_would_cut_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table =
+            NpzTable::pooled(&folder.path().join("e.npz"), &plan(1, &[6], OutDtype::F32)).unwrap();
+        assert!(matches!(table.push("a\0", &[&[1.0, 2.0]]), Err(StoreError::NulInId { .. })));
+    }
+
+    /// The archive is sent at the commit; the cause and its code reach the caller.
+    #[test]
+    fn a_full_device_is_an_error_at_the_commit() {
+        let mut table = NpzTable::pooled(Path::new("/dev/full"), &plan(1, &[6], OutDtype::F32)).unwrap();
+        table.push("a", &[&[1.0, 2.0]]).unwrap();
+        let error = table.finish().unwrap().commit().unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        let code = source.downcast_ref::<std::io::Error>().unwrap().raw_os_error();
+        assert_eq!(code, Some(28), "ENOSPC");
+        assert!(error.to_string().contains("free some space"), "{error}");
+    }
+}

@@ -1,0 +1,337 @@
+//! The door for the host: one writer per kind of result, whatever the format.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::atomic::OutputSet;
+use crate::error::StoreError;
+use crate::metadata::Metadata;
+use crate::npz::NpzTable;
+use crate::target::Target;
+use crate::tsv::TsvTable;
+use crate::values::OutDtype;
+
+/// A format of result files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// numpy archive: pooled and per residue, all layers in one file.
+    Npz,
+    /// Tab-separated text: pooled only, one file per layer.
+    Tsv,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Npz, Self::Tsv];
+
+    /// The name of the format, which is its suffix without the dot.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Npz => "npz",
+            Self::Tsv => "tsv",
+        }
+    }
+
+    /// The format called `name`, in any case of letters.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The format that the suffix of `path` stands for.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownFormat`] with the known suffixes.
+    pub fn of_path(path: &Path) -> Result<Self, StoreError> {
+        let suffix = path.extension().and_then(|suffix| suffix.to_str());
+        suffix
+            .and_then(Self::from_name)
+            .ok_or_else(|| StoreError::UnknownFormat { path: path.to_path_buf(), known: suffixes(|_| true) })
+    }
+
+    /// Whether it can hold per-residue states.
+    pub fn holds_residues(self) -> bool {
+        match self {
+            Self::Npz => true,
+            Self::Tsv => false,
+        }
+    }
+
+    /// Whether several layers go into one file.
+    pub fn holds_layers(self) -> bool {
+        match self {
+            Self::Npz => true,
+            Self::Tsv => false,
+        }
+    }
+
+    /// Bytes that results of this plan will take, over all files; for TSV an estimate from 11 characters per
+    /// number. `residues` is the sum of L for per-residue states, `id_chars` the letters of the longest id.
+    pub fn estimated_bytes(self, plan: &TablePlan, residues: Option<usize>, id_chars: usize) -> u64 {
+        let layers = plan.layers.len() as u64;
+        let rows = residues.unwrap_or(plan.rows) as u64;
+        let numbers = rows.saturating_mul(plan.width as u64).saturating_mul(layers);
+        let records = plan.rows as u64;
+        let ids = records * id_chars as u64;
+        match self {
+            Self::Npz => {
+                let offsets = residues.map_or(0, |_| 8 * records);
+                numbers.saturating_mul(plan.dtype.bytes() as u64) + ids * 4 + offsets
+            }
+            Self::Tsv => numbers.saturating_mul(12) + ids * layers,
+        }
+    }
+}
+
+/// What a result file will hold. The host knows all of it before the first number is computed.
+#[derive(Debug, Clone)]
+pub struct TablePlan {
+    /// Number of records: exactly so many must be pushed.
+    pub rows: usize,
+    /// C, numbers per row; at least 1.
+    pub width: usize,
+    /// Layers in the order of every push, counted from 0 (the embedding): at least one, none twice.
+    pub layers: Vec<usize>,
+    /// Number type in the file.
+    pub dtype: OutDtype,
+    /// What the file says about itself; the key `layers` is filled in by the writers.
+    pub metadata: Metadata,
+}
+
+impl TablePlan {
+    /// Refuses what no file can hold.
+    pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), StoreError> {
+        let impossible = |reason| Err(StoreError::Plan { path: path.to_path_buf(), reason });
+        if self.width == 0 {
+            return impossible("a row needs at least one number");
+        }
+        if self.layers.is_empty() {
+            return impossible("at least one layer is wanted");
+        }
+        if (1..self.layers.len()).any(|place| self.layers[..place].contains(&self.layers[place])) {
+            return impossible("a layer is named twice");
+        }
+        // Numpy's own limit, with room for the header of the array.
+        match rows.checked_mul(self.width).and_then(|count| count.checked_mul(8)) {
+            Some(bytes) if i64::try_from(bytes).is_ok() => Ok(()),
+            _ => impossible("the table is larger than any file"),
+        }
+    }
+
+    /// Checks that one record has the planned layers with `rows` rows each.
+    pub(crate) fn check_layers(&self, id: &str, layers: &[&[f32]], rows: usize) -> Result<(), StoreError> {
+        if layers.len() != self.layers.len() {
+            return Err(StoreError::Layers {
+                id: id.to_owned(),
+                wanted: self.layers.len(),
+                found: layers.len(),
+            });
+        }
+        let wanted = rows * self.width;
+        match layers.iter().position(|values| values.len() != wanted) {
+            None => Ok(()),
+            Some(place) => Err(StoreError::Shape {
+                id: id.to_owned(),
+                layer: self.layers[place],
+                wanted,
+                found: layers[place].len(),
+            }),
+        }
+    }
+}
+
+/// Pooled vectors: one row of C numbers per record and layer.
+pub enum PooledWriter {
+    /// Into one `.npz`.
+    Npz(Box<NpzTable>),
+    /// Into one `.tsv` per layer.
+    Tsv(Box<TsvTable>),
+}
+
+impl PooledWriter {
+    /// Begins the file or files of `target`.
+    ///
+    /// # Errors
+    /// An impossible plan, several layers for a format that needs a file for each and a target that is a
+    /// stream, and whatever the system says to new files.
+    pub fn create(target: &Path, format: Format, plan: &TablePlan) -> Result<Self, StoreError> {
+        match format {
+            Format::Npz => Ok(Self::Npz(Box::new(NpzTable::pooled(target, plan)?))),
+            Format::Tsv => Ok(Self::Tsv(Box::new(TsvTable::create(target, plan)?))),
+        }
+    }
+
+    /// Writes the next record in input order: for each layer of the plan its C numbers.
+    ///
+    /// # Errors
+    /// Values of another shape than planned, too many records, values that the number type cannot hold, and
+    /// [`StoreError::Io`]. After any error the writer cannot be finished.
+    pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
+        match self {
+            Self::Npz(table) => table.push(id, layers),
+            Self::Tsv(table) => table.push(id, layers),
+        }
+    }
+
+    /// Completes the files, which still lack their names: commit the set for that.
+    ///
+    /// # Errors
+    /// Fewer records than planned, an earlier failure, and [`StoreError::Io`].
+    pub fn finish(self) -> Result<OutputSet, StoreError> {
+        match self {
+            Self::Npz(table) => Ok(OutputSet::from(vec![table.finish()?])),
+            Self::Tsv(table) => table.finish(),
+        }
+    }
+}
+
+/// Per-residue states: L rows of C numbers per record and layer.
+pub enum ResidueWriter {
+    /// Into one `.npz`.
+    Npz(Box<NpzTable>),
+}
+
+impl ResidueWriter {
+    /// Begins the file of `target`, which will have `residues` rows (sum of L).
+    ///
+    /// # Errors
+    /// A format that cannot hold states, an impossible plan, and whatever the system says to a new file.
+    pub fn create(
+        target: &Path,
+        format: Format,
+        plan: &TablePlan,
+        residues: usize,
+    ) -> Result<Self, StoreError> {
+        match format {
+            Format::Npz => Ok(Self::Npz(Box::new(NpzTable::residues(target, plan, residues)?))),
+            Format::Tsv => Err(StoreError::NoResidues {
+                path: target.to_path_buf(),
+                format: format.name(),
+                able: suffixes(Format::holds_residues),
+            }),
+        }
+    }
+
+    /// Writes the next record in input order: for each layer of the plan its L x C numbers, row by row.
+    ///
+    /// # Errors
+    /// As [`PooledWriter::push`], and more residues than planned.
+    pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
+        match self {
+            Self::Npz(table) => table.push(id, layers),
+        }
+    }
+
+    /// Completes the file, which still lacks its name: commit the set for that.
+    ///
+    /// # Errors
+    /// As [`PooledWriter::finish`], and fewer residues than planned.
+    pub fn finish(self) -> Result<OutputSet, StoreError> {
+        match self {
+            Self::Npz(table) => Ok(OutputSet::from(vec![table.finish()?])),
+        }
+    }
+}
+
+/// The files that a result of these layers goes to, in the order of the layers.
+///
+/// # Errors
+/// Those of [`Target::resolve`], and [`StoreError::OneTable`] where a stream would have to take several.
+pub fn output_paths(target: &Path, format: Format, layers: &[usize]) -> Result<Vec<PathBuf>, StoreError> {
+    if format.holds_layers() || layers.len() == 1 {
+        return Ok(vec![target.to_path_buf()]);
+    }
+    if Target::resolve(target)?.is_stream() {
+        return Err(StoreError::OneTable { path: target.to_path_buf(), layers: layers.len() });
+    }
+    Ok(layers.iter().map(|layer| layer_path(target, *layer)).collect())
+}
+
+/// The file of one layer, for formats with one file per layer: `.layer<N>` before the suffix.
+pub fn layer_path(target: &Path, layer: usize) -> PathBuf {
+    let mut name = OsString::from(target.file_stem().unwrap_or_default());
+    name.push(format!(".layer{layer}"));
+    if let Some(suffix) = target.extension() {
+        name.push(".");
+        name.push(suffix);
+    }
+    target.with_file_name(name)
+}
+
+/// The suffixes of the formats that `chosen` takes, for messages.
+fn suffixes(chosen: impl Fn(Format) -> bool) -> String {
+    let names: Vec<String> = Format::ALL
+        .into_iter()
+        .filter(|format| chosen(*format))
+        .map(|format| format!(".{}", format.name()))
+        .collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suffix_decides_and_the_error_lists_what_is_known() {
+        assert_eq!(Format::of_path(Path::new("a/b.c.NPZ")).unwrap(), Format::Npz);
+        assert_eq!(Format::of_path(Path::new("b.tsv")).unwrap(), Format::Tsv);
+        for unknown in ["b.csv", "b", "-", ".npz", "b.tsv.gz"] {
+            let text = Format::of_path(Path::new(unknown)).unwrap_err().to_string();
+            assert!(text.contains(".npz, .tsv"), "{text}");
+        }
+    }
+
+    #[test]
+    fn writers_may_move_to_a_thread_of_their_own() {
+        fn is_send<T: Send>() {}
+        is_send::<PooledWriter>();
+        is_send::<ResidueWriter>();
+        is_send::<OutputSet>();
+    }
+
+    #[test]
+    fn the_layer_stands_before_the_suffix() {
+        assert_eq!(layer_path(Path::new("d.x/out.v1.tsv"), 12), Path::new("d.x/out.v1.layer12.tsv"));
+        assert_eq!(layer_path(Path::new("out"), 0), Path::new("out.layer0"));
+    }
+
+    #[test]
+    fn plans_that_no_file_can_follow_are_refused() {
+        let plan = |rows, width, layers: &[usize]| {
+            let plan = TablePlan {
+                rows,
+                width,
+                layers: layers.to_vec(),
+                dtype: OutDtype::F32,
+                metadata: Metadata::new(),
+            };
+            plan.check(Path::new("x.npz"), rows)
+        };
+        assert!(plan(0, 1, &[0]).is_ok());
+        assert!(plan(1, 0, &[0]).is_err());
+        assert!(plan(1, 1, &[]).is_err());
+        assert!(plan(1, 1, &[3, 4, 3]).is_err());
+        assert!(plan(usize::MAX / 4, 5, &[0]).is_err());
+    }
+
+    #[test]
+    fn residues_as_text_are_refused_with_the_formats_that_can() {
+        let plan =
+            TablePlan { rows: 1, width: 1, layers: vec![1], dtype: OutDtype::F32, metadata: Metadata::new() };
+        let error = ResidueWriter::create(Path::new("r.tsv"), Format::Tsv, &plan, 1).err().unwrap();
+        assert!(error.to_string().ends_with("formats that can are .npz"), "{error}");
+    }
+
+    #[test]
+    fn one_stream_cannot_take_several_tables() {
+        for stream in ["-", "/dev/null"] {
+            let stream = Path::new(stream);
+            assert!(matches!(
+                output_paths(stream, Format::Tsv, &[1, 2]),
+                Err(StoreError::OneTable { layers: 2, .. })
+            ));
+            assert!(output_paths(stream, Format::Tsv, &[1]).is_ok());
+            assert!(output_paths(stream, Format::Npz, &[1, 2]).is_ok());
+        }
+    }
+}
