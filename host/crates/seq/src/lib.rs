@@ -1,1 +1,39 @@
-//! Placeholder.
+//! Text to numbers: FASTA to records, records to tokens, tokens to packs. No tensor is seen here.
+//!
+//! The doors, in the order of the data:
+//!
+//! | door | promise |
+//! |---|---|
+//! | [`Source`] | an input that can be opened again and again, whatever it is and however it is compressed |
+//! | [`Record`] | upper-case letters only; `index` has no gaps; the same bytes in give the same records out |
+//! | [`Tokens`] | one token for each residue; `residues` says where they are, so special tokens never leak |
+//! | [`Pack`] | no padding; sequences whole; deterministic |
+//!
+//! What is wrong with one record is a value ([`Failure`]) and reading goes on; what is wrong with an input
+//! ([`InputError`]) ends it. Nothing is repaired silently: gaps removed and stops dropped are counted in
+//! [`Warnings`], letters without a token by [`Vocabulary::unknown_letters`].
+
+mod error;
+mod fasta;
+mod id;
+mod input;
+mod letters;
+mod long;
+mod pack;
+mod reader;
+mod record;
+mod scan;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{InputError, RecordError, SettingError};
+pub use id::{IdStyle, MAX_ID_BYTES};
+pub use input::{Progress, Source};
+pub use long::{Cut, LongPolicy, Span, Windows};
+pub use pack::{Pack, Packer, Window};
+pub use reader::{DEFAULT_MAX_RESIDUES, ReadOptions, RecordReader, Totals};
+pub use record::{Duplicate, Failure, Item, Record, Warnings};
+pub use scan::{Longest, Summary, scan};
+pub use vocabulary::{ESM2, Tokens, Vocabulary};

@@ -1,0 +1,266 @@
+//! Inputs to records: ids, letter rules, the length limit and the duplicate rule.
+//!
+//! - Same id and same sequence as an earlier record: a [`Duplicate`], computed and written once.
+//! - Same id and another sequence: a [`Failure`]; the earlier record stands.
+//! - A record that fails for another reason takes no id.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use crate::error::{InputError, RecordError};
+use crate::fasta::{FastaError, FastaReader, RawRecord};
+use crate::id::{self, IdStyle};
+use crate::input::{Progress, Source, read_error};
+use crate::letters;
+use crate::record::{Duplicate, Failure, Item, Record, Warnings};
+
+/// The `max_residues` that holds where the user names none.
+pub const DEFAULT_MAX_RESIDUES: u32 = 65_536;
+
+/// Names the way records enter the input hash; changes when that way changes.
+const INPUT_HASH_DOMAIN: &[u8] = b"pliant input records 1\n";
+
+/// How records are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Which part of a header is the id.
+    pub id_style: IdStyle,
+    /// Longer records fail, and are never held in memory whole.
+    pub max_residues: u32,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { id_style: IdStyle::default(), max_residues: DEFAULT_MAX_RESIDUES }
+    }
+}
+
+/// What a reader has yielded so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Headers seen: records, failures and duplicates together.
+    pub headers: u64,
+    /// Good, unique records.
+    pub records: u64,
+    /// Residues of those.
+    pub residues: u64,
+    /// Repetitions left out.
+    pub duplicates: u64,
+    /// Records that failed.
+    pub failures: u64,
+    /// Repairs made.
+    pub warnings: Warnings,
+    /// How often each letter `A..=Z` stands in the good, unique records.
+    pub letters: [u64; 26],
+}
+
+/// Reads the records of several inputs, one after another. Deterministic: the same bytes give the same items.
+///
+/// After an [`InputError`] it yields nothing more. It holds about 64 bytes for each id seen.
+pub struct RecordReader {
+    sources: std::vec::IntoIter<Source>,
+    options: ReadOptions,
+    current: Option<Current>,
+    progress: Progress,
+    seen: HashMap<[u8; 16], Seen>,
+    files: Vec<Arc<str>>,
+    totals: Totals,
+    hasher: blake3::Hasher,
+    stopped: bool,
+}
+
+struct Current {
+    file: Arc<str>,
+    fasta: FastaReader<Box<dyn BufRead + Send>>,
+}
+
+/// The record that has an id. Hashes instead of texts: a proteome collection has tens of millions of ids.
+struct Seen {
+    sequence: [u8; 16],
+    index: u64,
+    line: u64,
+    file: u32,
+}
+
+impl RecordReader {
+    /// A reader over `sources` in their order. Opens them one by one as it comes to them.
+    pub fn new(sources: &[Source], options: ReadOptions) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(INPUT_HASH_DOMAIN);
+        Self {
+            sources: Vec::from(sources).into_iter(),
+            options,
+            current: None,
+            progress: Progress::default(),
+            seen: HashMap::new(),
+            files: Vec::new(),
+            totals: Totals::default(),
+            hasher,
+            stopped: false,
+        }
+    }
+
+    /// The count of stored bytes read, to be watched from elsewhere.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// What has been yielded so far.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// BLAKE3, in hex, over ids and residues of the records yielded so far, in order, each with its length
+    /// before it. At the end of the input it names the input: spelling, line breaks, compression, duplicates
+    /// and failed records do not enter it.
+    pub fn input_hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+
+    fn next_item(&mut self) -> Result<Option<Item>, InputError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                if !self.open_next()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            match current.fasta.next_record() {
+                Ok(Some(raw)) => {
+                    let file = Arc::clone(&current.file);
+                    return Ok(Some(self.item(raw, file)));
+                }
+                Ok(None) => self.current = None,
+                Err(FastaError::Io(source)) => {
+                    return Err(read_error(&current.file, current.fasta.line(), source));
+                }
+                Err(FastaError::NotFasta(found)) => {
+                    let (file, line) = (Arc::clone(&current.file), current.fasta.line());
+                    return Err(InputError::NotFasta { file, line, found });
+                }
+            }
+        }
+    }
+
+    fn open_next(&mut self) -> Result<bool, InputError> {
+        let Some(source) = self.sources.next() else { return Ok(false) };
+        let fasta = FastaReader::new(source.open(&self.progress)?, self.options.max_residues);
+        let file = Arc::clone(source.name());
+        self.files.push(Arc::clone(&file));
+        self.current = Some(Current { file, fasta });
+        Ok(true)
+    }
+
+    fn item(&mut self, raw: RawRecord, file: Arc<str>) -> Item {
+        self.totals.headers += 1;
+        let checked = self.options.id_style.choose(&raw.header, raw.header_cut).map(str::to_owned);
+        let checked = checked.and_then(|id| match sequence_error(&raw, self.options.max_residues) {
+            Some(reason) => Err(reason),
+            None => Ok(id),
+        });
+        match checked {
+            Ok(id) => self.admit(raw, id, file),
+            Err(reason) => {
+                let shown = self.options.id_style.choose(&raw.header, raw.header_cut);
+                let shown = shown.map_or_else(|_| id::shown(&raw.header), str::to_owned);
+                self.failure(raw.line, shown, file, reason)
+            }
+        }
+    }
+
+    fn failure(&mut self, line: u64, id: String, file: Arc<str>, reason: RecordError) -> Item {
+        self.totals.failures += 1;
+        Item::Failure(Failure { file, line, record: self.totals.headers, id, reason })
+    }
+
+    /// Applies the duplicate rule to a record that is good in itself.
+    fn admit(&mut self, raw: RawRecord, id: String, file: Arc<str>) -> Item {
+        let sequence = short_hash(&raw.residues);
+        let index = self.totals.records;
+        match self.seen.entry(short_hash(id.as_bytes())) {
+            Entry::Vacant(entry) => {
+                let number = self.files.len().saturating_sub(1);
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                entry.insert(Seen { sequence, index, line: raw.line, file: number });
+            }
+            Entry::Occupied(entry) if entry.get().sequence == sequence => {
+                self.totals.duplicates += 1;
+                let (record, of) = (self.totals.headers, entry.get().index);
+                return Item::Duplicate(Duplicate { file, line: raw.line, record, id, of });
+            }
+            Entry::Occupied(entry) => {
+                let first = entry.get();
+                let first_file = self.files.get(first.file as usize).unwrap_or(&file);
+                let reason = RecordError::IdTaken {
+                    file: Arc::clone(&file),
+                    line: raw.line,
+                    first_file: Arc::clone(first_file),
+                    first_line: first.line,
+                };
+                return self.failure(raw.line, id, file, reason);
+            }
+        }
+        self.count(&raw);
+        hash_record(&mut self.hasher, id.as_bytes(), &raw.residues);
+        let record = self.totals.headers;
+        Item::Record(Record { index, id, residues: raw.residues, file, line: raw.line, record })
+    }
+
+    fn count(&mut self, raw: &RawRecord) {
+        let totals = &mut self.totals;
+        totals.records += 1;
+        totals.residues += raw.residues.len() as u64;
+        totals.warnings.gaps += raw.gaps;
+        totals.warnings.gap_records += u64::from(raw.gaps > 0);
+        totals.warnings.stop_records += u64::from(raw.stop);
+        for letter in &raw.residues {
+            if let Some(count) = totals.letters.get_mut(usize::from(letter.wrapping_sub(b'A'))) {
+                *count += 1;
+            }
+        }
+    }
+}
+
+impl Iterator for RecordReader {
+    type Item = Result<Item, InputError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.stopped {
+            return None;
+        }
+        let item = self.next_item().transpose();
+        self.stopped = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+/// What is wrong with the sequence, the first fault in the file before its length.
+fn sequence_error(raw: &RawRecord, max_residues: u32) -> Option<RecordError> {
+    if let Some(fault) = &raw.fault {
+        let (position, line) = (fault.position, fault.line);
+        return Some(match &fault.character {
+            Some(bytes) => RecordError::Character { found: letters::shown(bytes), position, line },
+            None => RecordError::InnerStop { position, line },
+        });
+    }
+    if raw.letters == 0 {
+        return Some(RecordError::Empty);
+    }
+    (raw.letters > u64::from(max_residues))
+        .then_some(RecordError::TooLong { residues: raw.letters, max_residues })
+}
+
+fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    short
+}
+
+fn hash_record(hasher: &mut blake3::Hasher, id: &[u8], residues: &[u8]) {
+    for part in [id, residues] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+}
