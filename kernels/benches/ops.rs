@@ -7,12 +7,13 @@
 
 use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
 use pliant_kernels::cpu::simd::{Simd, Task, Work};
-use pliant_kernels::{Device, Input, Precision};
+use pliant_kernels::ops::attention;
+use pliant_kernels::{Device, Input, Output, Precision};
 use std::hint::black_box;
 use std::time::Instant;
 
-const CHAINS: usize = 24;
-const STEPS: usize = 200_000;
+const CHAINS: usize = 12;
+const STEPS: usize = 400_000;
 
 /// Independent chains of multiply-adds: nothing but the arithmetic units limits them.
 struct Peak(Precision);
@@ -22,21 +23,21 @@ impl Work for Peak {
     fn run<S: Simd>(&self, s: S, _: Task) {
         let mut sums = [s.splat(0.0); CHAINS];
         let (a, b) = (black_box(1.0_f32), black_box(1e-9_f32));
-        match self.0 {
-            Precision::F32 => {
-                let (a, b) = (s.splat(a), s.splat(b));
-                for _ in 0..STEPS {
-                    sums = sums.map(#[inline(always)] |sum| s.fma(a, b, sum));
-                }
-            }
-            Precision::Bf16 => {
-                let (a, b) = (s.splat_pair(a.to_bits() >> 16), s.splat_pair(b.to_bits() >> 16));
-                for _ in 0..STEPS {
-                    sums = sums.map(#[inline(always)] |sum| s.dot_pairs(sum, a, b));
-                }
+        let (x, y) = (s.splat(a), s.splat(b));
+        let (p, q) = (s.splat_pair(a.to_bits() >> 16), s.splat_pair(b.to_bits() >> 16));
+        for _ in 0..STEPS {
+            for chain in 0..CHAINS {
+                sums[chain] = match self.0 {
+                    Precision::F32 => s.fma(x, y, sums[chain]),
+                    Precision::Bf16 => s.dot_pairs(sums[chain], p, q),
+                };
             }
         }
-        black_box(sums.map(|sum| s.sum(sum)));
+        let mut total = s.splat(0.0);
+        for sum in sums {
+            total = s.add(total, sum);
+        }
+        black_box(s.sum(total));
     }
 }
 
@@ -75,7 +76,12 @@ fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usiz
         let start = Instant::now();
         for _ in 0..repeats {
             let target = Target::F32(result.as_mut_slice());
-            multiply(cpu, m, input, &mut [Product { matrix: &matrix, bias: None, epilogue: Epilogue::Store, target }]);
+            multiply(
+                cpu,
+                m,
+                input,
+                &mut [Product { matrix: &matrix, bias: None, epilogue: Epilogue::Store, target }],
+            );
         }
         let rate = (repeats * m * n * k) as f64 / start.elapsed().as_secs_f64();
         ratios.push(rate / limit);
@@ -85,10 +91,60 @@ fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usiz
     (median(ratios), median(rates))
 }
 
+/// Attention of equal sequences, both products counted.
+fn attend(
+    device: &Device,
+    precision: Precision,
+    heads: usize,
+    head_width: usize,
+    length: usize,
+) -> (f64, f64) {
+    let count = (4096 / length).max(1);
+    let offsets: Vec<usize> = (0..=count).map(|b| b * length).collect();
+    let width = heads * head_width;
+    let values: Vec<f32> = (0..count * length * width).map(|i| (i % 29) as f32 * 0.05 - 0.7).collect();
+    let full = device.upload(&values);
+    let halves: Vec<_> = values.iter().map(|&v| pliant_kernels::bf16::from_f32(v)).collect();
+    let halves = device.upload(&halves);
+    let input = match precision {
+        Precision::F32 => Input::F32(&full),
+        Precision::Bf16 => Input::Bf16(&halves),
+    };
+    let mut result = device.zeros::<f32>(values.len());
+    let work = 2 * count * length * length * width;
+    let repeats = (1e9 / work as f64).ceil() as usize;
+    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+    for _ in 0..9 {
+        let limit = peak(device, precision);
+        let start = Instant::now();
+        for _ in 0..repeats {
+            let sizes = attention::Sizes { heads, head_width };
+            let output = Output::F32(&mut result);
+            attention::forward(device, sizes, &offsets, (input, input, input), output, None).unwrap();
+        }
+        let rate = (repeats * work) as f64 / start.elapsed().as_secs_f64();
+        ratios.push(rate / limit);
+        rates.push(rate);
+    }
+    (median(ratios), median(rates))
+}
+
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let device = Device::cpu(threads).unwrap();
     println!("{}", device.describe());
+    for precision in [Precision::F32, Precision::Bf16] {
+        for (heads, head_width) in [(20, 16), (20, 24), (20, 32), (20, 64), (40, 128)] {
+            for length in [100, 450, 2000] {
+                let (ratio, rate) = attend(&device, precision, heads, head_width, length);
+                let (name, percent) = (precision.name(), 100.0 * ratio);
+                println!(
+                    "{name} attention H {heads} D {head_width:3} L {length:4}: {percent:5.1} % of peak, {:.0} GFLOP/s",
+                    2e-9 * rate
+                );
+            }
+        }
+    }
     for precision in [Precision::F32, Precision::Bf16] {
         println!("{} peak {:.0} GFLOP/s", precision.name(), 2e-9 * peak(&device, precision));
         for (name, n, k) in [
@@ -102,7 +158,12 @@ fn main() {
         ] {
             for m in [64, 128, 256, 512, 1024, 2048] {
                 let (ratio, rate) = product(&device, precision, (m, n, k));
-                println!("{} {name:9} M {m:5} N {n:5} K {k:5}: {:5.1} % of peak, {:.0} GFLOP/s", precision.name(), 100.0 * ratio, 2e-9 * rate);
+                println!(
+                    "{} {name:9} M {m:5} N {n:5} K {k:5}: {:5.1} % of peak, {:.0} GFLOP/s",
+                    precision.name(),
+                    100.0 * ratio,
+                    2e-9 * rate
+                );
             }
         }
     }

@@ -87,9 +87,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load_bf16(self, values: &[bf16; LANES]) -> Lanes {
         vector!({
-            let widen = |halves| {
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
-            };
+            let widen = |halves| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)));
             let from: *const __m128i = values.as_ptr().cast();
             [widen(_mm_loadu_si128(from)), widen(_mm_loadu_si128(from.add(1)))]
         })
@@ -105,19 +103,39 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn add(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_add_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_add_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn sub(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_sub_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_sub_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn mul(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_mul_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_mul_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn div(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_div_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_div_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn sqrt(self, a: Lanes) -> Lanes {
@@ -129,20 +147,35 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn max(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_max_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_max_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn min(self, a: Lanes, b: Lanes) -> Lanes {
-        each(a, b, #[inline(always)] |a, b| vector!(_mm256_min_ps(a, b)))
+        each(
+            a,
+            b,
+            #[inline(always)]
+            |a, b| vector!(_mm256_min_ps(a, b)),
+        )
     }
     #[inline(always)]
     fn add_exponent(self, value: Lanes, steps: Lanes) -> Lanes {
-        each(value, steps, #[inline(always)] |value, steps| {
-            vector!({
-                let shifted = _mm256_slli_epi32::<23>(_mm256_castps_si256(steps));
-                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(value), shifted))
-            })
-        })
+        each(
+            value,
+            steps,
+            #[inline(always)]
+            |value, steps| {
+                vector!({
+                    let shifted = _mm256_slli_epi32::<23>(_mm256_castps_si256(steps));
+                    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(value), shifted))
+                })
+            },
+        )
     }
     #[inline(always)]
     fn keep_if_less(self, a: Lanes, b: Lanes, value: Lanes) -> Lanes {

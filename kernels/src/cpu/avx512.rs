@@ -37,6 +37,40 @@ pub(super) struct Avx512;
 #[derive(Clone, Copy)]
 pub(super) struct Avx512Bf16;
 
+/// Lanes are exchanged at distances 1, 2, 4 and 8.
+#[inline(always)]
+fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
+    vector!({
+        let mut pairs = rows;
+        for i in (0..LANES).step_by(2) {
+            pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+            pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+        }
+        let mut fours = [_mm512_setzero_pd(); LANES];
+        for i in (0..LANES).step_by(4) {
+            for j in 0..2 {
+                let (a, b) = (_mm512_castps_pd(pairs[i + j]), _mm512_castps_pd(pairs[i + 2 + j]));
+                fours[i + 2 * j] = _mm512_unpacklo_pd(a, b);
+                fours[i + 2 * j + 1] = _mm512_unpackhi_pd(a, b);
+            }
+        }
+        // fours[4 g + c]: column c of every 128-bit quarter, rows 4 g .. 4 g + 4.
+        let mut columns = rows;
+        for c in 0..4 {
+            let quarter = |g: usize| _mm512_castpd_ps(fours[4 * g + c]);
+            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(quarter(0), quarter(1));
+            let high = _mm512_shuffle_f32x4::<0b10_00_10_00>(quarter(2), quarter(3));
+            columns[c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, high);
+            columns[c + 8] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, high);
+            let low = _mm512_shuffle_f32x4::<0b11_01_11_01>(quarter(0), quarter(1));
+            let high = _mm512_shuffle_f32x4::<0b11_01_11_01>(quarter(2), quarter(3));
+            columns[c + 4] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, high);
+            columns[c + 12] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, high);
+        }
+        columns
+    })
+}
+
 impl Simd for Avx512 {
     type F = __m512;
     type Pairs = __m512i;
@@ -128,6 +162,23 @@ impl Simd for Avx512 {
         vector!(_mm512_loadu_si512(values.as_ptr().cast()))
     }
     #[inline(always)]
+    fn load_words(self, values: &[bf16; 2 * LANES]) -> __m512 {
+        vector!(_mm512_castsi512_ps(_mm512_loadu_si512(values.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn interleave(self, even: &[bf16; LANES], odd: &[bf16; LANES], to: &mut [u32; LANES]) {
+        vector!({
+            let even = _mm512_cvtepu16_epi32(_mm256_loadu_si256(even.as_ptr().cast()));
+            let odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256(odd.as_ptr().cast()));
+            let words = _mm512_or_si512(even, _mm512_slli_epi32::<16>(odd));
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), words);
+        });
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        transpose(rows)
+    }
+    #[inline(always)]
     fn splat_pair(self, pair: u32) -> __m512i {
         vector!(_mm512_set1_epi32(pair.cast_signed()))
     }
@@ -215,6 +266,18 @@ impl Simd for Avx512Bf16 {
     #[inline(always)]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> __m512i {
         Avx512.load_pairs(values)
+    }
+    #[inline(always)]
+    fn load_words(self, values: &[bf16; 2 * LANES]) -> __m512 {
+        Avx512.load_words(values)
+    }
+    #[inline(always)]
+    fn interleave(self, even: &[bf16; LANES], odd: &[bf16; LANES], to: &mut [u32; LANES]) {
+        Avx512.interleave(even, odd, to);
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        transpose(rows)
     }
     #[inline(always)]
     fn splat_pair(self, pair: u32) -> __m512i {

@@ -94,9 +94,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn add_exponent(self, value: Lanes, steps: Lanes) -> Lanes {
-        map2(value, steps, |value, steps| {
-            f32::from_bits(value.to_bits().wrapping_add(steps.to_bits() << 23))
-        })
+        map2(value, steps, |value, steps| f32::from_bits(value.to_bits().wrapping_add(steps.to_bits() << 23)))
     }
     #[inline(always)]
     fn keep_if_less(self, a: Lanes, b: Lanes, value: Lanes) -> Lanes {

@@ -68,12 +68,83 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `acc + a.odd · b.odd`, then `+ a.even · b.even`, each by one fused multiply-add.
     fn dot_pairs(self, acc: Self::F, a: Self::Pairs, b: Self::Pairs) -> Self::F;
 
+    /// Loads sixteen words (pairs of bf16) as lanes whose bits are only moved, never calculated with.
+    #[inline(always)]
+    fn load_words(self, values: &[bf16; 2 * LANES]) -> Self::F {
+        self.load(&std::array::from_fn(|lane| {
+            let (low, high) = (values[2 * lane].to_bits(), values[2 * lane + 1].to_bits());
+            f32::from_bits(u32::from(low) | u32::from(high) << 16)
+        }))
+    }
+
+    /// Word `i` is the pair of `even[i]` (low half) and `odd[i]`.
+    #[inline(always)]
+    fn interleave(self, even: &[bf16; LANES], odd: &[bf16; LANES], to: &mut [u32; LANES]) {
+        for lane in 0..LANES {
+            to[lane] = u32::from(even[lane].to_bits()) | u32::from(odd[lane].to_bits()) << 16;
+        }
+    }
+
+    /// Lane `i` of result `j` is lane `j` of row `i`.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F; LANES]) -> [Self::F; LANES] {
+        let rows = rows.map(
+            #[inline(always)]
+            |row| self.to_array(row),
+        );
+        std::array::from_fn(
+            #[inline(always)]
+            |column| self.load(&std::array::from_fn(|row| rows[row][column])),
+        )
+    }
+
+    /// Stores the lanes, or as many of the first ones as there is room for.
+    #[inline(always)]
+    fn store_any(self, value: Self::F, to: &mut [f32]) {
+        match to.first_chunk_mut::<LANES>() {
+            Some(to) => self.store(value, to),
+            None => self.store_part(value, to),
+        }
+    }
+
+    /// Stores the lanes as bf16, or as many of the first ones as there is room for.
+    #[inline(always)]
+    fn store_any_bf16(self, value: Self::F, to: &mut [bf16]) {
+        match to.first_chunk_mut::<LANES>() {
+            Some(to) => self.store_bf16(value, to),
+            None => self.store_part_bf16(value, to),
+        }
+    }
+
+    /// Loads sixteen values, or as many as there are; missing lanes are zero.
+    #[inline(always)]
+    fn load_any(self, from: &[f32]) -> Self::F {
+        match from.first_chunk::<LANES>() {
+            Some(from) => self.load(from),
+            None => self.load_part(from, 0.0),
+        }
+    }
+
     /// The lanes as an array.
     #[inline(always)]
     fn to_array(self, value: Self::F) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
         self.store(value, &mut lanes);
         lanes
+    }
+
+    /// Joins the lanes of each of sixteen rows by the fixed tree: lane `r` of the result belongs to row `r`.
+    #[inline(always)]
+    fn join_rows(self, rows: [Self::F; LANES], join: impl Fn(Self::F, Self::F) -> Self::F) -> Self::F {
+        let mut columns = self.transpose(rows);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                columns[lane] = join(columns[lane], columns[lane + half]);
+            }
+            half /= 2;
+        }
+        columns[0]
     }
 
     /// Sum of the lanes by the fixed tree: halves of eight, four, two, one.

@@ -59,7 +59,10 @@ impl Threads {
     /// `InvalidInput` for zero threads, or the system's error when a thread does not start.
     pub fn new(count: usize) -> io::Result<Self> {
         if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "0 threads asked for, wanted at least 1"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "0 threads asked for, wanted at least 1",
+            ));
         }
         let mut threads =
             Self { shared: Arc::new(Shared::default()), workers: Vec::new(), turn: Mutex::new(()) };

@@ -1,3 +1,10 @@
 //! Operations: one folder each, with its contract in `mod.rs`.
 
+pub mod attention;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod layer_norm;
 pub mod linear;
+pub mod pool;
+pub mod rotary;

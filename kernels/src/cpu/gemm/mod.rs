@@ -9,15 +9,16 @@ mod pack;
 mod tile;
 
 use super::math;
+use super::pack::{Matrix, Values};
 use super::shared::Shared;
 use super::simd::{LANES, Simd, Task, Work};
 use super::{Cpu, Precision};
 use crate::buffer::{Buffer, Input};
 use half::bf16;
 pub use pack::{Orientation, PackedMatrix};
-use pack::{PackedValues, Rows, Strided, Values, pack_panels};
+use pack::{PackedValues, Strided, pack_panels};
 pub use tile::PANEL;
-use tile::{Sums, tile_bf16, tile_f32};
+pub(crate) use tile::{Sums, tile_bf16, tile_f32};
 
 /// What happens to a finished sum before it is stored.
 pub enum Epilogue<'a> {
@@ -58,8 +59,7 @@ pub struct Product<'a> {
 pub fn multiply(cpu: &Cpu, rows: usize, input: Input<'_>, products: &mut [Product<'_>]) {
     let Some(first) = products.first() else { return };
     let inner = first.matrix.inner;
-    let rows_source = Rows { values: input.into(), inner, row_step: inner, inner_step: 1 };
-    run(cpu, rows, rows_source, products);
+    run(cpu, rows, Matrix::rows(input.into(), rows, inner, inner), products);
 }
 
 /// `dw[N,K] += Σ_t dy[t,N] · x[t,K]`, t cut into chunks of [`CHUNK`] that are added in order.
@@ -91,7 +91,7 @@ pub fn add_outer(
         let values = pack_panels(cpu, precision, &source);
         let matrix = PackedMatrix { columns: inputs, inner, values };
         let grad = Values::F32(&grad[start * outputs..(start + inner) * outputs]);
-        let rows = Rows { values: grad, inner, row_step: 1, inner_step: outputs };
+        let rows = Matrix::transposed(grad, outputs, inner);
         let product = Product {
             matrix: &matrix,
             bias: None,
@@ -105,38 +105,45 @@ pub fn add_outer(
 /// Tokens of one partial sum of a weight gradient.
 pub const CHUNK: usize = 512;
 
-/// Bytes of packed rows that one thread works on at a time: half of a common second-level cache, the
-/// other half is for the panels that stream past.
-const BLOCK_BYTES: usize = 512 * 1024;
+/// Bytes of packed rows that are multiplied before the next rows are packed: they stay in a common
+/// third-level cache while every panel passes over them.
+const PACKED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Fewest rows of a block: with these the panels may come from main memory without slowing the sums.
-const BLOCK_ROWS_MIN: usize = 56;
+/// Rows of one task when there are more tasks than needed: enough that a panel is worth loading.
+const TASK_ROWS_MIN: usize = 112;
 
-fn run(cpu: &Cpu, rows: usize, source: Rows<'_>, products: &mut [Product<'_>]) {
-    if rows == 0 || source.inner == 0 || products.is_empty() {
+fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>]) {
+    if rows == 0 || source.inner() == 0 || products.is_empty() {
         return;
     }
     let precision = products[0].matrix.precision();
     let strip_length = match precision {
-        Precision::F32 => source.inner,
-        Precision::Bf16 => source.inner.div_ceil(2),
+        Precision::F32 => source.inner(),
+        Precision::Bf16 => source.inner().div_ceil(2),
     };
-    let threads = cpu.threads().count();
     let height = strip_rows(cpu);
-    let most = (BLOCK_BYTES / 4 / strip_length).max(BLOCK_ROWS_MIN).min(rows.div_ceil(2 * threads));
-    let block = most.div_ceil(height) * height;
     let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
-    let by_rows = rows.div_ceil(block) >= threads;
-    let scratch_rows = if by_rows { threads * block } else { rows };
-    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), scratch_rows * strip_length);
+    let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
+    let block = (PACKED_BYTES / 4 / strip_length).next_multiple_of(height).min(rows);
+    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), block * strip_length);
     let shared = Shared::new(scratch.as_mut_slice());
-    let job = Job { source, rows, block, strip_length, precision, views: &views, scratch: &shared };
-    if by_rows {
-        cpu.run(rows.div_ceil(block), &RowBlocks(&job));
-    } else {
-        cpu.run(rows.div_ceil(height), &PackStrips(&job));
-        let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
-        cpu.run(panels, &Panels(&job));
+    for first in (0..rows).step_by(block) {
+        let count = block.min(rows - first);
+        let wanted = (4 * cpu.threads().count()).div_ceil(panels);
+        let chunk = count.div_ceil(wanted).max(TASK_ROWS_MIN).next_multiple_of(height);
+        let job = Job {
+            source,
+            first,
+            count,
+            chunk,
+            panels,
+            strip_length,
+            precision,
+            views: &views,
+            scratch: &shared,
+        };
+        cpu.run(count.div_ceil(height), &PackStrips(&job));
+        cpu.run(panels * count.div_ceil(chunk), &Multiply(&job));
     }
 }
 
@@ -194,10 +201,14 @@ impl<'a> View<'a> {
 }
 
 struct Job<'a> {
-    source: Rows<'a>,
-    rows: usize,
-    /// Rows that one task packs and multiplies.
-    block: usize,
+    source: Matrix<'a>,
+    /// Rows of this block.
+    first: usize,
+    count: usize,
+    /// Rows of one task.
+    chunk: usize,
+    /// Panels of all products.
+    panels: usize,
     /// Packed words of one row.
     strip_length: usize,
     precision: Precision,
@@ -205,56 +216,37 @@ struct Job<'a> {
     scratch: &'a Shared<'a, u32>,
 }
 
-/// Rows are many: every task packs a block of them and multiplies it with all panels.
-struct RowBlocks<'a>(&'a Job<'a>);
-
-impl Work for RowBlocks<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(&self, s: S, task: Task) {
-        let job = self.0;
-        let first = task.task * job.block;
-        let count = job.block.min(job.rows - first);
-        let start = task.worker * job.block * job.strip_length;
-        // SAFETY: the block belongs to this worker, which runs one task at a time.
-        let packed = unsafe { job.scratch.part(start, count * job.strip_length) };
-        job.pack::<S>(first, packed);
-        for view in job.views {
-            for panel in 0..view.columns.div_ceil(PANEL) {
-                job.multiply_panel(s, view, panel, first, packed);
-            }
-        }
-    }
-}
-
-/// Rows are few: first all of them are packed …
+/// First all rows of the block are packed …
 struct PackStrips<'a>(&'a Job<'a>);
 
 impl Work for PackStrips<'_> {
     #[inline(always)]
-    fn run<S: Simd>(&self, _: S, task: Task) {
+    fn run<S: Simd>(&self, s: S, task: Task) {
         let job = self.0;
-        let first = task.task * S::ROWS;
-        let count = S::ROWS.min(job.rows - first);
+        let row = task.task * S::ROWS;
+        let count = S::ROWS.min(job.count - row);
         // SAFETY: every task packs its own strip.
-        let packed = unsafe { job.scratch.part(first * job.strip_length, count * job.strip_length) };
-        job.pack::<S>(first, packed);
+        let packed = unsafe { job.scratch.part(row * job.strip_length, count * job.strip_length) };
+        job.pack(s, job.first + row, packed);
     }
 }
 
-/// … then every task multiplies them with one panel.
-struct Panels<'a>(&'a Job<'a>);
+/// … then every task multiplies some of them with one panel.
+struct Multiply<'a>(&'a Job<'a>);
 
-impl Work for Panels<'_> {
+impl Work for Multiply<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
         let job = self.0;
-        let mut panel = task.task;
+        let row = task.task / job.panels * job.chunk;
+        let count = job.chunk.min(job.count - row);
+        // SAFETY: packing has ended, all tasks only read.
+        let packed = unsafe { job.scratch.read(row * job.strip_length, count * job.strip_length) };
+        let mut panel = task.task % job.panels;
         for view in job.views {
             let panels = view.columns.div_ceil(PANEL);
             if panel < panels {
-                // SAFETY: packing has ended, all tasks only read.
-                let packed = unsafe { job.scratch.read(0, job.rows * job.strip_length) };
-                job.multiply_panel(s, view, panel, 0, packed);
+                job.multiply_panel(s, view, Place { row: job.first + row, panel }, packed);
                 return;
             }
             panel -= panels;
@@ -264,7 +256,7 @@ impl Work for Panels<'_> {
 
 /// Heights into which the rows left over by full strips are cut.
 #[inline(always)]
-fn strip_height<S: Simd>(left: usize) -> usize {
+pub(crate) fn strip_height<S: Simd>(left: usize) -> usize {
     if left >= S::ROWS {
         return S::ROWS;
     }
@@ -274,31 +266,45 @@ fn strip_height<S: Simd>(left: usize) -> usize {
 impl Job<'_> {
     /// Packs as many rows from `first` as `packed` holds, strip after strip.
     #[inline(always)]
-    fn pack<S: Simd>(&self, first: usize, packed: &mut [u32]) {
+    fn pack<S: Simd>(&self, s: S, first: usize, packed: &mut [u32]) {
         let count = packed.len() / self.strip_length;
         let mut done = 0;
         while done < count {
             let height = strip_height::<S>(count - done);
             let strip = &mut packed[done * self.strip_length..(done + height) * self.strip_length];
-            match self.precision {
-                Precision::F32 => {
-                    self.source.pack_f32(first + done, height, bytemuck::cast_slice_mut(strip));
-                }
-                Precision::Bf16 => self.source.pack_bf16(first + done, height, strip),
+            match height {
+                14 => self.pack_strip::<S, 14>(s, first + done, strip),
+                8 => self.pack_strip::<S, 8>(s, first + done, strip),
+                6 => self.pack_strip::<S, 6>(s, first + done, strip),
+                4 => self.pack_strip::<S, 4>(s, first + done, strip),
+                2 => self.pack_strip::<S, 2>(s, first + done, strip),
+                _ => self.pack_strip::<S, 1>(s, first + done, strip),
             }
             done += height;
         }
     }
 
-    /// Multiplies packed rows (the first of them is row `first`) with one panel of one product.
     #[inline(always)]
-    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, panel: usize, first: usize, packed: &[u32]) {
+    fn pack_strip<S: Simd, const R: usize>(&self, s: S, first: usize, strip: &mut [u32]) {
+        let rows = first..first + R;
+        let strip = strip.as_chunks_mut::<R>().0;
+        match self.precision {
+            Precision::F32 => {
+                self.source.pack::<S, R>(s, rows, bytemuck::cast_slice_mut::<[u32; R], [f32; R]>(strip));
+            }
+            Precision::Bf16 => self.source.pack_pairs(s, rows, strip),
+        }
+    }
+
+    /// Multiplies packed rows with one panel of one product.
+    #[inline(always)]
+    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, first: Place, packed: &[u32]) {
         let count = packed.len() / self.strip_length;
         let mut done = 0;
         while done < count {
             let height = strip_height::<S>(count - done);
             let strip = &packed[done * self.strip_length..(done + height) * self.strip_length];
-            let place = Place { row: first + done, panel };
+            let place = Place { row: first.row + done, panel: first.panel };
             match height {
                 14 => self.tile::<S, 14>(s, view, place, strip),
                 8 => self.tile::<S, 8>(s, view, place, strip),
@@ -383,45 +389,25 @@ impl View<'_> {
             Step::Store => sum,
             Step::Accumulate => match &self.target {
                 // SAFETY: every output belongs to one tile, and every tile to one task.
-                SharedTarget::F32(target) => s.add(load(s, unsafe { target.part(at, lanes) }), sum),
+                SharedTarget::F32(target) => s.add(s.load_any(unsafe { target.part(at, lanes) }), sum),
                 SharedTarget::Bf16(_) => sum,
             },
             Step::Gelu(before) => {
                 if let Some(before) = before {
                     // SAFETY: as above.
-                    store(s, sum, unsafe { before.part(at, lanes) });
+                    s.store_any(sum, unsafe { before.part(at, lanes) });
                 }
                 math::gelu(s, sum)
             }
-            Step::Residual(values) => s.add(load(s, &values[at..at + lanes]), sum),
+            Step::Residual(values) => s.add(s.load_any(&values[at..at + lanes]), sum),
         };
         match &self.target {
             // SAFETY: as above.
-            SharedTarget::F32(target) => store(s, value, unsafe { target.part(at, lanes) }),
+            SharedTarget::F32(target) => s.store_any(value, unsafe { target.part(at, lanes) }),
             SharedTarget::Bf16(target) => {
                 // SAFETY: as above.
-                let to = unsafe { target.part(at, lanes) };
-                match to.first_chunk_mut::<LANES>() {
-                    Some(to) => s.store_bf16(value, to),
-                    None => s.store_part_bf16(value, to),
-                }
+                s.store_any_bf16(value, unsafe { target.part(at, lanes) });
             }
         }
-    }
-}
-
-#[inline(always)]
-fn load<S: Simd>(s: S, from: &[f32]) -> S::F {
-    match from.first_chunk::<LANES>() {
-        Some(from) => s.load(from),
-        None => s.load_part(from, 0.0),
-    }
-}
-
-#[inline(always)]
-fn store<S: Simd>(s: S, value: S::F, to: &mut [f32]) {
-    match to.first_chunk_mut::<LANES>() {
-        Some(to) => s.store(value, to),
-        None => s.store_part(value, to),
     }
 }

@@ -1,7 +1,7 @@
 //! Operands in the order in which the tile reads them.
 
 use super::tile::PANEL;
-use crate::buffer::{Buffer, Input};
+use crate::buffer::Buffer;
 use crate::cpu::portable::round_bf16;
 use crate::cpu::shared::Shared;
 use crate::cpu::{Cpu, Precision};
@@ -136,75 +136,6 @@ pub(super) fn pack_panels(cpu: &Cpu, precision: Precision, source: &Strided<'_>)
                 }
             });
             PackedValues::Bf16(values)
-        }
-    }
-}
-
-/// Rows to multiply: `[R, inner]`, row by row, or transposed (`[inner, R]`, as a gradient's product needs).
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: Values<'a>,
-    pub(super) inner: usize,
-    /// Distance between rows, and between inner indices of one row.
-    pub(super) row_step: usize,
-    pub(super) inner_step: usize,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Values<'a> {
-    F32(&'a [f32]),
-    Bf16(&'a [bf16]),
-}
-
-impl<'a> From<Input<'a>> for Values<'a> {
-    fn from(input: Input<'a>) -> Self {
-        match input {
-            Input::F32(buffer) => Values::F32(buffer.as_slice()),
-            Input::Bf16(buffer) => Values::Bf16(buffer.as_slice()),
-        }
-    }
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    fn value(&self, row: usize, inner: usize) -> f32 {
-        let place = row * self.row_step + inner * self.inner_step;
-        match self.values {
-            Values::F32(values) => values[place],
-            Values::Bf16(values) => values[place].to_f32(),
-        }
-    }
-
-    #[inline(always)]
-    fn half(&self, row: usize, inner: usize) -> u32 {
-        if inner >= self.inner {
-            return 0;
-        }
-        let place = row * self.row_step + inner * self.inner_step;
-        let value = match self.values {
-            Values::F32(values) => round_bf16(values[place]),
-            Values::Bf16(values) => values[place],
-        };
-        u32::from(value.to_bits())
-    }
-
-    /// Writes rows `first .. first + count` as `[inner][count]`.
-    #[inline(always)]
-    pub(super) fn pack_f32(&self, first: usize, count: usize, to: &mut [f32]) {
-        for (inner, column) in to.chunks_exact_mut(count).enumerate() {
-            for (row, value) in column.iter_mut().enumerate() {
-                *value = self.value(first + row, inner);
-            }
-        }
-    }
-
-    /// Writes rows `first .. first + count` as `[inner/2][count]` pairs.
-    #[inline(always)]
-    pub(super) fn pack_bf16(&self, first: usize, count: usize, to: &mut [u32]) {
-        for (pair, column) in to.chunks_exact_mut(count).enumerate() {
-            for (row, value) in column.iter_mut().enumerate() {
-                *value = self.half(first + row, 2 * pair) | self.half(first + row, 2 * pair + 1) << 16;
-            }
         }
     }
 }

@@ -1,0 +1,332 @@
+//! Rows of a matrix in the order in which tiles read them.
+
+use super::portable::round_bf16;
+use super::simd::{LANES, Simd};
+use crate::buffer::Input;
+use half::bf16;
+use std::ops::Range;
+
+/// Numbers of a matrix operand.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
+
+impl<'a> From<Input<'a>> for Values<'a> {
+    fn from(input: Input<'a>) -> Self {
+        match input {
+            Input::F32(buffer) => Values::F32(buffer.as_slice()),
+            Input::Bf16(buffer) => Values::Bf16(buffer.as_slice()),
+        }
+    }
+}
+
+impl Values<'_> {
+    /// The numbers from `first` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        match self {
+            Values::F32(values) => Values::F32(&values[first..]),
+            Values::Bf16(values) => Values::Bf16(&values[first..]),
+        }
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> f32 {
+        match self {
+            Values::F32(values) => values[place],
+            Values::Bf16(values) => values[place].to_f32(),
+        }
+    }
+}
+
+/// A matrix `[rows, inner]` somewhere in memory, as left operand of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    values: Values<'a>,
+    rows: usize,
+    inner: usize,
+    row_step: usize,
+    inner_step: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `inner` consecutive numbers, `row_step` apart.
+    pub(crate) fn rows(values: Values<'a>, rows: usize, inner: usize, row_step: usize) -> Self {
+        Self { values, rows, inner, row_step, inner_step: 1 }
+    }
+
+    /// The transpose of `inner` rows of `rows` consecutive numbers.
+    pub(crate) fn transposed(values: Values<'a>, rows: usize, inner: usize) -> Self {
+        Self { values, rows, inner, row_step: 1, inner_step: rows }
+    }
+
+    pub(crate) fn inner(&self) -> usize {
+        self.inner
+    }
+
+    #[inline(always)]
+    fn at(&self, row: usize, inner: usize) -> f32 {
+        if row < self.rows && inner < self.inner {
+            self.values.at(row * self.row_step + inner * self.inner_step)
+        } else {
+            0.0
+        }
+    }
+
+    #[inline(always)]
+    fn half(&self, row: usize, inner: usize) -> u32 {
+        if row >= self.rows || inner >= self.inner {
+            return 0;
+        }
+        let place = row * self.row_step + inner * self.inner_step;
+        let value = match self.values {
+            Values::F32(values) => round_bf16(values[place]),
+            Values::Bf16(values) => values[place],
+        };
+        u32::from(value.to_bits())
+    }
+
+    #[inline(always)]
+    fn pair(&self, row: usize, inner: usize) -> u32 {
+        self.half(row, inner) | self.half(row, inner + 1) << 16
+    }
+
+    /// `to[k][w]` = number `k` of row `rows.start + w`; rows beyond the range are zero.
+    #[inline(always)]
+    pub(crate) fn pack<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[f32; W]]) {
+        let whole = match self.values {
+            Values::F32(values) if self.inner_step == 1 => transpose_blocks(
+                s,
+                &rows,
+                self.inner,
+                to,
+                #[inline(always)]
+                |row, first, count| s.load_any(&values[row * self.row_step + first..][..count]),
+            ),
+            _ => 0,
+        };
+        for (inner, to) in to.iter_mut().enumerate().skip(whole) {
+            for (w, to) in to.iter_mut().enumerate() {
+                *to = if rows.start + w < rows.end { self.at(rows.start + w, inner) } else { 0.0 };
+            }
+        }
+    }
+
+    /// `to[k][w]` = numbers `2k` and `2k + 1` of row `rows.start + w`, rounded to bf16.
+    #[inline(always)]
+    pub(crate) fn pack_pairs<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[u32; W]]) {
+        let words: &mut [[f32; W]] = bytemuck::cast_slice_mut(&mut *to);
+        let whole = match self.values {
+            Values::Bf16(values) if self.inner_step == 1 => transpose_blocks(
+                s,
+                &rows,
+                self.inner / 2,
+                words,
+                #[inline(always)]
+                |row, first, count| load_words(s, &values[row * self.row_step + 2 * first..][..2 * count]),
+            ),
+            Values::F32(values) if self.inner_step == 1 => transpose_blocks(
+                s,
+                &rows,
+                self.inner / 2,
+                words,
+                #[inline(always)]
+                |row, first, count| round_words(s, &values[row * self.row_step + 2 * first..][..2 * count]),
+            ),
+            _ => 0,
+        };
+        for (inner, to) in to.iter_mut().enumerate().skip(whole) {
+            for (w, to) in to.iter_mut().enumerate() {
+                *to = if rows.start + w < rows.end { self.pair(rows.start + w, 2 * inner) } else { 0 };
+            }
+        }
+    }
+
+    /// `to[r][c]` = number `columns.start + c` of row `r`; what lies beyond the matrix is zero.
+    #[inline(always)]
+    pub(crate) fn copy_rows<S: Simd>(&self, s: S, columns: Range<usize>, to: &mut [[f32; LANES]]) {
+        for (row, to) in to.iter_mut().enumerate() {
+            match self.values {
+                Values::F32(values) if row < self.rows && self.inner_step == 1 => {
+                    let from = &values[row * self.row_step + columns.start..][..columns.len()];
+                    s.store(s.load_any(from), to);
+                }
+                _ => {
+                    for (c, to) in to.iter_mut().enumerate() {
+                        *to = self.at_column(row, &columns, c);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn at_column(&self, row: usize, columns: &Range<usize>, column: usize) -> f32 {
+        if columns.start + column < columns.end { self.at(row, columns.start + column) } else { 0.0 }
+    }
+
+    /// `to[r][c]` = number `columns.start + c` of rows `2r` and `2r + 1`, rounded to bf16.
+    #[inline(always)]
+    pub(crate) fn copy_row_pairs<S: Simd>(&self, s: S, columns: Range<usize>, to: &mut [[u32; LANES]]) {
+        for (row, to) in to.iter_mut().enumerate() {
+            if let Values::Bf16(values) = self.values
+                && self.inner_step == 1
+                && 2 * row + 1 < self.rows
+                && let from = &values[2 * row * self.row_step + columns.start..]
+                && let Some(even) = from[..columns.len()].first_chunk::<LANES>()
+                && let Some(odd) = from[self.row_step..][..columns.len()].first_chunk::<LANES>()
+            {
+                s.interleave(even, odd, to);
+                continue;
+            }
+            for (c, to) in to.iter_mut().enumerate() {
+                let column = columns.start + c;
+                let inside = column < columns.end;
+                *to = if inside {
+                    self.half(2 * row, column) | self.half(2 * row + 1, column) << 16
+                } else {
+                    0
+                };
+            }
+        }
+    }
+}
+
+/// Up to sixteen pairs as words; missing ones are zero.
+#[inline(always)]
+fn load_words<S: Simd>(s: S, from: &[bf16]) -> S::F {
+    if let Some(from) = from.first_chunk::<{ 2 * LANES }>() {
+        return s.load_words(from);
+    }
+    let mut halves = [bf16::ZERO; 2 * LANES];
+    halves[..from.len()].copy_from_slice(from);
+    s.load_words(&halves)
+}
+
+/// As [`load_words`] from numbers still to be rounded.
+#[inline(always)]
+fn round_words<S: Simd>(s: S, from: &[f32]) -> S::F {
+    let mut halves = [bf16::ZERO; 2 * LANES];
+    let (low, high) = from.split_at(from.len().min(LANES));
+    for (from, to) in [low, high].into_iter().zip(halves.as_chunks_mut::<LANES>().0) {
+        s.store_bf16(s.load_any(from), to);
+    }
+    s.load_words(&halves)
+}
+
+/// Fills `to[k][..]` for `k` below `inner`, sixteen at a time, by transposing registers; returns `inner`.
+/// `load(row, first, count)` gives numbers `first .. first + count` of a row.
+#[inline(always)]
+fn transpose_blocks<S: Simd, const W: usize>(
+    s: S,
+    rows: &Range<usize>,
+    inner: usize,
+    to: &mut [[f32; W]],
+    load: impl Fn(usize, usize, usize) -> S::F,
+) -> usize {
+    for first in (0..W).step_by(LANES) {
+        let height = LANES.min(W - first);
+        let found = rows.len().saturating_sub(first).min(height);
+        let row = rows.start + first;
+        for block in (0..inner).step_by(LANES) {
+            let mut lanes = [s.splat(0.0); LANES];
+            if found == height && inner - block >= LANES {
+                for lane in 0..height {
+                    lanes[lane] = load(row + lane, block, LANES);
+                }
+                store_columns(s, s.transpose(lanes), first, &mut to[block..block + LANES]);
+            } else {
+                let count = LANES.min(inner - block);
+                for lane in 0..found {
+                    lanes[lane] = load(row + lane, block, count);
+                }
+                store_columns(s, s.transpose(lanes), first, &mut to[block..block + count]);
+            }
+        }
+    }
+    inner
+}
+
+/// `to[k][first ..]` = column `k`, as many lanes as there is room for.
+#[inline(always)]
+fn store_columns<S: Simd, const W: usize>(s: S, columns: [S::F; LANES], first: usize, to: &mut [[f32; W]]) {
+    let count = to.len().min(LANES);
+    let flat = to.as_flattened_mut();
+    for k in 0..count {
+        let place = k * W + first;
+        // A full store may run into the next `k`, which is written after it.
+        if W < LANES
+            && let Some(to) = flat[place..].first_chunk_mut::<LANES>()
+        {
+            s.store(columns[k], to);
+        } else {
+            s.store_any(columns[k], &mut flat[place..place + LANES.min(W - first)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuPath;
+    use crate::cpu::simd::{Task, Work, dispatch};
+    use std::sync::Mutex;
+
+    struct Check<'a>(Matrix<'a>, Mutex<Vec<String>>);
+
+    impl Check<'_> {
+        #[inline(always)]
+        fn width<S: Simd, const W: usize>(&self, s: S) {
+            let matrix = self.0;
+            for start in [0, 3] {
+                let end = matrix.rows.min(start + W);
+                let mut packed = vec![[f32::NAN; W]; matrix.inner];
+                matrix.pack(s, start..end, &mut packed);
+                let mut pairs = vec![[7_u32; W]; matrix.inner.div_ceil(2)];
+                matrix.pack_pairs(s, start..end, &mut pairs);
+                for (k, column) in packed.iter().enumerate() {
+                    for (w, found) in column.iter().enumerate() {
+                        let inside = start + w < end;
+                        let wanted = if inside { matrix.at(start + w, k) } else { 0.0 };
+                        let half = if inside { matrix.half(start + w, k) } else { 0 };
+                        let found_half = pairs[k / 2][w] >> (16 * (k % 2)) & 0xffff;
+                        if found.to_bits() != wanted.to_bits() || half != found_half {
+                            self.1.lock().unwrap().push(format!("W {W} k {k} w {w}: {found} {wanted}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    impl Work for Check<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(&self, s: S, _: Task) {
+            self.width::<S, 1>(s);
+            self.width::<S, 6>(s);
+            self.width::<S, 14>(s);
+            self.width::<S, 32>(s);
+        }
+    }
+
+    #[test]
+    fn packed_numbers_stand_where_tiles_look_for_them() {
+        let values: Vec<f32> = (0..40_u16 * 37).map(|i| f32::from(i) * 0.37 - 5.0).collect();
+        let halves: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
+        for path in CpuPath::ALL.into_iter().filter(|path| path.available()) {
+            for inner in [1, 15, 16, 17, 32, 33, 36] {
+                for matrix in [
+                    Matrix::rows(Values::F32(&values), 40, inner, 37),
+                    Matrix::rows(Values::Bf16(&halves), 40, inner, 37),
+                    Matrix::transposed(Values::F32(&values), 40, inner),
+                ] {
+                    let check = Check(matrix, Mutex::new(Vec::new()));
+                    dispatch(path, &check, Task { task: 0, worker: 0 });
+                    let wrong = check.1.into_inner().unwrap();
+                    assert!(wrong.is_empty(), "{}: {:?}", path.name(), &wrong[..wrong.len().min(5)]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Attention of packed sequences: every token sees every token of its own sequence, and no other.
+//!
+//! Shapes: `q, k, v, out [T,H·D]`, head `h` in columns `h·D .. (h+1)·D`; `lse [T,H]`; `probs [H,L,L]`.
+//! Sequence `b` owns the tokens `offsets[b] .. offsets[b+1]`; an empty sequence owns nothing and nothing
+//! is written for it. There is no mask, no order and no scale: `q` comes scaled and rotated.
+//!
+//! Per sequence and head, with `i` a query and `j` a key of the same sequence:
+//!
+//! ```text
+//! s_ij  = Σ_d q_id · k_jd
+//! lse_i = ln Σ_j exp(s_ij)
+//! p_ij  = exp(s_ij - lse_i)
+//! out_i = Σ_j p_ij · v_j
+//! ```
+//!
+//! Backward, with `g = ∂/∂out [T,H·D]`; nothing but `lse` and `out` is kept, `p` is computed again:
+//!
+//! ```text
+//! delta_i = Σ_d g_id · out_id
+//! dv_j    = Σ_i p_ij · g_i
+//! ds_ij   = p_ij · (Σ_d g_id · v_jd - delta_i)
+//! dq_i    = Σ_j ds_ij · k_j
+//! dk_j    = Σ_i ds_ij · q_i
+//! ```
+//!
+//! Head widths: multiples of 8 up to [`HEAD_WIDTH_MAX`].
+//!
+//! Rounding with bf16 operands, forward: `q`, `k`, `v` are bf16 and products are exact; scores, their
+//! maximum, exponentials and the row sum are 32-bit; the exponentials that multiply `v` are rounded to
+//! bf16 before they are divided by the row sum, which itself is taken over the numbers that are not
+//! rounded; `out` is rounded once more where its buffer is bf16. `probs` and `backward` widen bf16
+//! operands, which is exact, and then work in 32 bits: there the operands are the only rounding point.
+//!
+//! Memory is linear in L in `forward` and `backward`; only `probs` writes `[H,L,L]`. Every sum runs in an
+//! order that depends on L and D only, so a sequence's numbers do not depend on its neighbours in the
+//! pack or on the number of threads.
+
+mod backward;
+pub mod cpu;
+mod forward;
+mod probs;
+
+use crate::buffer::{Buffer, Input, Output};
+use crate::error::{KernelError, check_offsets, check_size};
+use crate::{Device, Tolerance};
+
+const OP: &str = "attention";
+
+/// Widest head.
+pub const HEAD_WIDTH_MAX: usize = 128;
+
+/// Distance of the fast f32 forward from the f64 oracle on values of size about one: scores are rounded
+/// relative to their size (up to 80 here, half a unit is 4e-6) and enter an exponential, so a
+/// probability is off by as much relative to itself; sums of up to a few thousand keys add less.
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 2e-5 };
+
+/// The same with bf16 operands against the f64 oracle on operands that are already rounded: every
+/// exponential that multiplies `v` is rounded by up to 2^-9 of itself, and a bf16 result once more.
+pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 4e-3, relative: 4e-3 };
+
+/// Distance of `lse` from the f64 oracle: rounding of scores of size up to 80.
+pub const TOLERANCE_LSE: Tolerance = Tolerance { absolute: 2e-5, relative: 1e-6 };
+
+/// Distance of `probs` from the f64 oracle, whatever the operands (bf16 operands are widened exactly).
+pub const TOLERANCE_PROBS: Tolerance = Tolerance { absolute: 1e-7, relative: 5e-5 };
+
+/// Distance of the fast backward from the f64 oracle, relative to the largest gradient of the sequence
+/// (sums over keys cancel, so a small gradient is no more exact than a large one). The oracle is given
+/// the same rounded operands and `out`.
+pub const TOLERANCE_BACKWARD: Tolerance = Tolerance { absolute: 1e-6, relative: 3e-5 };
+
+/// Sizes of the operation; the number of tokens is the last offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sizes {
+    /// H
+    pub heads: usize,
+    /// D
+    pub head_width: usize,
+}
+
+impl Sizes {
+    /// Columns of `q`, `k`, `v` and `out`: H·D.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Checks the sizes themselves and `offsets`; returns the number of tokens.
+    fn check(&self, offsets: &[usize]) -> Result<usize, KernelError> {
+        check_size(OP, "number of heads of at least one", self.heads.min(1), 1)?;
+        if self.head_width == 0 || !self.head_width.is_multiple_of(8) || self.head_width > HEAD_WIDTH_MAX {
+            return Err(KernelError::Unsupported {
+                op: OP,
+                what: "head width",
+                found: self.head_width.to_string(),
+                supported: "multiples of 8 up to 128",
+            });
+        }
+        let tokens = offsets.last().copied().unwrap_or(0);
+        check_offsets(OP, offsets, tokens)?;
+        Ok(tokens)
+    }
+}
+
+/// Checks that all operands have `wanted` elements and one type.
+fn check_operands(operands: &[(&'static str, Input<'_>)], wanted: usize) -> Result<(), KernelError> {
+    for (what, operand) in operands {
+        operand.check(OP, what, wanted)?;
+    }
+    let halves = operands.iter().filter(|(_, operand)| matches!(operand, Input::Bf16(_))).count();
+    if halves == 0 || halves == operands.len() {
+        return Ok(());
+    }
+    Err(KernelError::Unsupported {
+        op: OP,
+        what: "type of the operands",
+        found: format!("bf16 in {halves} of {}", operands.len()),
+        supported: "f32 in all or bf16 in all",
+    })
+}
+
+/// `out` and, where asked for, `lse [T,H]` (natural logarithm).
+///
+/// # Errors
+/// [`KernelError::Size`] when offsets or buffers do not fit, [`KernelError::Unsupported`] for another
+/// head width or operands of different types.
+pub fn forward(
+    device: &Device,
+    sizes: Sizes,
+    offsets: &[usize],
+    (q, k, v): (Input<'_>, Input<'_>, Input<'_>),
+    out: Output<'_>,
+    lse: Option<&mut Buffer<f32>>,
+) -> Result<(), KernelError> {
+    let tokens = sizes.check(offsets)?;
+    let length = tokens * sizes.width();
+    check_operands(&[("queries", q), ("keys", k), ("values", v)], length)?;
+    out.check(OP, "output", length)?;
+    if let Some(lse) = &lse {
+        check_size(OP, "log-sum-exp", lse.len(), tokens * sizes.heads)?;
+    }
+    match device {
+        Device::Cpu(cpu) => forward::forward(cpu, sizes, offsets, (q, k, v), out, lse),
+    }
+    Ok(())
+}
+
+/// Attention maps `p [H,L,L]` of one `sequence` of the pack, always 32-bit.
+///
+/// # Errors
+/// As [`forward`]; [`KernelError::Index`] when there is no such sequence.
+pub fn probs(
+    device: &Device,
+    sizes: Sizes,
+    offsets: &[usize],
+    sequence: usize,
+    q: Input<'_>,
+    k: Input<'_>,
+    out: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    let tokens = sizes.check(offsets)?;
+    check_operands(&[("queries", q), ("keys", k)], tokens * sizes.width())?;
+    let limit = offsets.len() - 1;
+    if sequence >= limit {
+        return Err(KernelError::Index { op: OP, what: "sequence", found: sequence, limit });
+    }
+    let (start, end) = (offsets[sequence], offsets[sequence + 1]);
+    let length = end - start;
+    check_size(OP, "attention maps", out.len(), sizes.heads * length * length)?;
+    match device {
+        Device::Cpu(cpu) => probs::probs(cpu, sizes, start..end, (q, k), out),
+    }
+    Ok(())
+}
+
+/// What the forward read and wrote, kept for the backward.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved<'a> {
+    /// Scaled and rotated queries `[T,H·D]`.
+    pub q: Input<'a>,
+    /// Rotated keys `[T,H·D]`.
+    pub k: Input<'a>,
+    /// Values `[T,H·D]`.
+    pub v: Input<'a>,
+    /// Result `[T,H·D]`; f32 or bf16, whatever the operands are.
+    pub out: Input<'a>,
+    /// Log-sum-exp `[T,H]`.
+    pub lse: &'a Buffer<f32>,
+}
+
+/// Where gradients go; they are written, not added to.
+#[derive(Debug)]
+pub struct Grads<'a> {
+    /// `∂/∂q [T,H·D]`
+    pub dq: &'a mut Buffer<f32>,
+    /// `∂/∂k [T,H·D]`
+    pub dk: &'a mut Buffer<f32>,
+    /// `∂/∂v [T,H·D]`
+    pub dv: &'a mut Buffer<f32>,
+}
+
+/// Gradients of `q`, `k` and `v` from the gradient `dout [T,H·D]` of the result.
+///
+/// # Errors
+/// As [`forward`].
+pub fn backward(
+    device: &Device,
+    sizes: Sizes,
+    offsets: &[usize],
+    saved: Saved<'_>,
+    dout: &Buffer<f32>,
+    grads: Grads<'_>,
+) -> Result<(), KernelError> {
+    let tokens = sizes.check(offsets)?;
+    let length = tokens * sizes.width();
+    check_operands(&[("queries", saved.q), ("keys", saved.k), ("values", saved.v)], length)?;
+    saved.out.check(OP, "output", length)?;
+    check_size(OP, "log-sum-exp", saved.lse.len(), tokens * sizes.heads)?;
+    check_size(OP, "gradient of the output", dout.len(), length)?;
+    check_size(OP, "gradient of the queries", grads.dq.len(), length)?;
+    check_size(OP, "gradient of the keys", grads.dk.len(), length)?;
+    check_size(OP, "gradient of the values", grads.dv.len(), length)?;
+    match device {
+        Device::Cpu(cpu) => backward::backward(cpu, sizes, offsets, &saved, dout, grads),
+    }
+    Ok(())
+}
