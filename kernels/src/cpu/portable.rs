@@ -34,6 +34,8 @@ fn halves(pair: u32) -> (f32, f32) {
     (f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000))
 }
 
+// On x86-64 this path only serves old processors and comparisons: there sixteen calls of a software
+// multiply-add are not worth being copied into every kernel, so the longer operations stay functions.
 impl Simd for Portable {
     type F = Lanes;
     type Pairs = [u32; LANES];
@@ -56,7 +58,8 @@ impl Simd for Portable {
     fn load_bf16(self, values: &[bf16; LANES]) -> Lanes {
         values.map(|value| f32::from_bits(u32::from(value.to_bits()) << 16))
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn store_bf16(self, value: Lanes, to: &mut [bf16; LANES]) {
         *to = value.map(round_bf16);
     }
@@ -72,35 +75,43 @@ impl Simd for Portable {
     fn mul(self, a: Lanes, b: Lanes) -> Lanes {
         map2(a, b, |a, b| a * b)
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn div(self, a: Lanes, b: Lanes) -> Lanes {
         map2(a, b, |a, b| a / b)
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn sqrt(self, a: Lanes) -> Lanes {
         a.map(f32::sqrt)
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn max(self, a: Lanes, b: Lanes) -> Lanes {
         map2(a, b, |a, b| if a > b { a } else { b })
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn min(self, a: Lanes, b: Lanes) -> Lanes {
         map2(a, b, |a, b| if a < b { a } else { b })
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn add_exponent(self, value: Lanes, steps: Lanes) -> Lanes {
         map2(value, steps, |value, steps| f32::from_bits(value.to_bits().wrapping_add(steps.to_bits() << 23)))
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn keep_if_less(self, a: Lanes, b: Lanes, value: Lanes) -> Lanes {
         std::array::from_fn(|lane| if a[lane] < b[lane] { value[lane] } else { 0.0 })
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> [u32; LANES] {
         std::array::from_fn(|lane| {
             u32::from(values[2 * lane].to_bits()) | u32::from(values[2 * lane + 1].to_bits()) << 16
@@ -110,7 +121,8 @@ impl Simd for Portable {
     fn splat_pair(self, pair: u32) -> [u32; LANES] {
         [pair; LANES]
     }
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn dot_pairs(self, acc: Lanes, a: [u32; LANES], b: [u32; LANES]) -> Lanes {
         std::array::from_fn(|lane| {
             let ((even, odd), (with_even, with_odd)) = (halves(a[lane]), halves(b[lane]));

@@ -17,6 +17,7 @@ use crate::buffer::{Buffer, Input};
 use half::bf16;
 pub use pack::{Orientation, PackedMatrix};
 use pack::{PackedValues, Strided, pack_panels};
+use std::ops::Range;
 pub use tile::PANEL;
 pub(crate) use tile::{Sums, tile_bf16, tile_f32};
 
@@ -125,7 +126,7 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
     let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
     let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
     let block = (PACKED_BYTES / 4 / strip_length).next_multiple_of(height).min(rows);
-    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), block * strip_length);
+    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), block.next_multiple_of(height) * strip_length);
     let shared = Shared::new(scratch.as_mut_slice());
     for first in (0..rows).step_by(block) {
         let count = block.min(rows - first);
@@ -222,12 +223,7 @@ struct PackStrips<'a>(&'a Job<'a>);
 impl Work for PackStrips<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
-        let job = self.0;
-        let row = task.task * S::ROWS;
-        let count = S::ROWS.min(job.count - row);
-        // SAFETY: every task packs its own strip.
-        let packed = unsafe { job.scratch.part(row * job.strip_length, count * job.strip_length) };
-        job.pack(s, job.first + row, packed);
+        self.0.pack(s, task.task * S::ROWS);
     }
 }
 
@@ -240,13 +236,11 @@ impl Work for Multiply<'_> {
         let job = self.0;
         let row = task.task / job.panels * job.chunk;
         let count = job.chunk.min(job.count - row);
-        // SAFETY: packing has ended, all tasks only read.
-        let packed = unsafe { job.scratch.read(row * job.strip_length, count * job.strip_length) };
         let mut panel = task.task % job.panels;
         for view in job.views {
             let panels = view.columns.div_ceil(PANEL);
             if panel < panels {
-                job.multiply_panel(s, view, Place { row: job.first + row, panel }, packed);
+                job.multiply_panel(s, view, panel, (row, count));
                 return;
             }
             panel -= panels;
@@ -254,39 +248,46 @@ impl Work for Multiply<'_> {
     }
 }
 
-/// Heights into which the rows left over by full strips are cut.
+/// Rows of the next strip when `left` are left: full strips first, then the lowest that holds the rest,
+/// whose missing rows count as zeros.
 #[inline(always)]
-pub(crate) fn strip_height<S: Simd>(left: usize) -> usize {
-    if left >= S::ROWS {
-        return S::ROWS;
+pub(crate) const fn strip_height<S: Simd>(left: usize) -> usize {
+    match left {
+        0..=4 if S::ROWS > 4 => 4,
+        5..=8 if S::ROWS > 8 => 8,
+        _ => S::ROWS,
     }
-    [8, 4, 2].into_iter().find(|&height| height <= left && height < S::ROWS).unwrap_or(1)
+}
+
+/// Whether strips of `rows` rows occur on this path; what never occurs need not be compiled.
+#[inline(always)]
+pub(crate) const fn strip_occurs<S: Simd>(rows: usize) -> bool {
+    rows == S::ROWS || strip_height::<S>(rows) == rows
 }
 
 impl Job<'_> {
-    /// Packs as many rows from `first` as `packed` holds, strip after strip.
+    /// Packs the strip that begins with row `row` of the block.
     #[inline(always)]
-    fn pack<S: Simd>(&self, s: S, first: usize, packed: &mut [u32]) {
-        let count = packed.len() / self.strip_length;
-        let mut done = 0;
-        while done < count {
-            let height = strip_height::<S>(count - done);
-            let strip = &mut packed[done * self.strip_length..(done + height) * self.strip_length];
-            match height {
-                14 => self.pack_strip::<S, 14>(s, first + done, strip),
-                8 => self.pack_strip::<S, 8>(s, first + done, strip),
-                6 => self.pack_strip::<S, 6>(s, first + done, strip),
-                4 => self.pack_strip::<S, 4>(s, first + done, strip),
-                2 => self.pack_strip::<S, 2>(s, first + done, strip),
-                _ => self.pack_strip::<S, 1>(s, first + done, strip),
-            }
-            done += height;
+    fn pack<S: Simd>(&self, s: S, row: usize) {
+        let left = self.count - row;
+        let height = strip_height::<S>(left);
+        let start = row * self.strip_length;
+        // SAFETY: every task packs its own strip.
+        let strip = unsafe { self.scratch.part(start, height * self.strip_length) };
+        let rows = self.first + row..self.first + row + height.min(left);
+        match height {
+            14 => self.pack_strip::<S, 14>(s, rows, strip),
+            8 => self.pack_strip::<S, 8>(s, rows, strip),
+            6 => self.pack_strip::<S, 6>(s, rows, strip),
+            _ => self.pack_strip::<S, 4>(s, rows, strip),
         }
     }
 
     #[inline(always)]
-    fn pack_strip<S: Simd, const R: usize>(&self, s: S, first: usize, strip: &mut [u32]) {
-        let rows = first..first + R;
+    fn pack_strip<S: Simd, const R: usize>(&self, s: S, rows: Range<usize>, strip: &mut [u32]) {
+        if !const { strip_occurs::<S>(R) } {
+            return;
+        }
         let strip = strip.as_chunks_mut::<R>().0;
         match self.precision {
             Precision::F32 => {
@@ -296,22 +297,21 @@ impl Job<'_> {
         }
     }
 
-    /// Multiplies packed rows with one panel of one product.
+    /// Multiplies `count` rows of the block from `first` on with one panel of one product.
     #[inline(always)]
-    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, first: Place, packed: &[u32]) {
-        let count = packed.len() / self.strip_length;
+    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, panel: usize, (first, count): (usize, usize)) {
         let mut done = 0;
         while done < count {
             let height = strip_height::<S>(count - done);
-            let strip = &packed[done * self.strip_length..(done + height) * self.strip_length];
-            let place = Place { row: first.row + done, panel: first.panel };
+            let start = (first + done) * self.strip_length;
+            // SAFETY: packing has ended, all tasks only read.
+            let strip = unsafe { self.scratch.read(start, height * self.strip_length) };
+            let place = Place { row: self.first + first + done, valid: height.min(count - done), panel };
             match height {
                 14 => self.tile::<S, 14>(s, view, place, strip),
                 8 => self.tile::<S, 8>(s, view, place, strip),
                 6 => self.tile::<S, 6>(s, view, place, strip),
-                4 => self.tile::<S, 4>(s, view, place, strip),
-                2 => self.tile::<S, 2>(s, view, place, strip),
-                _ => self.tile::<S, 1>(s, view, place, strip),
+                _ => self.tile::<S, 4>(s, view, place, strip),
             }
             done += height;
         }
@@ -319,6 +319,9 @@ impl Job<'_> {
 
     #[inline(always)]
     fn tile<S: Simd, const R: usize>(&self, s: S, view: &View<'_>, place: Place, strip: &[u32]) {
+        if !const { strip_occurs::<S>(R) } {
+            return;
+        }
         if S::VECTORS == 2 {
             view.finish::<S, R, 2>(s, place, 0, self.sums(s, view, place.panel, strip, 0));
         } else {
@@ -350,10 +353,11 @@ impl Job<'_> {
     }
 }
 
-/// Where a tile lies: its first row and its panel.
+/// Where a tile lies: its first row, how many of its rows exist, and its panel.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
+    valid: usize,
     panel: usize,
 }
 
@@ -376,7 +380,7 @@ impl View<'_> {
                 Some(bias) => s.load_part(&bias[column..column + lanes], 0.0),
                 None => s.splat(0.0),
             };
-            for (r, row) in sums.iter().enumerate() {
+            for (r, row) in sums.iter().enumerate().take(place.valid) {
                 let at = (place.row + r) * self.columns + column;
                 self.store(s, at, lanes, s.add(row[v], bias));
             }

@@ -323,7 +323,7 @@ impl<const R: usize> Space<'_, R> {
             self.weigh_columns::<S, V>(s, head_width, queries.clone(), vector);
             vector += V;
         }
-        while vector < vectors {
+        while V > 1 && vector < vectors {
             self.weigh_columns::<S, 1>(s, head_width, queries.clone(), vector);
             vector += 1;
         }
@@ -388,7 +388,7 @@ impl<const R: usize> Space<'_, R> {
             self.spend_columns::<S, V>(s, queries.clone(), keys, group);
             group += V;
         }
-        while group < groups {
+        while V > 1 && group < groups {
             self.spend_columns::<S, 1>(s, queries.clone(), keys, group);
             group += 1;
         }

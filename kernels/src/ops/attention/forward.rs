@@ -8,7 +8,7 @@
 use super::Sizes;
 use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::Cpu;
-use crate::cpu::gemm::{PANEL, Sums, strip_height, tile_bf16, tile_f32};
+use crate::cpu::gemm::{PANEL, Sums, strip_height, strip_occurs, tile_bf16, tile_f32};
 use crate::cpu::math;
 use crate::cpu::pack::{Matrix, Values};
 use crate::cpu::shared::Shared;
@@ -170,19 +170,16 @@ impl Work for Attend<'_> {
         let mut row = rows.start;
         while row < rows.end {
             let height = strip_height::<S>(rows.end - row);
+            let valid = row..rows.end.min(row + height);
             match (height, job.half) {
-                (14, false) => job.strip::<S, 14, false>(s, unit, row, task.worker),
-                (8, false) => job.strip::<S, 8, false>(s, unit, row, task.worker),
-                (6, false) => job.strip::<S, 6, false>(s, unit, row, task.worker),
-                (4, false) => job.strip::<S, 4, false>(s, unit, row, task.worker),
-                (2, false) => job.strip::<S, 2, false>(s, unit, row, task.worker),
-                (_, false) => job.strip::<S, 1, false>(s, unit, row, task.worker),
-                (14, true) => job.strip::<S, 14, true>(s, unit, row, task.worker),
-                (8, true) => job.strip::<S, 8, true>(s, unit, row, task.worker),
-                (6, true) => job.strip::<S, 6, true>(s, unit, row, task.worker),
-                (4, true) => job.strip::<S, 4, true>(s, unit, row, task.worker),
-                (2, true) => job.strip::<S, 2, true>(s, unit, row, task.worker),
-                (_, true) => job.strip::<S, 1, true>(s, unit, row, task.worker),
+                (14, false) => job.strip::<S, 14, false>(s, unit, valid, task.worker),
+                (8, false) => job.strip::<S, 8, false>(s, unit, valid, task.worker),
+                (6, false) => job.strip::<S, 6, false>(s, unit, valid, task.worker),
+                (_, false) => job.strip::<S, 4, false>(s, unit, valid, task.worker),
+                (14, true) => job.strip::<S, 14, true>(s, unit, valid, task.worker),
+                (8, true) => job.strip::<S, 8, true>(s, unit, valid, task.worker),
+                (6, true) => job.strip::<S, 6, true>(s, unit, valid, task.worker),
+                (_, true) => job.strip::<S, 4, true>(s, unit, valid, task.worker),
             }
             row += height;
         }
@@ -225,7 +222,16 @@ impl Job<'_> {
     }
 
     #[inline(always)]
-    fn strip<S: Simd, const R: usize, const HALF: bool>(&self, s: S, unit: Unit, row: usize, worker: usize) {
+    fn strip<S: Simd, const R: usize, const HALF: bool>(
+        &self,
+        s: S,
+        unit: Unit,
+        rows: Range<usize>,
+        worker: usize,
+    ) {
+        if !const { strip_occurs::<S>(R) } {
+            return;
+        }
         let all = Self::scratch_words(self.sizes);
         // SAFETY: the scratch belongs to this worker, which runs one task at a time.
         let scratch = unsafe { self.scratch.part(worker * all, all) };
@@ -237,9 +243,9 @@ impl Job<'_> {
         let results = results.as_chunks_mut::<LANES>().0;
         let query = self.head_rows(self.query, unit);
         if HALF {
-            query.pack_pairs(s, row..row + R, queries.as_chunks_mut::<R>().0);
+            query.pack_pairs(s, rows.clone(), queries.as_chunks_mut::<R>().0);
         } else {
-            query.pack(s, row..row + R, as_reals(queries.as_chunks_mut::<R>().0));
+            query.pack(s, rows.clone(), as_reals(queries.as_chunks_mut::<R>().0));
         }
         let mut running = Running::<S> { maximum: s.splat(f32::NEG_INFINITY), sums: [s.splat(0.0); LANES] };
         for place in results.iter_mut() {
@@ -251,7 +257,7 @@ impl Job<'_> {
             running.weights::<R, HALF>(s, largest, keys.len(), scores, results);
             self.weigh::<S, R, HALF>(s, unit, keys, scores, results);
         }
-        self.finish::<S, R>(s, unit, row, &running, results);
+        self.finish::<S, R>(s, unit, rows, &running, results);
     }
 
     /// Scores of `R` queries against a block of keys; returns their largest by lane.
@@ -329,7 +335,7 @@ impl Job<'_> {
         &self,
         s: S,
         unit: Unit,
-        row: usize,
+        rows: Range<usize>,
         running: &Running<S>,
         results: &[[f32; LANES]],
     ) {
@@ -341,8 +347,8 @@ impl Job<'_> {
         );
         let inverse = s.to_array(s.div(s.splat(1.0), sums));
         let (sums, maximum) = (s.to_array(sums), s.to_array(running.maximum));
-        for r in 0..R {
-            let token = unit.start + row + r;
+        for r in 0..rows.len().min(R) {
+            let token = unit.start + rows.start + r;
             if let Some(lse) = &self.lse {
                 // SAFETY: one task owns a query of a head.
                 let to = unsafe { lse.part(token * heads + unit.head, 1) };

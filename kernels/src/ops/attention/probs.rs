@@ -125,7 +125,7 @@ impl Job<'_> {
                 score::<S, R, V>(s, strip, columns, (out, length, index * V * LANES));
             }
             let done = length.div_ceil(LANES) / V * V;
-            if !vectors.remainder().is_empty() {
+            if V > 1 && !vectors.remainder().is_empty() {
                 score::<S, R, 1>(s, strip, vectors.remainder(), (out, length, done * LANES));
             }
             out.chunks_exact_mut(length).for_each(
