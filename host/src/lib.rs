@@ -1,1 +1,44 @@
-//! Placeholder.
+//! Protein language models: inference, adaptation and training. The program.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`cli`] | flags: what was typed becomes a validated plan, and the only place that prints |
+//! | [`tasks`] | one recipe per command |
+//! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
+//! | [`engine`] | the only place where a model meets records |
+//! | [`machine`] | memory, threads, file systems and drivers of this machine |
+//! | [`exit`] | what happened to exit code |
+
+pub mod cli;
+pub mod engine;
+pub mod exit;
+pub mod machine;
+pub mod pipeline;
+pub mod tasks;
+
+use crate::cli::print::Printer;
+use crate::cli::{Command, Settings};
+use crate::exit::Outcome;
+
+/// What every task is given beside its plan.
+pub struct Context {
+    /// The only way to say something.
+    pub print: Printer,
+    /// The words of the command line, for provenance.
+    pub command_line: Vec<String>,
+}
+
+/// Runs one command to its end. Whatever goes wrong has been reported when this returns.
+pub fn run(settings: &Settings, command: Command) -> Outcome {
+    let print = Printer::new(settings.log_format, settings.quiet);
+    let context = Context { print, command_line: settings.command_line.clone() };
+    match tasks::run(command, &context) {
+        Ok(()) => Outcome::Done,
+        Err(error) if exit::reader_left(&error) => Outcome::Done,
+        Err(error) => {
+            let report = exit::report(&error);
+            context.print.error(&report);
+            Outcome::Failed(report.code)
+        }
+    }
+}

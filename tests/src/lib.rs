@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the tests of Pliant share.
+
+pub mod kernels;

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Layers with parameter names, and where their parameters come from.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`checkpoint`] | a model folder on disk: safetensors read and written, hostile files refused |
+//! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
+//! | [`init`] | first values, a function of seed and name |
+//! | [`linear`], [`layer_norm`], [`embedding`] | layers |
+//!
+//! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
+
+pub mod checkpoint;
+pub mod embedding;
+pub mod error;
+pub mod init;
+pub mod layer_norm;
+pub mod linear;
+pub mod weights;
+
+pub use checkpoint::{Checkpoint, Planned, StoredType, write_safetensors};
+pub use embedding::Embedding;
+pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
+pub use init::Init;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use weights::{KeyReport, Meaning, Record, Take, Weights};

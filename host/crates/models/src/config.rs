@@ -1,0 +1,102 @@
+//! Reading `config.json` key by key, so that every value that does not fit is named.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::ModelError;
+
+/// Longest value that an error repeats.
+const SHOWN_CHARACTERS: usize = 60;
+
+/// The members of a config, and the file that they come from.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    path: PathBuf,
+    members: Map<String, Value>,
+}
+
+impl Fields {
+    /// Parses a config; `path` is its name in errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
+        let refuse = |reason| ModelError::ConfigText { path: path.to_owned(), reason };
+        match serde_json::from_str(text) {
+            Ok(Value::Object(members)) => Ok(Self { path: path.to_owned(), members }),
+            Ok(_) => Err(refuse("is no JSON object".to_owned())),
+            Err(error) => Err(refuse(format!("is no JSON: {error}"))),
+        }
+    }
+
+    /// All members.
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// A value that is there and not `null`.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.members.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A whole number inside `range`; `default` where the key is absent, else the key must be there.
+    pub(crate) fn count(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<usize>,
+        default: Option<usize>,
+    ) -> Result<usize, ModelError> {
+        let value = match (self.get(key), default) {
+            (None, Some(default)) => Some(default),
+            (found, _) => found.and_then(Value::as_u64).and_then(|value| usize::try_from(value).ok()),
+        };
+        let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
+        value.filter(|value| range.contains(value)).ok_or_else(|| self.refuse(key, wanted()))
+    }
+
+    /// A positive number; `default` where the key is absent.
+    pub(crate) fn positive(&self, key: &'static str, default: f64) -> Result<f64, ModelError> {
+        let value = self.get(key).map_or(Some(default), Value::as_f64);
+        let fits = |value: &f64| (*value as f32) > 0.0 && (*value as f32).is_finite();
+        value.filter(fits).ok_or_else(|| self.refuse(key, "a positive number".to_owned()))
+    }
+
+    /// Yes or no; `default` where the key is absent.
+    pub(crate) fn flag(&self, key: &'static str, default: bool) -> Result<bool, ModelError> {
+        let value = self.get(key).map_or(Some(default), Value::as_bool);
+        value.ok_or_else(|| self.refuse(key, "true or false".to_owned()))
+    }
+
+    /// A piece of text; `default` where the key is absent.
+    pub(crate) fn text<'a>(&'a self, key: &'static str, default: &'a str) -> Result<&'a str, ModelError> {
+        let value = self.get(key).map_or(Some(default), Value::as_str);
+        value.ok_or_else(|| self.refuse(key, "a string".to_owned()))
+    }
+
+    /// Refuses what is not implemented: the flag must be false or absent.
+    pub(crate) fn must_be_off(&self, key: &'static str) -> Result<(), ModelError> {
+        match self.flag(key, false)? {
+            false => Ok(()),
+            true => Err(self.refuse(key, "false: nothing else is supported".to_owned())),
+        }
+    }
+
+    /// Refuses what is not implemented: the text, or `default` where the key is absent, must be `wanted`.
+    pub(crate) fn must_be(&self, key: &'static str, default: &str, wanted: &str) -> Result<(), ModelError> {
+        if self.text(key, default)? == wanted {
+            return Ok(());
+        }
+        let absent =
+            if self.get(key).is_none() { format!(" (absent means \"{default}\")") } else { String::new() };
+        Err(self.refuse(key, format!("\"{wanted}\": nothing else is supported{absent}")))
+    }
+
+    /// The error for a key that cannot be used.
+    pub(crate) fn refuse(&self, key: &'static str, wanted: String) -> ModelError {
+        let found = self.get(key).map_or_else(|| "missing".to_owned(), Value::to_string);
+        let mut shown: String = found.chars().take(SHOWN_CHARACTERS).collect();
+        if shown.len() < found.len() {
+            shown.push('…');
+        }
+        ModelError::Config { path: self.path.clone(), key, found: shown, wanted }
+    }
+}

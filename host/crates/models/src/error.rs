@@ -1,0 +1,107 @@
+//! The one error type of this crate.
+
+use std::io;
+use std::path::PathBuf;
+
+use pliant_kernels::KernelError;
+use pliant_nn::CheckpointError;
+use pliant_tensor::TensorError;
+
+/// Names that an error lists before it says how many more there are.
+const LISTED: usize = 5;
+
+/// Why a model could not be read, made or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The files of the model.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A computation.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] KernelError),
+    /// A config that is no JSON object.
+    #[error("{}: {reason}", path.display())]
+    ConfigText {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key of the config that cannot be used.
+    #[error("{}: \"{key}\" is {found}, wanted {wanted}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value, shortened.
+        found: String,
+        /// What works.
+        wanted: String,
+    },
+    /// Tensors that are missing, or that nobody knows.
+    #[error("the weights in {} are not those of its config.json: {}{}", folder.display(),
+        listed("missing", missing), listed("unexpected", unexpected))]
+    Keys {
+        /// The model folder.
+        folder: PathBuf,
+        /// Canonical names that are not there.
+        missing: Vec<String>,
+        /// Stored names that the family does not know.
+        unexpected: Vec<String>,
+    },
+    /// A decoder that the config says is the embedding, and that is not.
+    #[error(
+        "{}: {decoder} differs from {embedding}, but \"tie_word_embeddings\" says they are one: set it to false \
+         if the model was trained so", folder.display()
+    )]
+    Untied {
+        /// The model folder.
+        folder: PathBuf,
+        /// Name of the decoder.
+        decoder: String,
+        /// Name of the embedding.
+        embedding: String,
+    },
+    /// A layer that the model does not have.
+    #[error("layer {found} was asked for, the model has layers 0 (embedding) to {last} (final norm)")]
+    Layer {
+        /// The layer asked for.
+        found: usize,
+        /// The last one.
+        last: usize,
+    },
+    /// Logits were asked of a model without a language-model head.
+    #[error("this checkpoint has no language-model head (lm_head.*), so it gives no logits")]
+    NoHead,
+    /// A folder for a new model that holds something already.
+    #[error("{} exists and is not empty: name a new folder", folder.display())]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The system refused to write a new model.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn listed(what: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> =
+        names.iter().take(LISTED).map(|name| pliant_nn::Name(name.clone()).to_string()).collect();
+    let more = names.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{what} {}{more}. ", shown.join(", "))
+}

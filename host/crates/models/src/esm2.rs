@@ -1,0 +1,561 @@
+//! ESM-2: a masked language model of proteins (Lin et al., Science 379, 2023; facebookresearch/esm
+//! `esm/model/esm2.py`; Hugging Face transformers `EsmForMaskedLM`).
+//!
+//! For a pack of T tokens, width C, H heads of width D, feed-forward width F, vocabulary V:
+//!
+//! ```text
+//! x       = dropout(embedding[ids])                                          [T,C]   layer 0
+//! x      += output(attention(rotary(query(n)·D^-½), rotary(key(n)), value(n)))   n = norm(x)
+//! x      += output(gelu(intermediate(n)))                                        n = norm(x)   layers 1..N
+//! hidden  = emb_layer_norm_after(x)                                          [T,C]   layer N
+//! logits  = decoder(layer_norm(gelu(dense(hidden))))                         [T,V]
+//! ```
+//!
+//! The last layer is the one after the final norm; the states before it have no number. Token dropout
+//! rescales embeddings at inference too: without masks by 0.88. Field names are segments of the
+//! canonical parameter names, which stand in [`crate::keys`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pliant_kernels::Precision;
+use pliant_kernels::ops::attention::HEAD_WIDTH_MAX;
+use pliant_nn::linear::together;
+use pliant_nn::{CheckpointError, Embedding, Init, LayerNorm, Linear, Weights};
+use pliant_tensor::ops::{Epilogue, TokenDropout, attention, attention_probs, rotary};
+use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
+use serde_json::Value;
+
+use crate::config::Fields;
+use crate::error::ModelError;
+use crate::keys::{DECODER, EMBEDDING, SHARED_INV_FREQ};
+use crate::rope::{Rope, RopeInvFreq};
+
+/// Tokens of the vocabulary.
+const VOCABULARY: usize = 33;
+
+/// Id of the token that hides a residue.
+const MASK_ID: usize = 32;
+
+/// Id of the padding token, whose embedding begins as zero.
+const PADDING_ID: usize = 1;
+
+/// Fraction of tokens that were masks in training: 15 % chosen, 80 % of those masked.
+const TRAIN_FRACTION: f32 = 0.15 * 0.8;
+
+/// Widest layer that a config may name, far above any published model.
+const WIDTH_MAX: usize = 1 << 20;
+
+/// Most blocks that a config may name.
+const LAYERS_MAX: usize = 1 << 12;
+
+/// Where the decoder of the language-model head comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LmHeadKind {
+    /// There is no head.
+    Absent,
+    /// The decoder is the embedding.
+    Tied,
+    /// The decoder is a table of its own.
+    Own,
+}
+
+impl LmHeadKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Tied => "tied",
+            Self::Own => "own",
+        }
+    }
+}
+
+/// What a model is, named as in the published `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// C
+    pub hidden_size: usize,
+    /// N
+    pub num_hidden_layers: usize,
+    /// H
+    pub num_attention_heads: usize,
+    /// F
+    pub intermediate_size: usize,
+    /// ε of every norm.
+    pub layer_norm_eps: f64,
+    /// Whether masks are dropped from the embedding and the rest is rescaled.
+    pub token_dropout: bool,
+    /// Tokens of the longest training crop, two more than the real number (a habit of fairseq).
+    pub max_position_embeddings: usize,
+    /// Standard deviation of random weights.
+    pub initializer_range: f64,
+    /// Whether a decoder, where there is one, is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Where rotary frequencies come from; `None`: stored where the checkpoint has them, else exact.
+    pub rope_inv_freq: Option<RopeInvFreq>,
+}
+
+impl Config {
+    /// Reads and checks a config. Where a key is absent the defaults of transformers' `EsmConfig` hold.
+    pub(crate) fn read(fields: &Fields) -> Result<Self, ModelError> {
+        fields.must_be("position_embedding_type", "absolute", "rotary")?;
+        fields.must_be("hidden_act", "gelu", "gelu")?;
+        for key in ["emb_layer_norm_before", "is_folding_model", "is_decoder", "add_cross_attention"] {
+            fields.must_be_off(key)?;
+        }
+        fields.count("vocab_size", VOCABULARY..=VOCABULARY, None)?;
+        fields.count("mask_token_id", MASK_ID..=MASK_ID, Some(MASK_ID))?;
+        fields.count("pad_token_id", PADDING_ID..=PADDING_ID, Some(PADDING_ID))?;
+        let rope = match fields.get("rope_inv_freq") {
+            None => None,
+            Some(found) => Some(Self::rope(fields, found)?),
+        };
+        let config = Self {
+            hidden_size: fields.count("hidden_size", 1..=WIDTH_MAX, None)?,
+            num_hidden_layers: fields.count("num_hidden_layers", 1..=LAYERS_MAX, None)?,
+            num_attention_heads: fields.count("num_attention_heads", 1..=WIDTH_MAX, None)?,
+            intermediate_size: fields.count("intermediate_size", 1..=WIDTH_MAX, None)?,
+            layer_norm_eps: fields.positive("layer_norm_eps", 1e-12)?,
+            token_dropout: fields.flag("token_dropout", false)?,
+            max_position_embeddings: fields.count("max_position_embeddings", 5..=1 << 30, Some(1026))?,
+            initializer_range: fields.positive("initializer_range", 0.02)?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings", true)?,
+            rope_inv_freq: rope,
+        };
+        config.check_heads(fields)?;
+        Ok(config)
+    }
+
+    fn rope(fields: &Fields, found: &Value) -> Result<RopeInvFreq, ModelError> {
+        let wanted = || "\"stored\", \"exact\" or \"f16\"".to_owned();
+        let named = |source: &RopeInvFreq| found.as_str() == Some(source.name());
+        RopeInvFreq::ALL.into_iter().find(named).ok_or_else(|| fields.refuse("rope_inv_freq", wanted()))
+    }
+
+    fn check_heads(&self, fields: &Fields) -> Result<(), ModelError> {
+        let (width, heads) = (self.hidden_size, self.num_attention_heads);
+        if !width.is_multiple_of(heads) {
+            let wanted = format!("a divisor of \"hidden_size\", which is {width}");
+            return Err(fields.refuse("num_attention_heads", wanted));
+        }
+        let head_width = self.head_width();
+        if head_width.is_multiple_of(8) && head_width <= HEAD_WIDTH_MAX {
+            return Ok(());
+        }
+        let wanted = format!(
+            "heads of a width that is a multiple of 8 and at most {HEAD_WIDTH_MAX}: \"hidden_size\" {width} makes \
+             them {head_width} wide"
+        );
+        Err(fields.refuse("num_attention_heads", wanted))
+    }
+
+    /// D
+    #[must_use]
+    pub fn head_width(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Residues of the longest training crop: `max_position_embeddings` counts the start and end tokens
+    /// and two positions that fairseq keeps for padding.
+    #[must_use]
+    pub fn training_length(&self) -> usize {
+        self.max_position_embeddings - 4
+    }
+
+    /// Everything that changes a number of this model with its head, by key, in canonical form.
+    pub(crate) fn semantics(&self, parts: Parts) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([
+            ("family", "esm2".into()),
+            ("hidden_size", self.hidden_size.into()),
+            ("num_hidden_layers", self.num_hidden_layers.into()),
+            ("num_attention_heads", self.num_attention_heads.into()),
+            ("intermediate_size", self.intermediate_size.into()),
+            ("layer_norm_eps", self.layer_norm_eps.into()),
+            ("token_dropout", self.token_dropout.into()),
+            ("vocab_size", VOCABULARY.into()),
+            ("hidden_act", "gelu".into()),
+            ("position_embedding_type", "rotary".into()),
+            ("rope_inv_freq", parts.rope_inv_freq.name().into()),
+            ("lm_head", parts.lm_head.name().into()),
+        ])
+    }
+}
+
+/// What a config leaves open and the checkpoint decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Where rotary frequencies come from.
+    pub rope_inv_freq: RopeInvFreq,
+    /// Where the decoder comes from.
+    pub lm_head: LmHeadKind,
+}
+
+impl Parts {
+    /// The parts of a checkpoint.
+    #[must_use]
+    pub fn of(config: &Config, weights: &Weights) -> Self {
+        let stored = weights.has(SHARED_INV_FREQ) || weights.has(&layer_inv_freq(0));
+        let found = if stored { RopeInvFreq::Stored } else { RopeInvFreq::Exact };
+        let rope_inv_freq = config.rope_inv_freq.unwrap_or(found);
+        let lm_head =
+            if weights.has("lm_head.dense.weight") { Self::decoder(config) } else { LmHeadKind::Absent };
+        Self { rope_inv_freq, lm_head }
+    }
+
+    /// The parts of a new model, which has a language-model head.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let rope_inv_freq = config.rope_inv_freq.unwrap_or(RopeInvFreq::Exact);
+        Self { rope_inv_freq, lm_head: Self::decoder(config) }
+    }
+
+    fn decoder(config: &Config) -> LmHeadKind {
+        if config.tie_word_embeddings { LmHeadKind::Tied } else { LmHeadKind::Own }
+    }
+}
+
+fn layer_inv_freq(layer: usize) -> String {
+    format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq")
+}
+
+/// One block: attention, then feed-forward, each on normalised states and added to them.
+#[derive(Debug)]
+struct Block {
+    attention_layer_norm: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    rope: Arc<Rope>,
+    attention_output: Linear,
+    layer_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    heads: usize,
+}
+
+impl Block {
+    fn new(config: &Config, weights: &Weights, rope: Arc<Rope>) -> Result<Self, CheckpointError> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let epsilon = config.layer_norm_eps as f32;
+        let linear = |name: &str, inputs, outputs| {
+            let init = Init::Normal { deviation: config.initializer_range as f32 };
+            Linear::new(&weights.at(name), inputs, outputs, init)
+        };
+        Ok(Self {
+            attention_layer_norm: LayerNorm::new(&weights.at("attention.LayerNorm"), width, epsilon)?,
+            query: linear("attention.self.query", width, width)?,
+            key: linear("attention.self.key", width, width)?,
+            value: linear("attention.self.value", width, width)?,
+            rope,
+            attention_output: linear("attention.output.dense", width, width)?,
+            layer_norm: LayerNorm::new(&weights.at("LayerNorm"), width, epsilon)?,
+            intermediate: linear("intermediate.dense", width, inner)?,
+            output: linear("output.dense", inner, width)?,
+            heads: config.num_attention_heads,
+        })
+    }
+
+    /// Queries (scaled), keys (both turned by their positions) and values `[T,C]` of the states `x [T,C]`.
+    fn queries_keys_values(
+        &self,
+        tape: &Tape,
+        x: &Tensor,
+        offsets: &Offsets,
+    ) -> Result<[Tensor; 3], TensorError> {
+        let operand = tape.operand();
+        let normed = self.attention_layer_norm.forward(tape, x, operand)?;
+        let parts = [
+            self.query.part(Epilogue::Store, Dtype::F32),
+            self.key.part(Epilogue::Store, Dtype::F32),
+            self.value.part(Epilogue::Store, operand),
+        ];
+        let [query, key, value] = together(tape, &normed, parts)?;
+        let table = self.rope.table(tape.device(), offsets);
+        let scale = 1.0 / ((x.columns() / self.heads) as f32).sqrt();
+        let query = rotary(tape, &query, offsets, &table, self.heads, scale, operand)?;
+        let key = rotary(tape, &key, offsets, &table, self.heads, 1.0, operand)?;
+        Ok([query, key, value])
+    }
+
+    /// `x [T,C]` with what its tokens tell each other.
+    fn attend(&self, tape: &Tape, x: &Tensor, offsets: &Offsets) -> Result<Tensor, TensorError> {
+        let [query, key, value] = self.queries_keys_values(tape, x, offsets)?;
+        let mixed = attention(tape, &query, &key, &value, offsets, self.heads, tape.operand())?;
+        self.attention_output.forward(tape, &mixed, Epilogue::Residual(x), Dtype::F32)
+    }
+
+    /// `x [T,C]` with what each token makes of itself.
+    fn feed(&self, tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
+        let normed = self.layer_norm.forward(tape, x, tape.operand())?;
+        let inner = self.intermediate.forward(tape, &normed, Epilogue::Gelu, tape.operand())?;
+        self.output.forward(tape, &inner, Epilogue::Residual(x), Dtype::F32)
+    }
+
+    /// States `[T,C]` after this block; those before it are let go as soon as they are used.
+    fn forward(&self, tape: &Tape, x: Tensor, offsets: &Offsets) -> Result<Tensor, TensorError> {
+        let attended = self.attend(tape, &x, offsets)?;
+        drop(x);
+        self.feed(tape, &attended)
+    }
+}
+
+/// States to logits of tokens.
+#[derive(Debug)]
+struct LmHead {
+    dense: Linear,
+    layer_norm: LayerNorm,
+    decoder: Linear,
+}
+
+impl LmHead {
+    fn new(
+        config: &Config,
+        weights: &Weights,
+        kind: LmHeadKind,
+        embedding: &Embedding,
+    ) -> Result<Option<Self>, CheckpointError> {
+        let (width, head) = (config.hidden_size, weights.at("lm_head"));
+        let init = || Init::Normal { deviation: config.initializer_range as f32 };
+        let shape = [VOCABULARY, width];
+        let weight = match kind {
+            LmHeadKind::Absent => return Ok(None),
+            LmHeadKind::Own => weights.table(DECODER, shape, init())?,
+            LmHeadKind::Tied => {
+                if weights.has(DECODER) {
+                    weights.note(DECODER, &shape)?;
+                }
+                Arc::clone(&embedding.weight)
+            }
+        };
+        Ok(Some(Self {
+            dense: Linear::new(&head.at("dense"), width, width, init())?,
+            layer_norm: LayerNorm::new(&head.at("layer_norm"), width, config.layer_norm_eps as f32)?,
+            decoder: Linear { weight, bias: Some(head.vector("bias", VOCABULARY, Init::Zeros)?) },
+        }))
+    }
+
+    fn forward(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, TensorError> {
+        let x = self.dense.forward(tape, hidden, Epilogue::Gelu, Dtype::F32)?;
+        let normed = self.layer_norm.forward(tape, &x, tape.operand())?;
+        self.decoder.forward(tape, &normed, Epilogue::Store, Dtype::F32)
+    }
+}
+
+/// An ESM-2 model.
+#[derive(Debug)]
+pub struct Esm2 {
+    config: Config,
+    parts: Parts,
+    word_embeddings: Embedding,
+    layer: Vec<Block>,
+    emb_layer_norm_after: LayerNorm,
+    lm_head: Option<LmHead>,
+    params: Vec<Arc<Param>>,
+}
+
+impl Esm2 {
+    /// Takes every parameter that config and parts name from `weights`.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] when one of them cannot be had.
+    pub fn new(config: &Config, parts: Parts, weights: &Weights) -> Result<Self, CheckpointError> {
+        let (width, encoder) = (config.hidden_size, weights.at("esm.encoder"));
+        let deviation = config.initializer_range as f32;
+        let init = Init::NormalWithZeroRow { deviation, row: PADDING_ID, width };
+        let embeddings = weights.at("esm.embeddings.word_embeddings");
+        let word_embeddings = Embedding::new(&embeddings, VOCABULARY, width, init)?;
+        let ropes = ropes(config, parts.rope_inv_freq, weights)?;
+        let block = |(layer, rope)| Block::new(config, &encoder.at(&format!("layer.{layer}")), rope);
+        let layer = ropes.into_iter().enumerate().map(block).collect::<Result<Vec<_>, _>>()?;
+        let norm = encoder.at("emb_layer_norm_after");
+        let emb_layer_norm_after = LayerNorm::new(&norm, width, config.layer_norm_eps as f32)?;
+        let lm_head = LmHead::new(config, weights, parts.lm_head, &word_embeddings)?;
+        let contact_head = weights.at("esm.contact_head.regression");
+        if contact_head.has("weight") {
+            contact_head.note("weight", &[1, config.num_hidden_layers * config.num_attention_heads])?;
+            contact_head.note("bias", &[1])?;
+        }
+        let (config, params) = (config.clone(), weights.params());
+        Ok(Self { config, parts, word_embeddings, layer, emb_layer_norm_after, lm_head, params })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the checkpoint decided.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        self.parts
+    }
+
+    /// Every parameter once, in the order of construction.
+    #[must_use]
+    pub fn params(&self) -> &[Arc<Param>] {
+        &self.params
+    }
+
+    /// States `[T,C]` (f32) of the `layers` asked for, in that order: 0 is the embedding, `i` the states
+    /// after block `i`, and N those after the final norm. Blocks above the highest one do not run.
+    ///
+    /// # Errors
+    /// [`ModelError::Layer`] for a layer above N, [`ModelError::Tensor`] for ids outside the vocabulary.
+    pub fn encode(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let last = self.layer.len();
+        let top = layers.iter().copied().max().unwrap_or(0);
+        if top > last {
+            return Err(ModelError::Layer { found: top, last });
+        }
+        let mut states: Vec<Option<Tensor>> = vec![None; layers.len()];
+        let mut keep = |number: usize, x: &Tensor| {
+            let wanted = states.iter_mut().zip(layers).filter(|(_, layer)| **layer == number);
+            wanted.for_each(|(state, _)| *state = Some(x.clone()));
+        };
+        let mut x = self.embed(tape, ids, offsets)?;
+        keep(0, &x);
+        for (below, block) in self.layer.iter().take(top).enumerate() {
+            x = block.forward(tape, x, offsets)?;
+            if below + 1 < last {
+                keep(below + 1, &x);
+            }
+        }
+        if top == last {
+            keep(last, &self.emb_layer_norm_after.forward(tape, &x, Dtype::F32)?);
+        }
+        Ok(states.into_iter().flatten().collect())
+    }
+
+    /// Logits `[T,V]` of the states `hidden [T,C]` of layer N.
+    ///
+    /// # Errors
+    /// [`ModelError::NoHead`] for a checkpoint without a language-model head.
+    pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        let head = self.lm_head.as_ref().ok_or(ModelError::NoHead)?;
+        Ok(head.forward(tape, hidden)?)
+    }
+
+    /// Attention maps `[H,L,L]` of block `layer` (the first is 0) for one `sequence` of the pack; rows are
+    /// queries, each row sums to one.
+    ///
+    /// # Errors
+    /// [`ModelError::Layer`] for a block that does not exist, and those of [`Esm2::encode`].
+    pub fn attention_maps(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        (layer, sequence): (usize, usize),
+    ) -> Result<Vec<f32>, ModelError> {
+        let missing = ModelError::Layer { found: layer + 1, last: self.layer.len() };
+        let block = self.layer.get(layer).ok_or(missing)?;
+        let mut x = self.embed(tape, ids, offsets)?;
+        for below in &self.layer[..layer] {
+            x = below.forward(tape, x, offsets)?;
+        }
+        let [query, key, _] = block.queries_keys_values(tape, &x, offsets)?;
+        Ok(attention_probs(tape, &query, &key, offsets, block.heads, sequence)?)
+    }
+
+    fn embed(&self, tape: &Tape, ids: &Ids, offsets: &Offsets) -> Result<Tensor, TensorError> {
+        let dropout = TokenDropout { mask_id: MASK_ID as u32, train_fraction: TRAIN_FRACTION };
+        let dropout = self.config.token_dropout.then_some(dropout);
+        self.word_embeddings.forward(tape, ids, offsets, dropout)
+    }
+
+    /// Bytes that a forward needs at its peak for one token, states that are kept apart: the estimate
+    /// counts the tensors that live together inside a block.
+    #[must_use]
+    pub fn memory_per_token(&self, precision: Precision) -> usize {
+        let operand = match precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
+        let (width, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let turning = width * (3 * 4 + 4 * operand);
+        let feeding = width * (2 * 4 + operand) + inner * operand;
+        turning.max(feeding) + width * 4
+    }
+}
+
+/// The frequencies of every layer; layers with equal numbers share a table.
+fn ropes(config: &Config, source: RopeInvFreq, weights: &Weights) -> Result<Vec<Arc<Rope>>, CheckpointError> {
+    let computed = || source.compute(config.head_width());
+    let read = |name: &str| weights.list(name, config.head_width() / 2, Init::List(computed()));
+    let layers = config.num_hidden_layers;
+    let shared = |inv_freq| {
+        let rope = Arc::new(Rope::new(inv_freq));
+        vec![rope; layers]
+    };
+    if source != RopeInvFreq::Stored {
+        return Ok(shared(computed()));
+    }
+    if weights.has(SHARED_INV_FREQ) {
+        return Ok(shared(read(SHARED_INV_FREQ)?));
+    }
+    let mut ropes: Vec<Arc<Rope>> = Vec::with_capacity(layers);
+    for layer in 0..layers {
+        let inv_freq = read(&layer_inv_freq(layer))?;
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let same = ropes.iter().find(|rope| bits(rope.inv_freq()) == bits(&inv_freq)).map(Arc::clone);
+        ropes.push(same.unwrap_or_else(|| Arc::new(Rope::new(inv_freq))));
+    }
+    Ok(ropes)
+}
+
+/// Whether a stored decoder may differ from the embedding, with the names of both.
+pub(crate) fn tied_names(parts: Parts) -> Option<(&'static str, &'static str)> {
+    (parts.lm_head == LmHeadKind::Tied).then_some((DECODER, EMBEDDING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pliant_kernels::Device;
+    use std::path::Path;
+
+    fn config(layers: usize, width: usize, heads: usize) -> Config {
+        let text = format!(
+            r#"{{"hidden_size": {width}, "num_hidden_layers": {layers}, "num_attention_heads": {heads},
+                "intermediate_size": {}, "vocab_size": 33, "position_embedding_type": "rotary"}}"#,
+            4 * width
+        );
+        Config::read(&Fields::parse(Path::new("config.json"), &text).unwrap()).unwrap()
+    }
+
+    /// Published numbers of parameters (counted from fair-esm 2.0.0, table tied, contact head included).
+    #[test]
+    fn published_sizes_have_the_published_number_of_parameters() {
+        let device = Device::cpu(1).unwrap();
+        for (layers, width, heads, published) in [
+            (6, 320, 20, 7_512_474usize),
+            (12, 480, 20, 33_501_394),
+            (30, 640, 20, 148_140_154),
+            (33, 1280, 20, 651_043_254),
+            (36, 2560, 40, 2_839_005_634),
+            (48, 5120, 40, 15_129_100_194),
+        ] {
+            let config = config(layers, width, heads);
+            let plan = Weights::random(0, &device, Precision::F32);
+            Esm2::new(&config, Parts::new(&config), &plan).unwrap();
+            let planned: usize =
+                plan.planned().iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+            assert_eq!(planned + layers * heads + 1, published);
+        }
+    }
+
+    #[test]
+    fn absent_keys_mean_what_transformers_means() {
+        let config = config(2, 32, 2);
+        assert_eq!((config.layer_norm_eps, config.token_dropout), (1e-12, false));
+        assert_eq!((config.tie_word_embeddings, config.training_length()), (true, 1022));
+        assert_eq!((config.head_width(), config.rope_inv_freq), (16, None));
+    }
+}

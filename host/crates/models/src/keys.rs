@@ -1,0 +1,113 @@
+//! How files spell the parameters of ESM-2.
+//!
+//! Canonical is what transformers 4 writes for `EsmForMaskedLM`. Other spellings:
+//!
+//! | stored | canonical | written by |
+//! |---|---|---|
+//! | no `esm.` before `embeddings`, `encoder`, `contact_head` | with it | a bare `EsmModel` |
+//! | `….LayerNorm.gamma`, `….LayerNorm.beta` | `….LayerNorm.weight`, `….LayerNorm.bias` | transformers 5, for the two norms inside a layer |
+//! | `encoder.layer.*.attention.self.rotary_embeddings.inv_freq` with a literal star | [`SHARED_INV_FREQ`] | transformers 5 |
+//! | `rotary_embeddings.inv_freq` | [`SHARED_INV_FREQ`] | transformers 5, as the name stands in memory |
+//! | `lm_head.decoder.weight` alone | [`EMBEDDING`] | writers that keep the other name of a tied tensor |
+
+use pliant_nn::Meaning;
+
+/// The embedding table `[V,C]`.
+pub(crate) const EMBEDDING: &str = "esm.embeddings.word_embeddings.weight";
+
+/// The decoder of the language-model head `[V,C]`.
+pub(crate) const DECODER: &str = "lm_head.decoder.weight";
+
+/// Rotary frequencies `[D/2]` that all layers share.
+pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
+
+/// End of the name of rotary frequencies, shared or of one layer.
+pub(crate) const INV_FREQ: &str = "rotary_embeddings.inv_freq";
+
+/// What each stored name means. With `tied` a decoder without an embedding is the embedding.
+pub(crate) fn meanings(stored: &[&str], tied: bool) -> Vec<Meaning> {
+    let mut meanings: Vec<Meaning> = stored.iter().map(|name| meaning(name)).collect();
+    let is = |name: &'static str| move |meaning: &Meaning| *meaning == Meaning::Parameter(name.to_owned());
+    if tied && !meanings.iter().any(is(EMBEDDING)) {
+        let decoder = meanings.iter().position(is(DECODER));
+        if let Some(decoder) = decoder {
+            meanings[decoder] = Meaning::Parameter(EMBEDDING.to_owned());
+        }
+    }
+    meanings
+}
+
+fn meaning(stored: &str) -> Meaning {
+    if stored.starts_with("lm_head.") {
+        return Meaning::Parameter(stored.to_owned());
+    }
+    let body = stored.strip_prefix("esm.").unwrap_or(stored);
+    if is_extra(body) {
+        return Meaning::Extra;
+    }
+    if matches!(body, INV_FREQ | "encoder.layer.*.attention.self.rotary_embeddings.inv_freq") {
+        return Meaning::Parameter(SHARED_INV_FREQ.to_owned());
+    }
+    let canonical = match body.rsplit_once('.') {
+        Some((norm, "gamma")) if norm.ends_with(".LayerNorm") => format!("esm.{norm}.weight"),
+        Some((norm, "beta")) if norm.ends_with(".LayerNorm") => format!("esm.{norm}.bias"),
+        _ => format!("esm.{body}"),
+    };
+    Meaning::Parameter(canonical)
+}
+
+/// Tensors that Hugging Face writes and no ESM-2 computes with: a table of positions that rotary
+/// embedding replaced, position numbers, an untrained pooler, and heads of tasks.
+fn is_extra(body: &str) -> bool {
+    let starts = ["classifier.", "pooler."];
+    matches!(body, "embeddings.position_embeddings.weight" | "embeddings.position_ids")
+        || starts.iter().any(|start| body.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(stored: &str) -> Option<String> {
+        match meaning(stored) {
+            Meaning::Parameter(name) => Some(name),
+            Meaning::Extra => None,
+        }
+    }
+
+    #[test]
+    fn every_spelling_has_one_canonical_name() {
+        for (stored, wanted) in [
+            ("encoder.layer.3.output.dense.bias", "esm.encoder.layer.3.output.dense.bias"),
+            ("esm.encoder.layer.3.output.dense.bias", "esm.encoder.layer.3.output.dense.bias"),
+            ("esm.encoder.layer.0.LayerNorm.gamma", "esm.encoder.layer.0.LayerNorm.weight"),
+            ("encoder.layer.0.attention.LayerNorm.beta", "esm.encoder.layer.0.attention.LayerNorm.bias"),
+            ("esm.encoder.layer.*.attention.self.rotary_embeddings.inv_freq", SHARED_INV_FREQ),
+            ("encoder.layer.*.attention.self.rotary_embeddings.inv_freq", SHARED_INV_FREQ),
+            ("rotary_embeddings.inv_freq", SHARED_INV_FREQ),
+            ("contact_head.regression.bias", "esm.contact_head.regression.bias"),
+            ("lm_head.layer_norm.weight", "lm_head.layer_norm.weight"),
+        ] {
+            assert_eq!(canonical(stored).as_deref(), Some(wanted), "{stored}");
+        }
+        for extra in [
+            "esm.embeddings.position_ids",
+            "pooler.dense.weight",
+            "esm.pooler.dense.bias",
+            "classifier.dense.bias",
+        ] {
+            assert_eq!(meaning(extra), Meaning::Extra, "{extra}");
+        }
+    }
+
+    #[test]
+    fn a_decoder_without_an_embedding_is_the_embedding_when_tied() {
+        let parameters = |names: &[&str]| -> Vec<Meaning> {
+            names.iter().map(|name| Meaning::Parameter((*name).to_owned())).collect()
+        };
+        assert_eq!(meanings(&[DECODER], true), parameters(&[EMBEDDING]));
+        assert_eq!(meanings(&[DECODER], false), parameters(&[DECODER]));
+        let both = meanings(&["embeddings.word_embeddings.weight", DECODER], true);
+        assert_eq!(both, parameters(&[EMBEDDING, DECODER]));
+    }
+}

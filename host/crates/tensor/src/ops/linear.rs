@@ -1,0 +1,239 @@
+//! Linear layers that share their input.
+
+use crate::error::{TensorError, in_op};
+use crate::gradients::Gradients;
+use crate::param::Param;
+use crate::tape::Tape;
+use crate::tensor::{Dtype, Slot, Tensor, Values};
+use pliant_kernels::ops::elementwise;
+use pliant_kernels::ops::linear::{self, Part, Weights};
+use pliant_kernels::{Buffer, Device, Input};
+use std::sync::Arc;
+
+const OP: &str = "linear";
+
+/// Last step of a linear layer on its sums `s = x·Wᵀ + b` `[R,N]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Epilogue<'a> {
+    /// `s`
+    Store,
+    /// `GELU(s)`, the exact form with erf.
+    Gelu,
+    /// `s + r` with a residual `r` (f32 `[R,N]`).
+    Residual(&'a Tensor),
+}
+
+/// One of several linear layers on the same input.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearPart<'a> {
+    /// `W [N,K]`: a matrix, or a table whose rows serve as outputs.
+    pub weight: &'a Arc<Param>,
+    /// `b [N]`
+    pub bias: Option<&'a Arc<Param>>,
+    /// Last step.
+    pub epilogue: Epilogue<'a>,
+    /// How the result is held: bf16 where only matrix products and attention read it.
+    pub out: Dtype,
+}
+
+impl LinearPart<'_> {
+    /// Columns of the result, N.
+    fn columns(&self, [rows, inner]: [usize; 2]) -> Result<usize, TensorError> {
+        let (outputs, inputs) = self.weight.matrix_shape(OP)?;
+        if inputs != inner {
+            let (found, wanted) = (self.weight.shape().to_vec(), vec![outputs, inner]);
+            return Err(TensorError::Shape { op: OP, what: "weight", found, wanted });
+        }
+        if let Some(bias) = self.bias {
+            bias.check_vector(OP, "bias", outputs)?;
+        }
+        if let Epilogue::Residual(residual) = self.epilogue {
+            residual.check_shape(OP, "residual", [rows, outputs])?;
+        }
+        Ok(outputs)
+    }
+
+    fn params(&self) -> impl Iterator<Item = &Arc<Param>> {
+        [Some(self.weight), self.bias].into_iter().flatten()
+    }
+
+    fn residual(&self) -> Option<&Tensor> {
+        match self.epilogue {
+            Epilogue::Residual(residual) => Some(residual),
+            Epilogue::Store | Epilogue::Gelu => None,
+        }
+    }
+}
+
+/// All `parts` on `x` `[R,K]`, in one run over its rows; results `[R,N]` in the same order.
+///
+/// Gradients: those of `x` add up in the order of the parts; a frozen weight or bias gets none and what
+/// only its gradient would need is not kept. With bf16 operands the gradient of the sums is rounded to
+/// bf16 where it is multiplied.
+///
+/// # Errors
+/// [`TensorError`] when shapes do not fit, a residual is not f32, or parts differ in precision.
+pub fn linear(tape: &Tape, x: &Tensor, parts: &[LinearPart<'_>]) -> Result<Vec<Tensor>, TensorError> {
+    let mut runs = Vec::with_capacity(parts.len());
+    let wanted = {
+        let params: Vec<_> = parts.iter().flat_map(LinearPart::params).collect();
+        let residuals = parts.iter().filter_map(LinearPart::residual);
+        tape.wants(OP, &std::iter::once(x).chain(residuals).collect::<Vec<_>>(), &params)?
+    };
+    for part in parts {
+        runs.push(Run::new(tape.device(), x.shape(), part, wanted)?);
+    }
+    let mut kernels = Vec::with_capacity(parts.len());
+    for (run, part) in runs.iter_mut().zip(parts) {
+        kernels.push(run.kernel(part)?);
+    }
+    linear::forward(tape.device(), x.rows(), x.input(), &mut kernels).map_err(in_op(OP, [x.shape()]))?;
+    drop(kernels);
+    if !wanted {
+        return Ok(runs.into_iter().map(|run| Tensor::new(run.shape, run.output)).collect());
+    }
+    let saved = Saved::new(x, parts);
+    let (outputs, steps): (Vec<_>, Vec<_>) =
+        runs.into_iter().zip(parts).map(|(run, part)| run.into_step(part)).unzip();
+    Ok(tape.record_all(outputs, move |gradients, grads| {
+        let given = steps.into_iter().zip(grads);
+        given
+            .filter_map(|(step, grad)| Some((step, grad?)))
+            .try_for_each(|(step, grad)| step.backward(gradients, &saved, grad))
+    }))
+}
+
+/// What one part needs while it runs.
+struct Run {
+    shape: [usize; 2],
+    weights: Arc<Weights>,
+    bias: Option<Arc<Buffer<f32>>>,
+    output: Values,
+    /// Sums before a GELU, for its backward.
+    sums: Option<Buffer<f32>>,
+}
+
+impl Run {
+    fn new(
+        device: &Device,
+        input: [usize; 2],
+        part: &LinearPart<'_>,
+        wanted: bool,
+    ) -> Result<Self, TensorError> {
+        let shape = [input[0], part.columns(input)?];
+        let length = shape[0] * shape[1];
+        let keep = wanted && matches!(part.epilogue, Epilogue::Gelu);
+        Ok(Self {
+            shape,
+            weights: part.weight.forward_weights(OP)?,
+            bias: part.bias.map(|bias| bias.buffer(OP)).transpose()?,
+            output: Values::scratch(device, part.out, length),
+            sums: keep.then(|| device.scratch(length)),
+        })
+    }
+
+    fn kernel<'a>(&'a mut self, part: &LinearPart<'a>) -> Result<Part<'a>, TensorError> {
+        let epilogue = match part.epilogue {
+            Epilogue::Store => linear::Epilogue::Store,
+            Epilogue::Gelu => linear::Epilogue::Gelu(self.sums.as_mut()),
+            Epilogue::Residual(residual) => linear::Epilogue::Residual(residual.f32_of(OP, "residual")?),
+        };
+        let output = self.output.output();
+        Ok(Part { weights: &self.weights, bias: self.bias.as_deref(), epilogue, output })
+    }
+
+    fn into_step(self, part: &LinearPart<'_>) -> (Tensor, Step) {
+        let step = Step {
+            weight: Arc::clone(part.weight),
+            bias: part.bias.map(Arc::clone),
+            sums: self.sums,
+            residual: part.residual().and_then(Tensor::slot),
+        };
+        (Tensor::new(self.shape, self.output), step)
+    }
+}
+
+/// What all parts keep for the backward.
+struct Saved {
+    /// Shape of the input.
+    shape: [usize; 2],
+    slot: Option<Slot>,
+    /// The input, where a weight is trained.
+    x: Option<Tensor>,
+}
+
+impl Saved {
+    fn new(x: &Tensor, parts: &[LinearPart<'_>]) -> Self {
+        let trained = parts.iter().any(|part| part.weight.is_trainable());
+        Self { shape: x.shape(), slot: x.slot(), x: trained.then(|| x.clone()) }
+    }
+}
+
+/// What one part keeps for the backward.
+struct Step {
+    weight: Arc<Param>,
+    bias: Option<Arc<Param>>,
+    sums: Option<Buffer<f32>>,
+    residual: Option<Slot>,
+}
+
+impl Step {
+    fn backward(
+        self,
+        gradients: &mut Gradients,
+        saved: &Saved,
+        grad: Buffer<f32>,
+    ) -> Result<(), TensorError> {
+        let device = gradients.device();
+        let grad = match &self.sums {
+            None => grad,
+            Some(sums) => {
+                let mut before = device.scratch(grad.len());
+                elementwise::gelu_backward(&device, sums, &grad, &mut before)
+                    .map_err(in_op(OP, [saved.shape]))?;
+                before
+            }
+        };
+        self.backward_weights(gradients, saved, &grad)?;
+        if let Some(slot) = saved.slot {
+            let weights = self.weight.input_gradient_weights(OP)?;
+            let [rows, inner] = saved.shape;
+            gradients
+                .write(slot, rows * inner, |device, dx, accumulate| {
+                    linear::backward_input(device, rows, (&grad, &weights), dx, accumulate)
+                })
+                .map_err(in_op(OP, [saved.shape]))?;
+        }
+        gradients.add(self.residual, grad)
+    }
+
+    fn backward_weights(
+        &self,
+        gradients: &mut Gradients,
+        saved: &Saved,
+        grad: &Buffer<f32>,
+    ) -> Result<(), TensorError> {
+        let device = gradients.device();
+        let bias = self.bias.as_ref().filter(|bias| bias.is_trainable());
+        let mut db = bias.map(|bias| bias.take_gradient());
+        let (outputs, inner) = self.weight.matrix_shape(OP)?;
+        let sizes = (saved.shape[0], self.weight.precision());
+        if let (true, Some(x)) = (self.weight.is_trainable(), &saved.x) {
+            let mut dw = self.weight.take_gradient();
+            let shape = (outputs, inner);
+            linear::backward_weights(&device, sizes, (grad, x.input()), shape, &mut dw, db.as_mut())
+                .map_err(in_op(OP, [saved.shape]))?;
+            gradients.give(&self.weight, dw);
+        } else if db.is_some() {
+            // The kernel sums the bias beside a weight gradient: a column of zeros makes that one cheap.
+            let (x, mut dw) = (device.zeros(saved.shape[0]), device.zeros(outputs));
+            let operands = (grad, Input::F32(&x));
+            linear::backward_weights(&device, sizes, operands, (outputs, 1), &mut dw, db.as_mut())
+                .map_err(in_op(OP, [saved.shape]))?;
+        }
+        if let (Some(bias), Some(db)) = (bias, db) {
+            gradients.give(bias, db);
+        }
+        Ok(())
+    }
+}

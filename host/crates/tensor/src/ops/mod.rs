@@ -1,0 +1,19 @@
+//! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod embedding;
+pub mod layer_norm;
+pub mod linear;
+pub mod pool;
+pub mod rotary;
+
+pub use attention::{attention, attention_probs};
+pub use cross_entropy::{IGNORE, cross_entropy};
+pub use elementwise::{add, scale};
+pub use embedding::{TokenDropout, embedding};
+pub use layer_norm::layer_norm;
+pub use linear::{Epilogue, LinearPart, linear};
+pub use pool::{Kind, pool};
+pub use rotary::{Table, rotary};

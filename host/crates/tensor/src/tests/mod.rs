@@ -1,0 +1,7 @@
+//! A small network through all operations, against an oracle of its own.
+
+mod gradients;
+mod memory;
+mod network;
+mod oracle;
+mod pooling;

@@ -1,0 +1,145 @@
+//! What was typed. One file per task: its flags, and how they become a validated plan.
+//!
+//! Every flag can also be set by an environment variable: `--max-residues` by `PLIANT_MAX_RESIDUES`. The command
+//! line wins.
+
+pub mod doctor;
+pub mod embed;
+pub mod model;
+pub mod print;
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::cli::print::LogFormat;
+use crate::exit::{Code, Outcome};
+
+const EXAMPLES: &str = "\
+Examples:
+  pliant embed proteins.fasta --model esm2_t6_8M --out embeddings.npz
+  zcat proteome.fa.gz | pliant embed - --model esm2_t6_8M --out pooled.tsv --pool cls
+  pliant model inspect esm2_t6_8M
+  pliant doctor
+
+Every flag can be set by an environment variable too: --max-residues by PLIANT_MAX_RESIDUES.
+Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, 69 device, 70 internal fault, 74 input or output,
+75 try again, 137 out of memory.";
+
+/// Protein language models: inference, adaptation and training
+#[derive(Debug, Parser)]
+#[command(name = "pliant", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Line {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Say nothing but errors
+    #[arg(long, global = true, env = "PLIANT_QUIET", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    quiet: bool,
+    /// How messages on standard error are written
+    #[arg(long, global = true, env = "PLIANT_LOG_FORMAT", value_enum, default_value_t,
+          value_name = "FORMAT", hide_possible_values = true, help = "How messages on standard error are written: text or json (one object a line)")]
+    log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn proteins into vectors
+    Embed(Box<embed::EmbedArgs>),
+    /// Look at, check or make model folders
+    Model(model::ModelArgs),
+    /// Say what this machine has to offer
+    Doctor(doctor::DoctorArgs),
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How messages are written.
+    pub log_format: LogFormat,
+    /// Errors only.
+    pub quiet: bool,
+    /// The words of the command line.
+    pub command_line: Vec<String>,
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// How to end instead, after help, version or what is wrong has been printed.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Settings, Command), Outcome> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let command_line = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let line = grammar()
+        .try_get_matches_from(words)
+        .and_then(|matches| Line::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar())));
+    match line {
+        Ok(Line { common, command }) => {
+            let Common { quiet, log_format } = common;
+            Ok((Settings { log_format, quiet, command_line }, command))
+        }
+        Err(answer) => {
+            print::usage(&answer);
+            Err(if answer.use_stderr() { Outcome::Failed(Code::Usage) } else { Outcome::Done })
+        }
+    }
+}
+
+/// The grammar of the command line. Help must not depend on the environment, so values in it are not shown.
+fn grammar() -> clap::Command {
+    fn quiet(command: clap::Command) -> clap::Command {
+        command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(quiet)
+    }
+    quiet(Line::command())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls `look` for every command below `command`.
+    fn each(command: &clap::Command, look: &mut dyn FnMut(&clap::Command)) {
+        look(command);
+        command.get_subcommands().for_each(|below| each(below, look));
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_the_variable_of_its_name() {
+        let mut flags = 0;
+        each(&grammar(), &mut |command| {
+            for arg in command.get_arguments() {
+                let Some(long) = arg.get_long() else { continue };
+                if ["help", "version"].contains(&long) {
+                    continue;
+                }
+                let wanted = format!("PLIANT_{}", long.to_uppercase().replace('-', "_"));
+                let found = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(found, Some(wanted), "--{long} of {}", command.get_name());
+                flags += 1;
+            }
+        });
+        assert!(flags > 20, "{flags}");
+    }
+
+    #[test]
+    fn no_flag_takes_a_variable_that_means_something_else() {
+        each(&grammar(), &mut |command| {
+            for arg in command.get_arguments() {
+                let name = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                assert!(!["PLIANT_CACHE", "PLIANT_MODELS", "PLIANT_TEST_DATA"].contains(&name.as_str()));
+            }
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! The only place where a model meets records: a loaded model on a device, and what it makes of packs.
+
+mod family;
+
+use std::error::Error as StdError;
+use std::ops::Range;
+
+use anyhow::Context as _;
+use pliant_kernels::{Device, Precision};
+use pliant_models::{Model, Purpose};
+use pliant_seq::{Pack, Vocabulary};
+use pliant_tensor::ops::{Kind, pool};
+use pliant_tensor::{Ids, Offsets, Tape, Tensor};
+
+use crate::cli::embed::Pool;
+use crate::exit::Code;
+pub use family::{Card, card, new_folder, verify};
+
+/// A model on a device, and the layers that are asked of it.
+pub struct Engine {
+    device: Device,
+    precision: Precision,
+    model: Model,
+    card: Card,
+    identity: String,
+    layers: Vec<usize>,
+}
+
+/// What a model made of a pack: for each layer the states `[T, C]`.
+pub struct Hidden {
+    states: Vec<Tensor>,
+}
+
+impl Engine {
+    /// Reads the weights of the model that `card` describes and packs them for `device`.
+    ///
+    /// # Errors
+    /// A folder that is damaged or holds another model than its configuration says.
+    pub fn load(card: Card, device: Device, precision: Precision, layers: &[usize]) -> anyhow::Result<Self> {
+        let loaded = pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
+            .with_context(|| format!("the model {} cannot be used", card.folder.display()))?;
+        let (model, identity) = (loaded.model, loaded.identity);
+        Ok(Self { device, precision, model, card, identity, layers: layers.to_vec() })
+    }
+
+    /// BLAKE3 of what the model is, in hex.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// What the folder says of the model.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// C, numbers of a state.
+    pub fn width(&self) -> usize {
+        self.model.width()
+    }
+
+    /// The layers asked for, counted from 0, the embedding.
+    pub fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+
+    /// Bytes of the states of one residue over all layers.
+    pub fn row_bytes(&self) -> usize {
+        self.width() * self.layers.len() * size_of::<f32>()
+    }
+
+    /// How residues become tokens.
+    pub fn vocabulary(&self) -> &'static Vocabulary {
+        self.card.vocabulary
+    }
+
+    /// The states of a pack.
+    ///
+    /// # Errors
+    /// What the model or the device cannot do.
+    pub fn encode(&self, pack: &Pack) -> anyhow::Result<Hidden> {
+        let tape = self.tape();
+        let ids = Ids::new(&self.device, &pack.ids);
+        let offsets = Offsets::new(&pack.offsets)?;
+        let states = self
+            .model
+            .encode(&tape, &ids, &offsets, &self.layers)
+            .with_context(|| format!("computing {} tokens", pack.tokens()))?;
+        for state in &states {
+            // Rows are read as f32 below.
+            state.f32()?;
+        }
+        Ok(Hidden { states })
+    }
+
+    /// One vector for each of the B `spans` of token rows: `[B, C]`.
+    ///
+    /// # Errors
+    /// An empty span.
+    pub fn pool(
+        &self,
+        hidden: &Hidden,
+        layer: usize,
+        kind: Pool,
+        spans: &[(usize, usize)],
+    ) -> anyhow::Result<Vec<f32>> {
+        Ok(pool(&self.tape(), &hidden.states[layer], kernel_kind(kind), spans)?.to_vec_f32())
+    }
+
+    /// One vector `[C]` of the states `[L, C]` of one record.
+    ///
+    /// # Errors
+    /// A record without residues.
+    pub fn pool_states(&self, states: &[f32], kind: Pool) -> anyhow::Result<Vec<f32>> {
+        let rows = states.len() / self.width();
+        let states = Tensor::from_f32(&self.device, [rows, self.width()], states)?;
+        Ok(pool(&self.tape(), &states, kernel_kind(kind), &[(0, rows)])?.to_vec_f32())
+    }
+
+    fn tape(&self) -> Tape {
+        Tape::off(&self.device, self.precision)
+    }
+}
+
+impl Hidden {
+    /// The states of a range of tokens of the pack, row by row, for the `layer`-th of the layers asked for.
+    pub fn rows(&self, layer: usize, tokens: Range<usize>) -> &[f32] {
+        let states = &self.states[layer];
+        let width = states.columns();
+        // Checked when the states were made.
+        let values = states.f32().map(|values| values.as_slice()).unwrap_or_default();
+        &values[tokens.start * width..tokens.end * width]
+    }
+}
+
+fn kernel_kind(pool: Pool) -> Kind {
+    match pool {
+        Pool::Mean => Kind::Mean,
+        Pool::Cls => Kind::Cls,
+        Pool::Max => Kind::Max,
+    }
+}
+
+/// The exit code of errors of the rooms below, which have no cause with a code of its own.
+pub fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
+    family::error_code(cause)
+}

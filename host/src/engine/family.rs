@@ -1,0 +1,203 @@
+//! Model folders as the host sees them: what they say, and what comes of loading them.
+
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use pliant_kernels::{KernelError, Precision};
+use pliant_models::{About, ModelError, NewModel};
+use pliant_nn::CheckpointError;
+use pliant_seq::{ESM2, Vocabulary};
+
+use crate::exit::{Code, TaskError};
+
+/// Every vocabulary that a model may name.
+static VOCABULARIES: [&Vocabulary; 1] = [&ESM2];
+
+/// Numbers that a forward holds for each token at its peak, in widths of the model: the states, what a block makes
+/// of them, and an inner layer of four widths. An estimate over the families.
+const WIDTHS_PER_TOKEN: u64 = 9;
+
+/// What a model folder says of its model before the weights are read.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What its configuration and its headers say.
+    pub about: About,
+    /// How residues become tokens.
+    pub vocabulary: &'static Vocabulary,
+}
+
+/// Reads the configuration of a model folder and the headers of its weights.
+///
+/// # Errors
+/// A folder that is missing or damaged, and a vocabulary that is not the model's.
+pub fn card(folder: &Path) -> anyhow::Result<Card> {
+    let unusable = || format!("the model {} cannot be used", folder.display());
+    let about = pliant_models::inspect(folder).with_context(unusable)?;
+    let vocabulary = vocabulary(&about).with_context(unusable)?;
+    Ok(Card { folder: folder.to_path_buf(), about, vocabulary })
+}
+
+/// The vocabulary that a model names, once the folder's own list of it is known to be the same.
+fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
+    let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == about.vocabulary);
+    let vocabulary = found.with_context(|| format!("unknown vocabulary {}", about.vocabulary))?;
+    if let Some(text) = &about.vocab_txt {
+        vocabulary.check(text).context("vocab.txt")?;
+    }
+    Ok(vocabulary)
+}
+
+impl Card {
+    /// The layers that `asked` names: numbers from 0, or from the end where they are negative.
+    ///
+    /// # Errors
+    /// A layer that the model does not have, and one that is named twice.
+    pub fn layers_asked(&self, asked: &[i64]) -> Result<Vec<usize>, TaskError> {
+        let last = self.about.layers;
+        let mut layers = Vec::with_capacity(asked.len());
+        for &number in asked {
+            let from_start = if number < 0 { number.saturating_add(last as i64 + 1) } else { number };
+            let layer = usize::try_from(from_start).ok().filter(|layer| *layer <= last);
+            let layer = layer.ok_or_else(|| TaskError::Usage {
+                what: format!(
+                    "--layer {number}: the model has layers 0 (embedding) to {last}, or -{} to -1 from the end",
+                    last + 1
+                ),
+            })?;
+            if layers.contains(&layer) {
+                let what = format!("--layer {number}: layer {layer} is named twice");
+                return Err(TaskError::Usage { what });
+            }
+            layers.push(layer);
+        }
+        Ok(layers)
+    }
+
+    /// Bytes of the weights in memory: their number alone, tables that are kept in f32 in bf16 runs left out.
+    pub fn weight_bytes(&self, precision: Precision) -> u64 {
+        self.about.parameters * number_bytes(precision)
+    }
+
+    /// Bytes that a forward over `tokens` holds at its peak.
+    pub fn pack_bytes(&self, tokens: usize) -> u64 {
+        tokens as u64 * self.about.width as u64 * WIDTHS_PER_TOKEN * 4
+    }
+
+    /// Bytes without which no forward over `tokens` can be: the states before and after a block.
+    pub fn least_pack_bytes(&self, tokens: usize) -> u64 {
+        tokens as u64 * self.about.width as u64 * 2 * 4
+    }
+
+    /// Operations of a forward over `tokens` in sequences whose squared lengths sum to `squares`: two for each
+    /// weight and token, and four for each column of each pair of tokens that attend to each other.
+    pub fn flops(&self, tokens: f64, squares: f64) -> f64 {
+        let About { parameters, layers, width, .. } = &self.about;
+        2.0 * *parameters as f64 * tokens + 4.0 * (*width * *layers) as f64 * squares
+    }
+}
+
+fn number_bytes(precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
+    }
+}
+
+/// Reads every byte of a model folder, keeps nothing, and gives its identity in hex.
+///
+/// # Errors
+/// A folder that is missing, damaged, or holds another model than its configuration says.
+pub fn verify(folder: &Path) -> anyhow::Result<String> {
+    let unusable = || format!("the model {} cannot be used", folder.display());
+    let (identity, about) = pliant_models::verify(folder).with_context(unusable)?;
+    vocabulary(&about).with_context(unusable)?;
+    Ok(identity)
+}
+
+/// Makes a model folder with random weights after the configuration in `config`.
+///
+/// # Errors
+/// A configuration that is missing or does not fit, and a folder that cannot be made.
+pub fn new_folder(config: &Path, seed: u64, out: &Path) -> anyhow::Result<()> {
+    let text =
+        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    let vocabulary = ESM2.tokens.join("\n") + "\n";
+    let new = NewModel { config: &text, config_path: config, seed, vocabulary: &vocabulary, out };
+    Ok(pliant_models::new_folder(&new)?)
+}
+
+/// The exit code of errors of the rooms below, where no cause of theirs has one.
+pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
+    if let Some(error) = cause.downcast_ref::<CheckpointError>() {
+        return Some(checkpoint_code(error));
+    }
+    Some(match cause.downcast_ref::<ModelError>()? {
+        ModelError::Checkpoint(error) => checkpoint_code(error),
+        ModelError::ConfigText { .. }
+        | ModelError::Config { .. }
+        | ModelError::Keys { .. }
+        | ModelError::Untied { .. }
+        | ModelError::NoHead => Code::Data,
+        ModelError::Device(KernelError::Device { .. }) => Code::Device,
+        ModelError::Layer { .. } => Code::Usage,
+        ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,
+        ModelError::Device(_) | ModelError::Tensor(_) => Code::Internal,
+    })
+}
+
+fn checkpoint_code(error: &CheckpointError) -> Code {
+    match error {
+        CheckpointError::NotAFolder { .. } | CheckpointError::MissingFile { .. } => Code::MissingInput,
+        CheckpointError::Io { .. } => Code::Io,
+        CheckpointError::Parameter { .. } => Code::Internal,
+        CheckpointError::SeveralFiles { .. }
+        | CheckpointError::File { .. }
+        | CheckpointError::Tensor { .. }
+        | CheckpointError::MissingTensor { .. } => Code::Data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(layers: usize) -> Card {
+        let about = About {
+            family: "esm2",
+            config_summary: "{}".to_owned(),
+            dtype: "F32".to_owned(),
+            parameters: 1000,
+            stored_bytes: 4000,
+            layers,
+            width: 10,
+            training_length: 1022,
+            vocabulary: ESM2.identity,
+            vocab_txt: None,
+            report: pliant_nn::KeyReport::default(),
+        };
+        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2 }
+    }
+
+    #[test]
+    fn layers_count_from_both_ends() {
+        assert_eq!(card(6).layers_asked(&[-1, 0, -7 + 1, 3]).unwrap(), [6, 0, 1, 3]);
+        for wrong in [&[7][..], &[-8], &[i64::MIN], &[i64::MAX], &[6, -1]] {
+            assert!(matches!(card(6).layers_asked(wrong), Err(TaskError::Usage { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_vocabulary_file_that_differs_is_refused() {
+        let mut card = card(1);
+        card.about.vocab_txt = Some(ESM2.tokens.join("\n"));
+        assert!(vocabulary(&card.about).is_ok());
+        card.about.vocab_txt = Some("<cls>\n<pad>\nA\n".to_owned());
+        assert!(vocabulary(&card.about).is_err());
+        card.about.vocab_txt = None;
+        card.about.vocabulary = "plus-21/1";
+        assert!(vocabulary(&card.about).is_err());
+    }
+}

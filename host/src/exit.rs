@@ -1,0 +1,392 @@
+//! From what happened to an exit code.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done, also where `--on-error skip` left records out |
+//! | 2 | the command line is wrong |
+//! | 65 | an input, a model or a configuration is wrong |
+//! | 66 | an input is not there |
+//! | 69 | the device cannot be used |
+//! | 70 | a fault of the program itself |
+//! | 74 | the system refused to read or write |
+//! | 75 | the system is short of something for now: try again |
+//! | 137 | more memory is needed than there is |
+
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use pliant_kernels::KernelError;
+use pliant_seq::{InputError, SettingError};
+use pliant_store::{Action, StoreError};
+
+use crate::engine;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was asked for is there.
+    Done,
+    /// It failed, and said why.
+    Failed(Code),
+}
+
+/// The exit codes of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// The command line is wrong.
+    Usage = 2,
+    /// An input, a model or a configuration is wrong.
+    Data = 65,
+    /// An input is not there.
+    MissingInput = 66,
+    /// The device cannot be used.
+    Device = 69,
+    /// A fault of the program itself.
+    Internal = 70,
+    /// The system refused to read or write.
+    Io = 74,
+    /// The system is short of something for now.
+    TryAgain = 75,
+    /// More memory is needed than there is.
+    Memory = 137,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Failed(code) => Self::from(code as u8),
+        }
+    }
+}
+
+/// What a task itself finds wrong. What its rooms find wrong has their own types.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// Flags that are each right and do not go together.
+    #[error("{what}")]
+    Usage {
+        /// What does not fit, and what would.
+        what: String,
+    },
+    /// Some records cannot be computed, and the run is not told to go on without them.
+    #[error("{failed} of {headers} records cannot be computed")]
+    BadRecords {
+        /// Records that failed.
+        failed: usize,
+        /// Records of the input.
+        headers: u64,
+        /// The first of them, one line each.
+        shown: Vec<String>,
+        /// The file that lists all of them.
+        list: Option<PathBuf>,
+    },
+    /// There is nothing to compute.
+    #[error("no record to compute: found {headers} headers and {failed} failed records in {inputs}")]
+    NoRecords {
+        /// Headers of the input.
+        headers: u64,
+        /// Records that failed.
+        failed: usize,
+        /// The inputs as they were named.
+        inputs: String,
+    },
+    /// The second reading of the input gave other records than the first.
+    #[error("the input changed while it was read: found records {found}, wanted {wanted}")]
+    InputChanged {
+        /// Hash of the records of the second reading.
+        found: String,
+        /// Hash of those of the first.
+        wanted: String,
+    },
+    /// A result that is no number.
+    #[error("record {id:?}: layer {layer} has a result that is not finite ({value} in column {column})")]
+    NotFinite {
+        /// The record.
+        id: String,
+        /// The layer.
+        layer: usize,
+        /// Column of the value, below C.
+        column: usize,
+        /// What was found.
+        value: f32,
+    },
+    /// A device that this program or this machine does not have.
+    #[error("device {device}: {reason}")]
+    NoDevice {
+        /// The device as it was typed.
+        device: &'static str,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The work does not fit into memory.
+    #[error("at least {needed_mib} MiB of memory are needed, but {limit_mib} MiB are admitted ({limit})")]
+    Memory {
+        /// What the weights and the longest record need, in MiB.
+        needed_mib: u64,
+        /// What there is, in MiB.
+        limit_mib: u64,
+        /// What sets the limit.
+        limit: &'static str,
+    },
+    /// A part of the program ended without a result.
+    #[error("the {part} ended early; this is a fault of pliant, please report it")]
+    Broken {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+impl TaskError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Usage { .. } => Code::Usage,
+            Self::BadRecords { .. }
+            | Self::NoRecords { .. }
+            | Self::InputChanged { .. }
+            | Self::NotFinite { .. } => Code::Data,
+            Self::NoDevice { .. } => Code::Device,
+            Self::Memory { .. } => Code::Memory,
+            Self::Broken { .. } => Code::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::BadRecords { list, .. } => {
+                let all = list.as_ref().map(|list| format!("; all are listed in {}", list.display()));
+                let all = all.unwrap_or_default();
+                return Some(format!(
+                    "correct them, or leave them out with --on-error skip (details above){all}"
+                ));
+            }
+            Self::NoRecords { .. } => "give at least one FASTA record: a line '>id' and residues below it",
+            Self::InputChanged { .. } => "run again when nothing writes to the input any more",
+            Self::NotFinite { .. } => {
+                "check the weights with 'pliant model verify'; with --precision bf16 try f32"
+            }
+            Self::NoDevice { .. } => "use --device cpu or --device auto",
+            Self::Memory { .. } => {
+                "give the task more memory, or lower --max-batch-tokens, or choose --long window for the longest records"
+            }
+            Self::Usage { .. } | Self::Broken { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    fn details(&self) -> Vec<String> {
+        let Self::BadRecords { failed, shown, .. } = self else { return Vec::new() };
+        let mut details = shown.clone();
+        if *failed > shown.len() {
+            details.push(format!("and {} more", failed - shown.len()));
+        }
+        details
+    }
+}
+
+/// An error made ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What went wrong.
+    pub message: String,
+    /// Its parts, one line each.
+    pub details: Vec<String>,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How the program ends.
+    pub code: Code,
+}
+
+/// Makes an error ready to be shown.
+pub fn report(error: &anyhow::Error) -> Report {
+    let message = error.to_string();
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        // Some errors carry the words of their cause themselves.
+        if !causes.last().unwrap_or(&message).contains(&text) {
+            causes.push(text);
+        }
+    }
+    let task = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
+    Report {
+        details: task.map(TaskError::details).unwrap_or_default(),
+        hint: task.and_then(TaskError::hint),
+        code: code(error),
+        message,
+        causes,
+    }
+}
+
+/// Whether the program that read our standard output has ended, which is its right.
+pub fn reader_left(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == ErrorKind::BrokenPipe;
+    let to_stdout = |cause: &(dyn StdError + 'static)| match cause.downcast_ref::<StoreError>() {
+        Some(StoreError::Io { action: Action::Write, path, .. }) => {
+            path.as_os_str() == "-" || path.as_os_str() == "/dev/stdout"
+        }
+        Some(_) => false,
+        None => cause.is::<PrintError>(),
+    };
+    error.chain().any(to_stdout)
+        && error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}
+
+/// Standard output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub struct PrintError {
+    /// What the system said.
+    #[from]
+    source: io::Error,
+}
+
+/// The exit code of an error: the first cause with a meaning of its own decides.
+fn code(error: &anyhow::Error) -> Code {
+    error
+        .chain()
+        .find_map(own_code)
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref::<io::Error>().map(io_code)))
+        .or_else(|| error.chain().find_map(engine::error_code))
+        .unwrap_or(Code::Internal)
+}
+
+/// The code of errors whose type says it all.
+fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
+    if let Some(task) = cause.downcast_ref::<TaskError>() {
+        return Some(task.code());
+    }
+    if let Some(input) = cause.downcast_ref::<InputError>() {
+        return Some(input_code(input));
+    }
+    if let Some(store) = cause.downcast_ref::<StoreError>() {
+        return Some(store_code(store));
+    }
+    if cause.is::<SettingError>() {
+        return Some(Code::Data);
+    }
+    match cause.downcast_ref::<KernelError>()? {
+        KernelError::Device { .. } => Some(Code::Device),
+        // A model with sizes that no kernel has.
+        KernelError::Unsupported { .. } => Some(Code::Data),
+        KernelError::Size { .. } | KernelError::Index { .. } => Some(Code::Internal),
+    }
+}
+
+fn input_code(error: &InputError) -> Code {
+    match error {
+        InputError::Missing { .. } | InputError::Folder { .. } => Code::MissingInput,
+        InputError::StdinTwice => Code::Usage,
+        InputError::Damaged { .. } | InputError::NotFasta { .. } => Code::Data,
+        InputError::Open { source, .. }
+        | InputError::Spool { source, .. }
+        | InputError::Read { source, .. } => match io_code(source) {
+            // It was there a moment ago.
+            Code::MissingInput => Code::Io,
+            code => code,
+        },
+    }
+}
+
+fn store_code(error: &StoreError) -> Code {
+    match error {
+        StoreError::Io { action, source, .. } => match (action, io_code(source)) {
+            (Action::Read, code) => code,
+            (_, code @ (Code::TryAgain | Code::Memory)) => code,
+            _ => Code::Io,
+        },
+        StoreError::MissingFolder { .. } | StoreError::IsFolder { .. } => Code::Io,
+        StoreError::SameTarget { .. }
+        | StoreError::UnknownFormat { .. }
+        | StoreError::NoResidues { .. }
+        | StoreError::OneTable { .. } => Code::Usage,
+        StoreError::Narrow { .. } | StoreError::NulInId { .. } | StoreError::Malformed { .. } => Code::Data,
+        StoreError::Plan { .. }
+        | StoreError::Count { .. }
+        | StoreError::Shape { .. }
+        | StoreError::Layers { .. }
+        | StoreError::Broken { .. } => Code::Internal,
+    }
+}
+
+fn io_code(error: &io::Error) -> Code {
+    match error.kind() {
+        ErrorKind::NotFound => Code::MissingInput,
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Code::Data,
+        ErrorKind::OutOfMemory => Code::Memory,
+        ErrorKind::WouldBlock
+        | ErrorKind::TimedOut
+        | ErrorKind::Interrupted
+        | ErrorKind::ResourceBusy
+        | ErrorKind::StaleNetworkFileHandle => Code::TryAgain,
+        _ => Code::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    fn store_io(kind: ErrorKind) -> StoreError {
+        StoreError::io(Action::Write, std::path::Path::new("out.npz"), io::Error::from(kind))
+    }
+
+    #[test]
+    fn the_code_is_found_below_any_context() {
+        let missing = InputError::Missing { file: "a.fasta".into() };
+        let cases: [(anyhow::Error, Code); 8] = [
+            (anyhow::Error::new(missing).context("reading").context("embed"), Code::MissingInput),
+            (store_io(ErrorKind::StorageFull).into(), Code::Io),
+            (store_io(ErrorKind::NotFound).into(), Code::Io),
+            (store_io(ErrorKind::TimedOut).into(), Code::TryAgain),
+            (io::Error::from(ErrorKind::OutOfMemory).into(), Code::Memory),
+            (KernelError::Device { device: "cpu".into(), reason: "x".into() }.into(), Code::Device),
+            (TaskError::Usage { what: "x".into() }.into(), Code::Usage),
+            (anyhow::anyhow!("nobody knows"), Code::Internal),
+        ];
+        for (error, wanted) in cases {
+            assert_eq!(code(&error), wanted, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_cause_that_the_message_repeats_is_shown_once() {
+        let denied = io::Error::from(ErrorKind::PermissionDenied);
+        let error = anyhow::Error::new(InputError::Open { file: "a".into(), source: denied });
+        assert_eq!(report(&error).causes, Vec::<String>::new());
+        let error: anyhow::Error = store_io(ErrorKind::StorageFull).into();
+        assert_eq!(report(&error).causes, ["no storage space"]);
+    }
+
+    #[test]
+    fn only_our_own_standard_output_may_break() {
+        let broken = || io::Error::from(ErrorKind::BrokenPipe);
+        let to = |path: &str| StoreError::io(Action::Write, std::path::Path::new(path), broken());
+        assert!(reader_left(&to("-").into()));
+        assert!(reader_left(&anyhow::Error::new(PrintError::from(broken()))));
+        assert!(!reader_left(&to("fifo").into()));
+        assert!(!reader_left(&broken().into()));
+        let context = Err::<(), _>(to("-")).context("writing").err();
+        assert!(context.is_some_and(|error| reader_left(&error)));
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let error = TaskError::BadRecords {
+            failed: 12,
+            headers: 20,
+            shown: vec!["a".to_owned(); 10],
+            list: Some("out.failures.tsv".into()),
+        };
+        let report = report(&error.into());
+        assert_eq!(report.details.len(), 11);
+        assert_eq!(report.details.last().map(String::as_str), Some("and 2 more"));
+        assert!(report.hint.is_some_and(|hint| hint.contains("out.failures.tsv")));
+    }
+}

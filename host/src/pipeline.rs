@@ -1,0 +1,153 @@
+//! The order of work: reader, packer, device worker, ordered writer.
+//!
+//! ```text
+//!  thread 1          │ this thread and the device's            │ thread 2
+//!  read ─ cut ─ tokens ─► group ─► packs ─► states ─► pooled ─► rows ─► write
+//!                  bounded channel                      bounded channel
+//! ```
+//!
+//! A group is a stretch of the input, at least one record and as many as fit its limits. Its packs are computed in
+//! any order, its rows leave in the order of the input, and groups follow each other; so at most three groups are
+//! held at a time, whatever the size of the input.
+
+mod gather;
+mod group;
+
+use std::thread::{self, ScopedJoinHandle};
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use pliant_seq::{Item, LongPolicy, Packer, ReadOptions, RecordReader, Source, Totals, Window};
+
+use crate::cli::embed::Pool;
+use crate::cli::print::Progress;
+use crate::engine::Engine;
+use crate::exit::TaskError;
+use group::{Builder, Group, Limits};
+
+/// What is computed of which records.
+pub struct Work<'a> {
+    /// The inputs in their order.
+    pub sources: &'a [Source],
+    /// How records are read.
+    pub read: ReadOptions,
+    /// What becomes of long ones.
+    pub long: LongPolicy,
+    /// The training length of the model, in residues.
+    pub trained: usize,
+    /// How states become one vector.
+    pub pool: Pool,
+    /// Whether the states of all residues are wanted.
+    pub states: bool,
+    /// Tokens computed together.
+    pub batch_tokens: usize,
+}
+
+/// The result of one record.
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// `[C]` for each layer.
+    pub pooled: Vec<Vec<f32>>,
+    /// `[L, C]` for each layer where states are wanted, else nothing.
+    pub states: Vec<Vec<f32>>,
+}
+
+/// What the reader found.
+pub struct Reading {
+    /// The hash of the records.
+    pub input_hash: String,
+    /// Counts of everything.
+    pub totals: Totals,
+}
+
+/// Bytes of results that one group may hold, for inputs whose records are shorter.
+pub const GROUP_BYTES: usize = 32 << 20;
+
+/// Packs in a group: enough that the last one, which is not full, matters little.
+pub const GROUP_PACKS: usize = 8;
+
+/// Tokens that fill a group, when each of them leaves `kept_bytes` in the results.
+pub fn group_tokens(batch_tokens: usize, kept_bytes: usize) -> usize {
+    let by_packs = batch_tokens.saturating_mul(GROUP_PACKS);
+    by_packs.min(GROUP_BYTES / kept_bytes.max(1)).max(1)
+}
+
+/// Computes every record and hands its row to `write`, in the order of the input.
+///
+/// # Errors
+/// The first of what the writer, the device or the reader could not do.
+pub fn run(
+    work: &Work<'_>,
+    engine: &Engine,
+    progress: &Progress,
+    mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
+) -> anyhow::Result<Reading> {
+    let (group_in, groups) = bounded(1);
+    let (rows_in, rows) = bounded::<Vec<Row>>(1);
+    thread::scope(|scope| {
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let reader = named("reader")
+            .spawn_scoped(scope, move || read(work, engine, &group_in))
+            .context("cannot start the reader")?;
+        let writer = named("writer")
+            .spawn_scoped(scope, move || rows.into_iter().flatten().try_for_each(&mut write))
+            .context("cannot start the writer")?;
+        let computed = compute(work, engine, progress, groups, rows_in);
+        // A writer that fails ends the computing, and a device that fails the reading: the cause comes first.
+        joined(writer, "writer")?;
+        computed?;
+        joined(reader, "reader")
+    })
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>, part: &'static str) -> anyhow::Result<T> {
+    thread.join().unwrap_or_else(|_| Err(TaskError::Broken { part }.into()))
+}
+
+/// Sends the groups of all inputs. Ends early, without an error of its own, when nobody takes them.
+fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Result<Reading> {
+    let mut reader = RecordReader::new(work.sources, work.read);
+    let kept_bytes = if work.states { engine.row_bytes() } else { 0 };
+    let limits = Limits { tokens: group_tokens(work.batch_tokens, kept_bytes) };
+    let mut builder = Builder::new(engine.vocabulary(), work.long, work.trained, limits);
+    while let Some(item) = reader.next() {
+        let Item::Record(record) = item? else { continue };
+        if let Some(group) = builder.push(record)
+            && groups.send(group).is_err()
+        {
+            break;
+        }
+    }
+    if let Some(group) = builder.finish() {
+        let _ = groups.send(group);
+    }
+    Ok(Reading { input_hash: reader.input_hash(), totals: *reader.totals() })
+}
+
+fn compute(
+    work: &Work<'_>,
+    engine: &Engine,
+    progress: &Progress,
+    groups: Receiver<Group>,
+    rows: Sender<Vec<Row>>,
+) -> anyhow::Result<()> {
+    for group in groups {
+        let (jobs, tokens) = (group.jobs, group.tokens);
+        let mut gatherer = gather::Gatherer::new(engine, work.pool, work.states, group.slots);
+        let whole = Window { max_records: usize::MAX, max_tokens: usize::MAX };
+        let mut packer = Packer::new(whole, work.batch_tokens);
+        for (job, tokens) in tokens.into_iter().enumerate() {
+            packer.push(job as u64, tokens);
+        }
+        for pack in packer.flush() {
+            let hidden = engine.encode(&pack)?;
+            gatherer.take(&pack, &jobs, &hidden)?;
+            progress.advance(pack.rows.iter().map(|&row| jobs[row as usize].span.owned.len() as u64).sum());
+        }
+        if rows.send(gatherer.finish()?).is_err() {
+            return Err(TaskError::Broken { part: "writer" }.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What a run would take, from its input and the configuration of the model alone. Nothing is measured.
+
+use pliant_kernels::{CpuPath, Precision};
+use pliant_store::{Metadata, TablePlan};
+use serde_json::{Value, json};
+
+use super::survey::{SHOWN_FAILURES, Survey, Warning};
+use crate::cli::embed::EmbedPlan;
+use crate::engine::Card;
+use crate::pipeline;
+
+/// Bytes of the program, its buffers and its libraries.
+const PROGRAM_BYTES: u64 = 48 << 20;
+
+/// Bytes that the readers and writers hold for each record: hashes, lengths, ids.
+const RECORD_BYTES: u64 = 192;
+
+/// Groups of results that are held at a time: one being filled, one on its way, one being written.
+const GROUPS: u64 = 3;
+
+/// Letters of an id, in the estimate of output sizes.
+const ID_CHARS: usize = 24;
+
+/// Operations per second of one thread that estimates assume: about half of what a server core of recent years does
+/// at the product sizes of these models.
+fn assumed_flops_per_second(path: CpuPath, precision: Precision) -> f64 {
+    match (path, precision) {
+        (CpuPath::Portable, _) => 2e9,
+        (CpuPath::Avx2, _) => 3e10,
+        (CpuPath::Avx512, _) | (CpuPath::Avx512Bf16, Precision::F32) => 6e10,
+        (CpuPath::Avx512Bf16, Precision::Bf16) => 1.2e11,
+    }
+}
+
+/// What a run would take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    /// Bytes of memory at its peak.
+    pub(super) memory_bytes: u64,
+    /// Bytes of memory without which it cannot be: weights and the states of the longest sequence.
+    pub(super) least_memory_bytes: u64,
+    /// Floating-point operations.
+    pub(super) flops: f64,
+    /// Operations per second and thread that are assumed.
+    pub(super) flops_per_second: f64,
+    /// Seconds that the computing takes at that rate.
+    pub(super) seconds: f64,
+}
+
+impl Estimate {
+    /// The estimate for what `survey` found.
+    pub(super) fn of(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Self {
+        let (selection, compute) = (&survey.selection, &plan.compute);
+        let precision = compute.precision;
+        let longest = card.vocabulary.tokens_for(selection.longest_piece);
+        let kept = card.about.width * layers.len() * size_of::<f32>();
+        let states = if plan.outputs.residues.is_some() { kept } else { 0 };
+        let group_tokens = pipeline::group_tokens(compute.batch_tokens, states) + longest;
+        let pack = card.pack_bytes(longest.max(compute.batch_tokens));
+        let weights = card.weight_bytes(precision);
+        let records = survey.summary.totals.headers * RECORD_BYTES;
+        let held = (group_tokens * states) as u64 * GROUPS;
+        let special = card.vocabulary.tokens_for(0) * selection.records;
+        let tokens = selection.computed as f64 + special as f64;
+        let flops = card.flops(tokens, selection.computed_squares);
+        let rate = assumed_flops_per_second(CpuPath::best(), precision);
+        Self {
+            memory_bytes: PROGRAM_BYTES + weights + pack + records + held,
+            least_memory_bytes: weights + card.least_pack_bytes(longest),
+            flops,
+            flops_per_second: rate,
+            seconds: flops / (rate * compute.threads as f64),
+        }
+    }
+}
+
+/// Bytes of the tables of a run.
+fn output_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Value {
+    let outputs = &plan.outputs;
+    let table = TablePlan {
+        rows: survey.selection.records,
+        width: card.about.width,
+        layers: layers.to_vec(),
+        dtype: outputs.dtype,
+        metadata: Metadata::new(),
+    };
+    let pooled = outputs.format.estimated_bytes(&table, None, ID_CHARS);
+    let residues = outputs.residues.as_ref().map_or(0, |_| {
+        pliant_store::Format::Npz.estimated_bytes(&table, Some(survey.selection.residues), ID_CHARS)
+    });
+    json!({ "pooled": pooled, "residues": residues, "total": pooled + residues })
+}
+
+/// The answer to `--dry-run`.
+pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Value {
+    let estimate = Estimate::of(plan, card, layers, survey);
+    let totals = &survey.summary.totals;
+    let failure = |failure: &pliant_seq::Failure| {
+        json!({
+            "file": &*failure.file, "line": failure.line, "record": failure.record, "id": failure.id,
+            "reason": failure.reason.to_string(),
+        })
+    };
+    let longest =
+        survey.summary.longest.as_ref().map(|longest| json!({ "id": longest.id, "residues": longest.residues }));
+    json!({
+        "inputs": survey.inputs,
+        "input_hash": survey.summary.input_hash,
+        "headers": totals.headers,
+        "records": survey.selection.records,
+        "residues": survey.selection.residues,
+        "longest": longest,
+        "duplicates": totals.duplicates,
+        "bad_records": survey.failures.len(),
+        "bad_records_first": survey.failures.iter().take(SHOWN_FAILURES).map(failure).collect::<Vec<_>>(),
+        "would_fail": survey.fatal > 0 && plan.on_error == crate::cli::embed::OnError::Fail
+            || survey.selection.records == 0,
+        "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
+        "layers": layers,
+        "threads": plan.compute.threads,
+        "precision": plan.compute.precision.name(),
+        "estimated_memory_bytes": estimate.memory_bytes,
+        "estimated_output_bytes": output_bytes(plan, card, layers, survey),
+        "estimated_flops": estimate.flops,
+        "assumed_flops_per_second_per_thread": estimate.flops_per_second,
+        "estimated_seconds_at_assumed_rate": estimate.seconds,
+    })
+}

@@ -1,0 +1,290 @@
+//! The first reading of the input: what there is to compute, what fails, and what a user should know.
+
+use pliant_seq::{
+    Cut, Failure, InputError, Item, LongPolicy, ReadOptions, RecordError, RecordReader, Source, Summary,
+    Vocabulary, scan,
+};
+use serde_json::{Value, json};
+
+use crate::cli::embed::Long;
+use crate::exit::TaskError;
+
+/// Failures that are shown one by one; the file lists all.
+pub(super) const SHOWN_FAILURES: usize = 10;
+
+/// What the first reading found.
+pub(super) struct Survey {
+    /// The inputs as they were named.
+    pub(super) inputs: Vec<String>,
+    /// Counts, lengths and the hash of the records.
+    pub(super) summary: Summary,
+    /// Records that are not computed, in the order of the input.
+    pub(super) failures: Vec<Failure>,
+    /// How many of them end a run that is told to fail.
+    pub(super) fatal: usize,
+    /// What is computed.
+    pub(super) selection: Selection,
+    /// What a user should know.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// What is computed, after the policy for long records.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Selection {
+    /// Records with a result.
+    pub(super) records: usize,
+    /// Residues with a result.
+    pub(super) residues: usize,
+    /// Residues of the longest sequence that is computed in one piece.
+    pub(super) longest_piece: usize,
+    /// Residues that are computed, those in overlaps of windows again.
+    pub(super) computed: u64,
+    /// The sum of the squared lengths of all pieces, which attention grows with.
+    pub(super) computed_squares: f64,
+    /// Records longer than the training length of the model.
+    pub(super) over: u64,
+}
+
+/// Something that is not wrong and may not be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Warning {
+    /// Its kind, for programs.
+    pub(super) kind: &'static str,
+    /// Records or letters that it concerns.
+    pub(super) count: u64,
+    /// Its words.
+    pub(super) message: String,
+}
+
+impl Warning {
+    /// For the summary.
+    pub(super) fn json(&self) -> Value {
+        json!({ "kind": self.kind, "count": self.count, "message": self.message })
+    }
+}
+
+/// What the survey must know of the model and the plan.
+pub(super) struct Rules {
+    /// How records are read.
+    pub(super) read: ReadOptions,
+    /// What becomes of long records.
+    pub(super) long: LongPolicy,
+    /// The same, as it was asked for.
+    pub(super) asked: Long,
+    /// The training length of the model, in residues.
+    pub(super) trained: usize,
+    /// How residues become tokens.
+    pub(super) vocabulary: &'static Vocabulary,
+}
+
+impl Survey {
+    /// Reads the input from its start to its end.
+    ///
+    /// # Errors
+    /// An input that cannot be read to its end.
+    pub(super) fn of(sources: &[Source], rules: &Rules) -> Result<Self, InputError> {
+        let mut summary = scan(RecordReader::new(sources, rules.read))?;
+        let selection = Selection::of(&summary.lengths, rules);
+        let mut failures = std::mem::take(&mut summary.failures);
+        let refused = selection.over > 0 && matches!(rules.asked, Long::Error | Long::Skip);
+        let mut fatal = failures.len();
+        if refused {
+            let overlong = overlong(sources, rules)?;
+            if rules.asked == Long::Error {
+                fatal += overlong.len();
+            }
+            failures.extend(overlong);
+            failures.sort_by_key(|failure| failure.record);
+        }
+        let warnings = warnings(&summary, &selection, &failures, rules);
+        let inputs = sources.iter().map(|source| source.name().to_string()).collect();
+        Ok(Self { inputs, summary, failures, fatal, selection, warnings })
+    }
+
+    /// Failures with file, line, id and reason, one line each, as many as are shown.
+    pub(super) fn shown_failures(&self) -> Vec<String> {
+        let line = |failure: &Failure| {
+            let Failure { file, line, id, reason, .. } = failure;
+            format!("{file}:{line} {id}: {reason}")
+        };
+        self.failures.iter().take(SHOWN_FAILURES).map(line).collect()
+    }
+
+    /// Refuses an input with nothing to compute.
+    ///
+    /// # Errors
+    /// [`TaskError::NoRecords`].
+    pub(super) fn wants_records(&self) -> Result<(), TaskError> {
+        if self.selection.records > 0 {
+            return Ok(());
+        }
+        let (headers, failed) = (self.summary.totals.headers, self.failures.len());
+        Err(TaskError::NoRecords { headers, failed, inputs: self.inputs.join(", ") })
+    }
+}
+
+impl Selection {
+    fn of(lengths: &[u32], rules: &Rules) -> Self {
+        let mut selection = Self::default();
+        for &length in lengths {
+            let length = length as usize;
+            selection.over += u64::from(length > rules.trained);
+            let (rows, pieces) = match rules.long.cut(length, rules.trained) {
+                Cut::Whole => (length, vec![length]),
+                Cut::Beginning(residues) => (residues.len(), vec![residues.len()]),
+                Cut::Windows(spans) => (length, spans.iter().map(|span| span.residues.len()).collect()),
+                Cut::Refused | Cut::Skipped => continue,
+            };
+            selection.records += 1;
+            selection.residues += rows;
+            for piece in pieces {
+                selection.longest_piece = selection.longest_piece.max(piece);
+                selection.computed += piece as u64;
+                selection.computed_squares += (piece as f64) * (piece as f64);
+            }
+        }
+        selection
+    }
+}
+
+/// The records that the policy for long ones leaves out. They are known by their lengths alone so far.
+fn overlong(sources: &[Source], rules: &Rules) -> Result<Vec<Failure>, InputError> {
+    let mut reader = RecordReader::new(sources, rules.read);
+    let mut failures = Vec::new();
+    while let Some(item) = reader.next() {
+        let Item::Record(record) = item? else { continue };
+        let (residues, trained) = (record.residues.len(), rules.trained);
+        if residues > trained {
+            let reason = RecordError::OverTrained { residues, trained };
+            let number = reader.totals().headers;
+            failures.push(Failure {
+                file: record.file,
+                line: record.line,
+                record: number,
+                id: record.id,
+                reason,
+            });
+        }
+    }
+    Ok(failures)
+}
+
+fn warnings(summary: &Summary, selection: &Selection, failures: &[Failure], rules: &Rules) -> Vec<Warning> {
+    let (totals, trained) = (&summary.totals, rules.trained);
+    let mut warnings = Vec::new();
+    let mut warn = |kind, count: u64, message: &dyn Fn() -> String| {
+        if count > 0 {
+            warnings.push(Warning { kind, count, message: message() });
+        }
+    };
+    warn("duplicates", totals.duplicates, &|| {
+        let times = counted(totals.duplicates, "record repeats", "records repeat");
+        format!("{times} the id and the sequence of an earlier one: each is computed and written once")
+    });
+    let repairs = &totals.warnings;
+    warn("gaps", repairs.gap_records, &|| {
+        let records = counted(repairs.gap_records, "record", "records");
+        format!("{} ('-' or '.') removed from {records}", counted(repairs.gaps, "gap", "gaps"))
+    });
+    warn("stops", repairs.stop_records, &|| {
+        format!("a final '*' dropped from {}", counted(repairs.stop_records, "record", "records"))
+    });
+    for (letter, count) in rules.vocabulary.unknown_letters(&totals.letters) {
+        warn("unknown_letters", count, &|| {
+            let residues = counted(count, "residue", "residues");
+            format!("the model does not know the letter {letter}: {residues} computed as unknown")
+        });
+    }
+    let over = counted(selection.over, "record has", "records have");
+    let over = format!("{over} more residues than the {trained} of the model's training");
+    match rules.asked {
+        Long::Whole => warn("beyond_training", selection.over, &|| {
+            format!("{over}: computed whole, which the model was not trained for (see --long)")
+        }),
+        Long::Window => warn("windowed", selection.over, &|| format!("{over}: computed in windows")),
+        Long::Truncate => warn("truncated", selection.over, &|| {
+            format!("{over}: cut to their first {trained}, the rest has no result")
+        }),
+        // They are failures, and counted as such.
+        Long::Error | Long::Skip => {}
+    }
+    let left_out = failures.len() as u64;
+    warn("left_out", left_out, &|| {
+        let records = counted(left_out, "record is", "records are");
+        format!("{records} left out because of errors")
+    });
+    warnings
+}
+
+/// A number with the word that goes with it.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pliant_seq::{ESM2, Windows};
+
+    fn rules(asked: Long) -> Rules {
+        let long = match asked {
+            Long::Whole => LongPolicy::Whole,
+            Long::Error => LongPolicy::Error,
+            Long::Skip => LongPolicy::Skip,
+            Long::Window => LongPolicy::Window(Windows::new(4, 2).unwrap()),
+            Long::Truncate => LongPolicy::Truncate,
+        };
+        Rules { read: ReadOptions::default(), long, asked, trained: 4, vocabulary: &ESM2 }
+    }
+
+    fn survey(text: &str, asked: Long) -> Survey {
+        let sources = [Source::from_bytes("in.fasta", text.as_bytes())];
+        Survey::of(&sources, &rules(asked)).unwrap()
+    }
+
+    #[test]
+    fn a_policy_changes_what_is_computed_and_what_fails() {
+        let text = ">a\nMKV\n>bad\n>b\nMKVLA\n>c\nMKVL\n";
+        for (asked, records, residues, longest, failures, fatal) in [
+            (Long::Whole, 3, 12, 5, 1, 1),
+            (Long::Error, 2, 7, 4, 2, 2),
+            (Long::Skip, 2, 7, 4, 2, 1),
+            (Long::Window, 3, 12, 4, 1, 1),
+            (Long::Truncate, 3, 11, 4, 1, 1),
+        ] {
+            let found = survey(text, asked);
+            let selection = found.selection;
+            assert_eq!((selection.records, selection.residues), (records, residues), "{asked:?}");
+            assert_eq!(selection.longest_piece, longest, "{asked:?}");
+            assert_eq!((found.failures.len(), found.fatal), (failures, fatal), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn failures_of_both_kinds_stand_in_the_order_of_the_input() {
+        let found = survey(">a\nMKVLA\n>b\n>c\nMKVLAT\n", Long::Error);
+        let lines: Vec<(u64, u64)> =
+            found.failures.iter().map(|failure| (failure.line, failure.record)).collect();
+        assert_eq!(lines, [(1, 1), (3, 2), (4, 3)]);
+        assert!(found.wants_records().is_err());
+        let shown = found.shown_failures();
+        assert_eq!(shown[1], "in.fasta:3 b: the record has no residues");
+    }
+
+    #[test]
+    fn what_deserves_a_warning_is_counted() {
+        let found = survey(">a\nMJ-J*\n>a\nMJJ\n>b\nMKVLA\n>c\n@\n", Long::Truncate);
+        let kinds: Vec<(&str, u64)> =
+            found.warnings.iter().map(|warning| (warning.kind, warning.count)).collect();
+        let wanted = [
+            ("duplicates", 1),
+            ("gaps", 1),
+            ("stops", 1),
+            ("unknown_letters", 2),
+            ("truncated", 1),
+            ("left_out", 1),
+        ];
+        assert_eq!(kinds, wanted);
+        assert_eq!(survey(">a\nMK\n", Long::Whole).warnings, []);
+    }
+}

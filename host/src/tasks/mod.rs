@@ -1,0 +1,20 @@
+//! One recipe per command, in the order of the work.
+
+pub mod doctor;
+pub mod embed;
+pub mod model;
+
+use crate::Context;
+use crate::cli::Command;
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever ends it.
+pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Embed(args) => embed::run(&args.plan()?, context),
+        Command::Model(args) => model::run(args.action, context),
+        Command::Doctor(args) => doctor::run(&args, context),
+    }
+}

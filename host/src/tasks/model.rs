@@ -1,0 +1,88 @@
+//! `pliant model …`: look at, check or make model folders.
+
+use pliant_models::About;
+use serde_json::{Value, json};
+
+use crate::Context;
+use crate::cli::model::{InspectArgs, ModelAction};
+use crate::engine::{self, Card};
+
+/// Names that are listed one by one for people; JSON lists all.
+const SHOWN_NAMES: usize = 10;
+
+/// Does one of them.
+///
+/// # Errors
+/// A folder that is damaged, or cannot be read or written.
+pub fn run(action: ModelAction, context: &Context) -> anyhow::Result<()> {
+    match action {
+        ModelAction::Inspect(args) => inspect(&args, context),
+        ModelAction::Verify(args) => {
+            let identity = engine::verify(&args.folder)?;
+            Ok(context.print.data(&format!("identity: {identity}\n"))?)
+        }
+        ModelAction::New(args) => {
+            engine::new_folder(&args.config, args.seed, &args.out)?;
+            let identity = engine::verify(&args.out)?;
+            Ok(context.print.data(&format!("identity: {identity}\n"))?)
+        }
+    }
+}
+
+fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
+    let card = engine::card(&args.folder)?;
+    let text = if args.json { format!("{:#}\n", as_json(&card)) } else { as_text(&card) };
+    Ok(context.print.data(&text)?)
+}
+
+fn as_json(card: &Card) -> Value {
+    let About { family, config_summary, dtype, parameters, stored_bytes, layers, width, .. } = &card.about;
+    let report = &card.about.report;
+    json!({
+        "folder": card.folder,
+        "family": family,
+        "config": serde_json::from_str::<Value>(config_summary).unwrap_or(Value::Null),
+        "layers": layers,
+        "width": width,
+        "parameters": parameters,
+        "dtype": dtype,
+        "stored_bytes": stored_bytes,
+        "training_length": card.about.training_length,
+        "vocabulary": card.vocabulary.identity,
+        "tensors": {
+            "used": report.used.len(),
+            "missing": report.missing,
+            "unexpected": report.unexpected,
+            "ignored": report.ignored,
+        },
+    })
+}
+
+fn as_text(card: &Card) -> String {
+    let About { family, config_summary, dtype, parameters, stored_bytes, layers, width, .. } = &card.about;
+    let report = &card.about.report;
+    let mut lines = vec![
+        format!("folder           {}", card.folder.display()),
+        format!("family           {family}"),
+        format!("layers           {layers} (0 is the embedding, {layers} or -1 the last)"),
+        format!("width            {width}"),
+        format!("parameters       {parameters}"),
+        format!("stored as        {dtype}, {stored_bytes} bytes"),
+        format!("training length  {} residues", card.about.training_length),
+        format!("vocabulary       {}", card.vocabulary.identity),
+        format!("config           {config_summary}"),
+        format!("tensors          {} used", report.used.len()),
+    ];
+    for (what, names) in
+        [("missing", &report.missing), ("unexpected", &report.unexpected), ("ignored", &report.ignored)]
+    {
+        if names.is_empty() {
+            continue;
+        }
+        let shown = names.iter().take(SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = names.len().saturating_sub(SHOWN_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!("{what:<16} {}: {shown}{more}", names.len()));
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,95 @@
+//! The same input gives the same bytes, whatever the threads, the packs and the company.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::tool::{ECOLI, Scratch, model};
+
+/// Runs over the twenty proteins and gives the bytes of all results.
+fn results(threads: &str, budget: &str, precision: &str) -> (Vec<u8>, Vec<u8>) {
+    let scratch = Scratch::new();
+    let words = [
+        "embed",
+        ECOLI,
+        "--model",
+        model(),
+        "--out=out.npz",
+        "--residues=r.npz",
+        "--layer=-1,1",
+        "--threads",
+        threads,
+        "--precision",
+        precision,
+        "--max-batch-tokens",
+        budget,
+    ];
+    scratch.run(&words).go().code(0);
+    (scratch.read("out.npz"), scratch.read("r.npz"))
+}
+
+#[test]
+fn threads_and_budgets_leave_no_trace() {
+    for precision in ["f32", "bf16"] {
+        let wanted = results("2", "4096", precision);
+        for (threads, budget) in
+            [("1", "1"), ("2", "1"), ("4", "1"), ("1", "700"), ("3", "700"), ("4", "4096"), ("2", "1000000")]
+        {
+            let found = results(threads, budget, precision);
+            assert!(found == wanted, "{precision} with {threads} threads and {budget} tokens");
+        }
+    }
+}
+
+/// Id and sequence of each record of the twenty.
+fn records() -> Vec<(String, String)> {
+    let text = fs::read_to_string(ECOLI).unwrap();
+    let record = |part: &str| {
+        let (header, sequence) = part.split_once('\n').unwrap();
+        (header.split(' ').next().unwrap().to_owned(), sequence.replace('\n', ""))
+    };
+    text.split('>').skip(1).map(record).collect()
+}
+
+/// The bits of the vector of each id.
+fn vectors(records: &[(String, String)]) -> BTreeMap<String, Vec<u32>> {
+    let scratch = Scratch::new();
+    let text: String = records.iter().map(|(id, sequence)| format!(">{id}\n{sequence}\n")).collect();
+    scratch.write("in.fasta", text);
+    scratch.embed(&[]).code(0);
+    let found = scratch.npz("out.npz");
+    assert!(found.ids.iter().zip(records).all(|(id, record)| *id == record.0), "the order is the input's");
+    let width = found.embeddings[0].width;
+    let rows = found.embeddings[0].values.chunks(width);
+    found.ids.into_iter().zip(rows).map(|(id, row)| (id, row.iter().map(|value| value.to_bits()).collect())).collect()
+}
+
+#[test]
+fn the_company_leaves_no_trace() {
+    let mut records = records();
+    let wanted = vectors(&records);
+    records.reverse();
+    assert_eq!(vectors(&records), wanted, "another order");
+    records.sort_by_key(|(_, sequence)| sequence.len());
+    assert_eq!(vectors(&records), wanted, "sorted by length");
+    for record in records.chunks(1).chain(records.chunks(7)) {
+        for (id, vector) in vectors(record) {
+            assert_eq!(wanted[&id], vector, "{id} among {}", record.len());
+        }
+    }
+}
+
+#[test]
+fn formats_hold_the_same_numbers() {
+    let scratch = Scratch::new();
+    scratch.embedding(ECOLI, "out.npz", &["--layer", "2,0"]).go().code(0);
+    scratch.embedding(ECOLI, "out.tsv", &["--layer", "2,0"]).go().code(0);
+    let npz = scratch.npz("out.npz");
+    for embedding in &npz.embeddings {
+        let text = scratch.text(&format!("out.layer{}.tsv", embedding.layer.unwrap()));
+        let rows: Vec<Vec<&str>> = text.lines().skip(2).map(|line| line.split('\t').collect()).collect();
+        let ids: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+        assert_eq!(ids, npz.ids);
+        let numbers: Vec<f32> = rows.iter().flat_map(|row| &row[1..]).map(|cell| cell.parse().unwrap()).collect();
+        assert_eq!(numbers, embedding.values);
+    }
+}

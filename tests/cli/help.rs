@@ -1,0 +1,44 @@
+//! Help and version.
+
+use crate::snapshot::{check, told};
+use crate::tool::Run;
+
+#[test]
+fn help_is_as_it_was_read_last() {
+    let cases: [(&str, &[&str]); 7] = [
+        ("help", &["--help"]),
+        ("help_embed", &["embed", "--help"]),
+        ("help_model", &["model", "--help"]),
+        ("help_model_inspect", &["model", "inspect", "--help"]),
+        ("help_model_verify", &["model", "verify", "--help"]),
+        ("help_model_new", &["model", "new", "--help"]),
+        ("help_doctor", &["doctor", "--help"]),
+    ];
+    for (name, words) in cases {
+        let ended = Run::new(words).env("COLUMNS", "100").go().code(0);
+        assert_eq!(ended.stderr, "");
+        check(name, &told(&ended));
+    }
+}
+
+#[test]
+fn help_does_not_depend_on_the_environment() {
+    let words = ["embed", "--help"];
+    let plain = Run::new(&words).env("COLUMNS", "100").go();
+    let set = Run::new(&words).env("COLUMNS", "100").env("PLIANT_MODEL", "/secret").env("PLIANT_THREADS", "7").go();
+    assert_eq!(plain.text(), set.text());
+}
+
+#[test]
+fn the_version_is_one_line() {
+    let ended = Run::new(&["--version"]).go().code(0);
+    assert_eq!(ended.text(), format!("pliant {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn without_words_it_explains_itself_and_fails() {
+    let none: [&str; 0] = [];
+    let ended = Run::new(&none).go().code(2);
+    assert_eq!(ended.text(), "");
+    assert!(ended.stderr.contains("Usage: pliant"), "{}", ended.stderr);
+}

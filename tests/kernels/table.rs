@@ -1,0 +1,67 @@
+//! What is proven of which operation.
+
+use crate::{attention, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
+use pliant_tests::kernels::{Case, Gradient, Invariance};
+
+/// An operation and the proofs of one kind about it.
+type Row<T> = (&'static str, fn() -> Vec<T>);
+
+/// Fast path against oracle on every device: close, and the same bits within a numerics class.
+const PARITY: &[Row<Case>] = &[
+    ("attention", attention::parity),
+    ("cross_entropy", cross_entropy::parity),
+    ("elementwise", elementwise::parity),
+    ("embedding", embedding::parity),
+    ("layer_norm", layer_norm::parity),
+    ("linear", linear::parity),
+    ("pool", pool::parity),
+    ("rotary", rotary::parity),
+];
+
+/// A sequence's or row's bits do not depend on its neighbours. Operations on single numbers have none.
+const INVARIANCE: &[Row<Invariance>] = &[
+    ("attention", attention::invariance),
+    ("cross_entropy", cross_entropy::invariance),
+    ("embedding", embedding::invariance),
+    ("layer_norm", layer_norm::invariance),
+    ("linear", linear::invariance),
+    ("pool", pool::invariance),
+    ("rotary", rotary::invariance),
+];
+
+/// Plain backward against differences of the plain forward.
+const GRADIENTS: &[Row<Gradient>] = &[
+    ("attention", attention::gradients),
+    ("cross_entropy", cross_entropy::gradients),
+    ("elementwise", elementwise::gradients),
+    ("embedding", embedding::gradients),
+    ("layer_norm", layer_norm::gradients),
+    ("linear", linear::gradients),
+    ("pool", pool::gradients),
+    ("rotary", rotary::gradients),
+];
+
+/// Makes the proofs of a table, each operation at least one.
+fn proofs<T>(table: &[Row<T>]) -> Vec<T> {
+    let make = |(op, make): &Row<T>| {
+        let proofs = make();
+        assert!(!proofs.is_empty(), "{op} has a row but no proof");
+        proofs
+    };
+    table.iter().flat_map(make).collect()
+}
+
+#[test]
+fn parity() {
+    proofs(PARITY).iter().for_each(Case::check);
+}
+
+#[test]
+fn batch_invariance() {
+    proofs(INVARIANCE).iter().for_each(Invariance::check);
+}
+
+#[test]
+fn gradients() {
+    proofs(GRADIENTS).iter().for_each(Gradient::check);
+}

@@ -1,0 +1,11 @@
+//! Model folders and ESM-2 against the numbers of other programs, and against hostile files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+mod configs;
+mod create;
+mod golden;
+mod hostile;
+mod identity;
+mod index;
+mod tiny;
