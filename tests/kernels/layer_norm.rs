@@ -9,9 +9,10 @@ use pliant_tests::kernels::{
     Case, Expected, Fixture, Found, Gradient, Inputs, Invariance, assert_close, devices,
 };
 
-/// Rows and widths: one, around vectors and pieces of work, over a chunk of the weight gradient, large.
+/// Rows and widths: smallest whose gradient is not zero, around vectors and pieces of work, over a chunk of
+/// the weight gradient, large.
 const SIZES: [(usize, usize); 8] =
-    [(1, 2), (1, 31), (31, 32), (32, 33), (33, 320), (513, 17), (1030, 48), (40, 1280)];
+    [(1, 3), (1, 31), (31, 32), (32, 33), (33, 320), (513, 17), (1030, 48), (40, 1280)];
 
 /// Numbers of one case: `x` and gradient `[R,C]`, `γ` and `β` `[C]`.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ const SIZES: [Sizes; 8] = [
     (33, 65, 7),
     (57, 96, 129),
     (113, 40, 64),
-    (260, 200, 1281),
+    (70, 100, 1281),
 ];
 
 /// The same for weight gradients, whose sums run over rows in chunks of 512.

@@ -52,7 +52,7 @@ impl Problem {
         };
         let tokens = offsets[lengths.len()];
         let mut x = inputs.normal(tokens * width, 1.0);
-        x.iter_mut().step_by(3).for_each(|value| *value = (*value * 2.0).round() / 2.0);
+        x.iter_mut().step_by(3).for_each(|value| *value = (*value * 2.0).round() / 2.0 + 0.25);
         Self {
             sizes: Sizes { tokens, width },
             kind,

@@ -18,7 +18,7 @@ fn error(folder: &Path, config: &str) -> String {
 #[test]
 fn keys_that_do_not_fit_are_named() {
     let folder = small(1);
-    let cases: [(Value, &str); 27] = [
+    let cases: [(Value, &str); 28] = [
         (
             json!({"position_embedding_type": "absolute"}),
             "\"position_embedding_type\" is \"absolute\", wanted \"rotary\"",
@@ -54,6 +54,7 @@ fn keys_that_do_not_fit_are_named() {
         (json!({"layer_norm_eps": 0.0}), "\"layer_norm_eps\" is 0.0, wanted a positive number"),
         (json!({"layer_norm_eps": 1e-60}), "\"layer_norm_eps\" is 1e-60"),
         (json!({"layer_norm_eps": "small"}), "\"layer_norm_eps\" is \"small\""),
+        (json!({"rope_theta": 20_000.0}), "\"rope_theta\" is 20000.0, wanted 10000"),
         (json!({"token_dropout": 1}), "\"token_dropout\" is 1, wanted true or false"),
         (
             json!({"rope_inv_freq": "f32"}),

@@ -230,16 +230,19 @@ fn transpose_blocks<S: Simd, const W: usize>(
         let found = rows.len().saturating_sub(first).min(height);
         let row = rows.start + first;
         for block in (0..inner).step_by(LANES) {
-            let mut lanes = [s.splat(0.0); LANES];
             if found == height && inner - block >= LANES {
+                let mut lanes = [s.splat(0.0); LANES];
                 for lane in 0..height {
                     lanes[lane] = load(row + lane, block, LANES);
                 }
                 store_columns(s, s.transpose(lanes), first, &mut to[block..block + LANES]);
             } else {
                 let count = LANES.min(inner - block);
-                for lane in 0..found {
-                    lanes[lane] = load(row + lane, block, count);
+                let mut lanes = [s.splat(0.0); LANES];
+                for lane in 0..LANES {
+                    if lane < found {
+                        lanes[lane] = load(row + lane, block, count);
+                    }
                 }
                 store_columns(s, s.transpose(lanes), first, &mut to[block..block + count]);
             }

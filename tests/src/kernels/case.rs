@@ -91,7 +91,7 @@ impl Expected {
 }
 
 /// Tolerance for whole numbers, which must be met exactly.
-pub const WHOLE: Tolerance = Tolerance { absolute: 0.09, relative: 0.0 };
+pub const WHOLE: Tolerance = Tolerance { absolute: 1e-6, relative: 0.0 };
 
 /// What a kernel gives on a device.
 pub type Fast = Box<dyn Fn(&Device) -> Vec<Found>>;

@@ -90,6 +90,12 @@ impl Fields {
         Err(self.refuse(key, format!("\"{wanted}\": nothing else is supported{absent}")))
     }
 
+    /// Refuses what is not implemented: the number, where the key is there, must be `wanted`.
+    pub(crate) fn must_be_number(&self, key: &'static str, wanted: f64) -> Result<(), ModelError> {
+        let fits = self.get(key).is_none_or(|value| value.as_f64() == Some(wanted));
+        if fits { Ok(()) } else { Err(self.refuse(key, format!("{wanted}: nothing else is supported"))) }
+    }
+
     /// The error for a key that cannot be used.
     pub(crate) fn refuse(&self, key: &'static str, wanted: String) -> ModelError {
         let found = self.get(key).map_or_else(|| "missing".to_owned(), Value::to_string);

@@ -29,7 +29,7 @@ use serde_json::Value;
 use crate::config::Fields;
 use crate::error::ModelError;
 use crate::keys::{DECODER, EMBEDDING, SHARED_INV_FREQ};
-use crate::rope::{Rope, RopeInvFreq};
+use crate::rope::{ROPE_BASE, Rope, RopeInvFreq};
 
 /// Tokens of the vocabulary.
 const VOCABULARY: usize = 33;
@@ -103,6 +103,7 @@ impl Config {
         for key in ["emb_layer_norm_before", "is_folding_model", "is_decoder", "add_cross_attention"] {
             fields.must_be_off(key)?;
         }
+        fields.must_be_number("rope_theta", ROPE_BASE)?;
         fields.count("vocab_size", VOCABULARY..=VOCABULARY, None)?;
         fields.count("mask_token_id", MASK_ID..=MASK_ID, Some(MASK_ID))?;
         fields.count("pad_token_id", PADDING_ID..=PADDING_ID, Some(PADDING_ID))?;

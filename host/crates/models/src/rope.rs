@@ -7,6 +7,9 @@ use pliant_kernels::Device;
 use pliant_tensor::Offsets;
 use pliant_tensor::ops::Table;
 
+/// Base of the frequencies, the only one that ESM-2 was trained with.
+pub(crate) const ROPE_BASE: f64 = 10_000.0;
+
 /// Positions a table has at least, and by which it grows.
 const POSITIONS: usize = 1024;
 
@@ -39,7 +42,7 @@ impl RopeInvFreq {
     /// The frequencies `[D/2]` of a head of `head_width` where none are stored.
     #[must_use]
     pub fn compute(self, head_width: usize) -> Vec<f32> {
-        let exact = |j: usize| 10_000f64.powf(-2.0 * j as f64 / head_width as f64) as f32;
+        let exact = |j: usize| ROPE_BASE.powf(-2.0 * j as f64 / head_width as f64) as f32;
         let rounded = |value: f32| if self == Self::F16 { f16::from_f32(value).to_f32() } else { value };
         (0..head_width / 2).map(|j| rounded(exact(j))).collect()
     }

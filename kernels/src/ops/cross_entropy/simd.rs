@@ -2,9 +2,9 @@
 
 use super::{IGNORE, Sizes};
 use crate::buffer::Buffer;
-use crate::cpu::rows::{ROWS, fold, load, store};
+use crate::cpu::rows::{ROWS, fold, map, update};
 use crate::cpu::shared::Shared;
-use crate::cpu::simd::{LANES, Simd, Task, Work};
+use crate::cpu::simd::{Simd, Task, Work};
 use crate::cpu::{Cpu, math};
 
 /// Largest score of a row, `None` when the row holds NaN or has no finite largest score.
@@ -13,11 +13,11 @@ fn largest<S: Simd>(s: S, row: &[f32]) -> Option<f32> {
     let lowest = s.splat(f32::NEG_INFINITY);
     let best = fold(
         s,
-        row,
+        [row],
         f32::NEG_INFINITY,
         lowest,
         #[inline(always)]
-        |best, x| s.max(x, best),
+        |best, [x]| s.max(x, best),
     );
     let best = s.largest(best);
     // The vector maximum passes over NaN, so NaN is looked for by itself.
@@ -57,11 +57,11 @@ fn row_loss<S: Simd>(s: S, row: &[f32], target: f32) -> f32 {
     // Missing lanes add 2^-126 each, which vanishes in a sum of at least one.
     let sum = fold(
         s,
-        row,
+        [row],
         f32::NEG_INFINITY,
         s.splat(0.0),
         #[inline(always)]
-        |sum, x| s.add(sum, math::exp(s, s.sub(x, shift))),
+        |sum, [x]| s.add(sum, math::exp(s, s.sub(x, shift))),
     );
     let distance = f64::from(largest) - f64::from(target);
     (libm::log(f64::from(s.sum(sum))) + distance) as f32
@@ -97,18 +97,31 @@ impl Backward<'_> {
     fn row<S: Simd>(&self, s: S, logits: &[f32], target: usize, dlogits: &mut [f32]) {
         let Some(largest) = largest(s, logits) else { return dlogits.fill(f32::NAN) };
         let shift = s.splat(largest);
-        let mut sum = s.splat(0.0);
-        for (logits, powers) in logits.chunks(LANES).zip(dlogits.chunks_mut(LANES)) {
-            let power = math::exp(s, s.sub(load(s, logits, f32::NEG_INFINITY), shift));
-            sum = s.add(sum, power);
-            store(s, power, powers);
-        }
+        map(
+            s,
+            [logits],
+            dlogits,
+            #[inline(always)]
+            |[x]| math::exp(s, s.sub(x, shift)),
+        );
+        let sum = fold(
+            s,
+            [dlogits],
+            0.0,
+            s.splat(0.0),
+            #[inline(always)]
+            |sum, [power]| s.add(sum, power),
+        );
         let total = s.sum(sum);
         let hit = (dlogits[target] / total - 1.0) * self.scale;
         let (total, scale) = (s.splat(total), s.splat(self.scale));
-        for powers in dlogits.chunks_mut(LANES) {
-            store(s, s.mul(s.div(load(s, powers, 0.0), total), scale), powers);
-        }
+        update(
+            s,
+            [],
+            dlogits,
+            #[inline(always)]
+            |[], power| s.mul(s.div(power, total), scale),
+        );
         dlogits[target] = hit;
     }
 }

@@ -1,7 +1,7 @@
 //! Operations on single numbers over vectors.
 
 use crate::buffer::{Buffer, Element};
-use crate::cpu::rows::{load, store};
+use crate::cpu::rows::{map, update};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 use crate::cpu::{Cpu, math};
@@ -10,9 +10,9 @@ use half::bf16;
 /// Numbers of one piece of work: 64 KiB of f32, which stay in a second-level cache.
 const PIECE: usize = 16 * 1024;
 
-/// What is done with sixteen numbers from two places.
+/// What is made of two operands.
 trait Kernel: Sync {
-    /// The new numbers from those at the same place of the first and the second operand.
+    /// Sixteen results from the numbers at the same places of both.
     fn apply<S: Simd>(&self, s: S, a: S::F, b: S::F) -> S::F;
 }
 
@@ -30,38 +30,59 @@ impl<K: Kernel> Work for Binary<'_, K> {
         let (first, count) = piece(task, self.y.len());
         // SAFETY: every task writes its own piece.
         let y = unsafe { self.y.part(first, count) };
-        let (a, b) = (&self.a[first..first + count], &self.b[first..first + count]);
-        for ((a, b), y) in a.chunks(LANES).zip(b.chunks(LANES)).zip(y.chunks_mut(LANES)) {
-            store(s, self.kernel.apply(s, load(s, a, 0.0), load(s, b, 0.0)), y);
-        }
+        let from = [&self.a[first..first + count], &self.b[first..first + count]];
+        map(
+            s,
+            from,
+            y,
+            #[inline(always)]
+            |[a, b]| self.kernel.apply(s, a, b),
+        );
     }
 }
 
-/// `y = kernel(x, y)` in place.
-struct InPlace<'a, K> {
-    kernel: K,
-    x: Option<&'a [f32]>,
+/// `y += x`.
+struct AddInto<'a> {
+    x: &'a [f32],
     y: Shared<'a, f32>,
 }
 
-impl<K: Kernel> Work for InPlace<'_, K> {
+impl Work for AddInto<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
         let (first, count) = piece(task, self.y.len());
         // SAFETY: every task writes its own piece.
         let y = unsafe { self.y.part(first, count) };
-        match self.x {
-            Some(x) => {
-                for (x, y) in x[first..first + count].chunks(LANES).zip(y.chunks_mut(LANES)) {
-                    store(s, self.kernel.apply(s, load(s, x, 0.0), load(s, y, 0.0)), y);
-                }
-            }
-            None => {
-                for y in y.chunks_mut(LANES) {
-                    store(s, self.kernel.apply(s, s.splat(0.0), load(s, y, 0.0)), y);
-                }
-            }
-        }
+        update(
+            s,
+            [&self.x[first..first + count]],
+            y,
+            #[inline(always)]
+            |[x], y| s.add(x, y),
+        );
+    }
+}
+
+/// `x *= factor`.
+struct Scale<'a> {
+    factor: f32,
+    x: Shared<'a, f32>,
+}
+
+impl Work for Scale<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let (first, count) = piece(task, self.x.len());
+        // SAFETY: every task writes its own piece.
+        let x = unsafe { self.x.part(first, count) };
+        let factor = s.splat(self.factor);
+        update(
+            s,
+            [],
+            x,
+            #[inline(always)]
+            |[], x| s.mul(x, factor),
+        );
     }
 }
 
@@ -77,13 +98,12 @@ impl Work for Widen<'_> {
         let (first, count) = piece(task, self.y.len());
         // SAFETY: every task writes its own piece.
         let y = unsafe { self.y.part(first, count) };
-        for (x, y) in self.x[first..first + count].chunks(LANES).zip(y.chunks_mut(LANES)) {
-            let value = match x.first_chunk::<LANES>() {
-                Some(x) => s.load_bf16(x),
-                None => s.load_part_bf16(x),
-            };
-            store(s, value, y);
+        let (from, from_rest) = self.x[first..first + count].as_chunks::<LANES>();
+        let (to, to_rest) = y.as_chunks_mut::<LANES>();
+        for (from, to) in from.iter().zip(to) {
+            s.store(s.load_bf16(from), to);
         }
+        s.store_part(s.load_part_bf16(from_rest), to_rest);
     }
 }
 
@@ -99,9 +119,13 @@ impl Work for Narrow<'_> {
         let (first, count) = piece(task, self.y.len());
         // SAFETY: every task writes its own piece.
         let y = unsafe { self.y.part(first, count) };
-        for (x, y) in self.x[first..first + count].chunks(LANES).zip(y.chunks_mut(LANES)) {
-            store(s, load(s, x, 0.0), y);
-        }
+        map(
+            s,
+            [&self.x[first..first + count]],
+            y,
+            #[inline(always)]
+            |[x]| x,
+        );
     }
 }
 
@@ -132,14 +156,6 @@ impl Kernel for Add {
     }
 }
 
-struct Scale(f32);
-impl Kernel for Scale {
-    #[inline(always)]
-    fn apply<S: Simd>(&self, s: S, _: S::F, x: S::F) -> S::F {
-        s.mul(x, s.splat(self.0))
-    }
-}
-
 pub(super) fn gelu_backward(cpu: &Cpu, sums: &Buffer<f32>, dy: &Buffer<f32>, dx: &mut Buffer<f32>) {
     let (a, b) = (sums.as_slice(), dy.as_slice());
     cpu.run(pieces(sums), &Binary { kernel: GeluSlope, a, b, y: Shared::new(dx.as_mut_slice()) });
@@ -152,12 +168,11 @@ pub(super) fn add(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f3
 }
 
 pub(super) fn add_into(cpu: &Cpu, x: &Buffer<f32>, y: &mut Buffer<f32>) {
-    let x = Some(x.as_slice());
-    cpu.run(pieces(y), &InPlace { kernel: Add, x, y: Shared::new(y.as_mut_slice()) });
+    cpu.run(pieces(x), &AddInto { x: x.as_slice(), y: Shared::new(y.as_mut_slice()) });
 }
 
 pub(super) fn scale(cpu: &Cpu, factor: f32, x: &mut Buffer<f32>) {
-    cpu.run(pieces(x), &InPlace { kernel: Scale(factor), x: None, y: Shared::new(x.as_mut_slice()) });
+    cpu.run(pieces(x), &Scale { factor, x: Shared::new(x.as_mut_slice()) });
 }
 
 pub(super) fn to_bf16(cpu: &Cpu, x: &Buffer<f32>, y: &mut Buffer<bf16>) {

@@ -3,9 +3,9 @@
 use super::{Sizes, TokenDropout};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
-use crate::cpu::rows::{ROWS, load, store};
+use crate::cpu::rows::{ROWS, map, update};
 use crate::cpu::shared::Shared;
-use crate::cpu::simd::{LANES, Simd, Task, Work};
+use crate::cpu::simd::{Simd, Task, Work};
 
 /// What becomes of a token's row.
 #[derive(Clone, Copy)]
@@ -56,17 +56,22 @@ impl Work for Forward<'_> {
                 Rule::Zero => y.fill(0.0),
                 Rule::Scale { kept, left } => {
                     let (kept, left) = (s.splat(kept), s.splat(left));
-                    for (row, y) in row.chunks(LANES).zip(y.chunks_mut(LANES)) {
-                        store(s, s.div(s.mul(load(s, row, 0.0), kept), left), y);
-                    }
+                    map(
+                        s,
+                        [row],
+                        y,
+                        #[inline(always)]
+                        |[e]| s.div(s.mul(e, kept), left),
+                    );
                 }
             }
         }
     }
 }
 
-/// Columns of the table whose gradient one task sums: two vectors, whole cache lines of the rows.
-const COLUMNS: usize = 2 * LANES;
+/// Columns of the table whose gradient one task sums: rows are read in runs of cache lines, and a small
+/// table's columns stay in a first-level cache.
+const COLUMNS: usize = 128;
 
 struct Backward<'a> {
     sizes: Sizes,
@@ -91,10 +96,13 @@ impl Work for Backward<'_> {
             let dy = &self.dy[token * width + first..][..columns];
             // SAFETY: every column belongs to one task.
             let sum = unsafe { self.dtable.part(self.ids[token] as usize * width + first, columns) };
-            for (dy, sum) in dy.chunks(LANES).zip(sum.chunks_mut(LANES)) {
-                let grad = s.div(s.mul(load(s, dy, 0.0), kept), left);
-                store(s, s.add(load(s, sum, 0.0), grad), sum);
-            }
+            update(
+                s,
+                [dy],
+                sum,
+                #[inline(always)]
+                |[dy], sum| s.add(sum, s.div(s.mul(dy, kept), left)),
+            );
         }
     }
 }

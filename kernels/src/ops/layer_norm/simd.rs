@@ -4,9 +4,10 @@ use super::{Grads, Sizes};
 use crate::buffer::{Buffer, Output};
 use crate::cpu::Cpu;
 use crate::cpu::gemm::CHUNK;
-use crate::cpu::rows::{Cell, ROWS, fold, load, store};
+use crate::cpu::rows::{Cell, ROWS, fold, load_block, map, store_block};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
+use std::ops::Range;
 
 struct Forward<'a, T> {
     sizes: Sizes,
@@ -32,11 +33,13 @@ impl<T: Cell> Work for Forward<'_, T> {
             // SAFETY: as above.
             let y = unsafe { self.y.part(row * width, width) };
             let (mean, inverse) = (s.splat(mean), s.splat(inverse));
-            let weights = self.gamma.chunks(LANES).zip(self.beta.chunks(LANES));
-            for ((x, y), (gamma, beta)) in x.chunks(LANES).zip(y.chunks_mut(LANES)).zip(weights) {
-                let normal = s.mul(s.sub(load(s, x, 0.0), mean), inverse);
-                store(s, s.fma(normal, load(s, gamma, 0.0), load(s, beta, 0.0)), y);
-            }
+            map(
+                s,
+                [x, self.gamma, self.beta],
+                y,
+                #[inline(always)]
+                |[x, gamma, beta]| s.fma(s.mul(s.sub(x, mean), inverse), gamma, beta),
+            );
         }
     }
 }
@@ -47,22 +50,22 @@ fn statistics<S: Simd>(s: S, row: &[f32], epsilon: f32) -> (f32, f32) {
     let width = row.len() as f32;
     let sum = fold(
         s,
-        row,
+        [row],
         0.0,
         s.splat(0.0),
         #[inline(always)]
-        |sum, x| s.add(sum, x),
+        |sum, [x]| s.add(sum, x),
     );
     let mean = s.sum(sum) / width;
     let center = s.splat(mean);
     // Missing lanes hold the mean and so add nothing.
     let squares = fold(
         s,
-        row,
+        [row],
         mean,
         s.splat(0.0),
         #[inline(always)]
-        |sum, x| {
+        |sum, [x]| {
             let distance = s.sub(x, center);
             s.fma(distance, distance, sum)
         },
@@ -132,29 +135,49 @@ impl BackwardInput<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, s: S, row: usize, dx: &mut [f32]) {
         let width = dx.len();
-        let (x, dy) = (&self.saved.x[row * width..][..width], &self.saved.dy[row * width..][..width]);
+        let x = &self.saved.x[row * width..(row + 1) * width];
+        let dy = &self.saved.dy[row * width..(row + 1) * width];
         let (mean, inverse) = self.saved.statistics(s, row);
-        let pieces = x.chunks(LANES).zip(dy.chunks(LANES)).zip(self.gamma.chunks(LANES));
-        // In missing lanes the gradient is zero, so they add nothing whatever the normalised number is.
-        let (mut sum, mut with_normal) = (s.splat(0.0), s.splat(0.0));
-        for ((x, dy), gamma) in pieces.clone() {
-            let normal = s.mul(s.sub(load(s, x, 0.0), mean), inverse);
-            let grad = s.mul(load(s, dy, 0.0), load(s, gamma, 0.0));
-            sum = s.add(sum, grad);
-            with_normal = s.fma(grad, normal, with_normal);
-        }
+        let rows = [x, dy, self.gamma];
+        let zero = (s.splat(0.0), s.splat(0.0));
+        let (sum, product) = fold(
+            s,
+            rows,
+            0.0,
+            zero,
+            #[inline(always)]
+            |(sum, product), lanes| {
+                let (normal, grad) = parts(s, lanes, mean, inverse);
+                (s.add(sum, grad), s.fma(grad, normal, product))
+            },
+        );
         let mean_grad = s.splat(s.sum(sum) / width as f32);
-        let mean_product = s.splat(-s.sum(with_normal) / width as f32);
-        for (((x, dy), gamma), dx) in pieces.zip(dx.chunks_mut(LANES)) {
-            let normal = s.mul(s.sub(load(s, x, 0.0), mean), inverse);
-            let grad = s.mul(load(s, dy, 0.0), load(s, gamma, 0.0));
-            store(s, s.mul(inverse, s.fma(normal, mean_product, s.sub(grad, mean_grad))), dx);
-        }
+        let mean_product = s.splat(-s.sum(product) / width as f32);
+        map(
+            s,
+            rows,
+            dx,
+            #[inline(always)]
+            |lanes| {
+                let (normal, grad) = parts(s, lanes, mean, inverse);
+                s.mul(inverse, s.fma(normal, mean_product, s.sub(grad, mean_grad)))
+            },
+        );
     }
 }
 
-/// Columns whose weight gradients one task sums: two vectors, whole cache lines of the rows.
-const COLUMNS: usize = 2 * LANES;
+/// Normalised numbers and the gradients for them; in missing lanes the gradients are zero.
+#[inline(always)]
+fn parts<S: Simd>(s: S, [x, dy, gamma]: [S::F; 3], mean: S::F, inverse: S::F) -> (S::F, S::F) {
+    (s.mul(s.sub(x, mean), inverse), s.mul(dy, gamma))
+}
+
+/// Vectors of columns whose weight gradients one task sums: rows are read in runs of cache lines, and the
+/// sums fit the registers.
+const VECTORS: usize = 4;
+
+/// Columns of one task.
+const COLUMNS: usize = VECTORS * LANES;
 
 struct BackwardWeights<'a> {
     saved: Saved<'a>,
@@ -167,33 +190,55 @@ impl Work for BackwardWeights<'_> {
     fn run<S: Simd>(&self, s: S, task: Task) {
         let width = self.saved.sizes.width;
         let first = task.task * COLUMNS;
-        for column in (first..(first + COLUMNS).min(width)).step_by(LANES) {
-            let lanes = LANES.min(width - column);
-            // SAFETY: every column belongs to one task.
-            let dgamma = unsafe { self.dgamma.part(column, lanes) };
-            // SAFETY: as above.
-            let dbeta = unsafe { self.dbeta.part(column, lanes) };
-            for chunk in (0..self.saved.sizes.rows).step_by(CHUNK) {
-                let (gamma, beta) = self.chunk(s, chunk, column..column + lanes);
-                store(s, s.add(load(s, dgamma, 0.0), gamma), dgamma);
-                store(s, s.add(load(s, dbeta, 0.0), beta), dbeta);
+        if width - first >= COLUMNS {
+            self.block::<S, VECTORS>(s, first, COLUMNS);
+        } else {
+            for piece in (first..width).step_by(LANES) {
+                self.block::<S, 1>(s, piece, LANES.min(width - piece));
             }
         }
     }
 }
 
 impl BackwardWeights<'_> {
+    /// Adds the sums over all rows in `columns` columns from `first`, which `V` vectors hold.
+    #[inline(always)]
+    fn block<S: Simd, const V: usize>(&self, s: S, first: usize, columns: usize) {
+        // SAFETY: every column belongs to one task.
+        let dgamma = unsafe { self.dgamma.part(first, columns) };
+        // SAFETY: as above.
+        let dbeta = unsafe { self.dbeta.part(first, columns) };
+        let (mut gamma, mut beta) = (load_block::<S, V>(s, dgamma), load_block::<S, V>(s, dbeta));
+        for chunk in (0..self.saved.sizes.rows).step_by(CHUNK) {
+            let sums = self.chunk::<S, V>(s, chunk, first..first + columns);
+            for v in 0..V {
+                gamma[v] = s.add(gamma[v], sums.0[v]);
+                beta[v] = s.add(beta[v], sums.1[v]);
+            }
+        }
+        store_block(s, gamma, dgamma);
+        store_block(s, beta, dbeta);
+    }
+
     /// Sums of the rows `first .. first + 512` in the given columns.
     #[inline(always)]
-    fn chunk<S: Simd>(&self, s: S, first: usize, columns: std::ops::Range<usize>) -> (S::F, S::F) {
+    fn chunk<S: Simd, const V: usize>(
+        &self,
+        s: S,
+        first: usize,
+        columns: Range<usize>,
+    ) -> ([S::F; V], [S::F; V]) {
         let Sizes { rows, width, .. } = self.saved.sizes;
-        let (mut gamma, mut beta) = (s.splat(0.0), s.splat(0.0));
+        let (mut gamma, mut beta) = ([s.splat(0.0); V], [s.splat(0.0); V]);
         for row in first..(first + CHUNK).min(rows) {
             let (mean, inverse) = self.saved.statistics(s, row);
-            let x = load(s, &self.saved.x[row * width..][columns.clone()], 0.0);
-            let dy = load(s, &self.saved.dy[row * width..][columns.clone()], 0.0);
-            gamma = s.fma(dy, s.mul(s.sub(x, mean), inverse), gamma);
-            beta = s.add(beta, dy);
+            let place = row * width + columns.start..row * width + columns.end;
+            let x = load_block::<S, V>(s, &self.saved.x[place.clone()]);
+            let dy = load_block::<S, V>(s, &self.saved.dy[place]);
+            for v in 0..V {
+                gamma[v] = s.fma(dy[v], s.mul(s.sub(x[v], mean), inverse), gamma[v]);
+                beta[v] = s.add(beta[v], dy[v]);
+            }
         }
         (gamma, beta)
     }

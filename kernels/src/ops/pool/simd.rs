@@ -3,7 +3,7 @@
 use super::{Kind, Sizes};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
-use crate::cpu::rows::{load, store};
+use crate::cpu::rows::{load, load_block, store, store_block};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 
@@ -77,9 +77,7 @@ impl Forward<'_> {
                 |best, x| s.max(x, best),
             ),
         };
-        for (y, value) in y.chunks_mut(LANES).zip(result) {
-            store(s, value, y);
-        }
+        store_block(s, result, y);
         if let (Kind::Max, Some(argmax)) = (self.kind, &self.argmax) {
             // SAFETY: as above.
             rows.find_first(y, unsafe { argmax.part(b * width + first, columns) }, start);
@@ -105,9 +103,9 @@ impl Rows<'_> {
     ) -> [S::F; V] {
         let mut result = [s.splat(start); V];
         for row in self.values.chunks_exact(self.width) {
-            let row = &row[self.first..];
-            for (v, result) in result.iter_mut().enumerate() {
-                *result = join(*result, load(s, &row[v * LANES..], 0.0));
+            let row = load_block::<S, V>(s, &row[self.first..]);
+            for v in 0..V {
+                result[v] = join(result[v], row[v]);
             }
         }
         result

@@ -88,6 +88,7 @@ impl Table {
 
     fn check(&self, sizes: Sizes, offsets: &[usize]) -> Result<(), KernelError> {
         check_size(OP, "head width", sizes.head_width, 2 * self.half)?;
+        check_size(OP, "head width of at least one pair", self.half.min(1), 1)?;
         check_offsets(OP, offsets, sizes.tokens)?;
         let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
         if longest > self.positions {

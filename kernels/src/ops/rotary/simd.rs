@@ -3,12 +3,12 @@
 //! Half a head is often no whole number of vectors (8 or 12 elements in small models). Full vectors are
 //! read and written all the same: the lanes beyond the half hold nonsense, and what they write is written
 //! again by the piece that owns the place, because pieces are done in such an order that the owner comes
-//! later. Only where a full vector would leave the rows of a task is it cut.
+//! later. Only the last heads of a task, whose vectors would leave its rows, have theirs cut.
 
 use super::{Sizes, Table};
 use crate::buffer::{Buffer, Output};
 use crate::cpu::Cpu;
-use crate::cpu::rows::{Cell, ROWS, load, store};
+use crate::cpu::rows::{Cell, ROWS, lanes, lanes_mut, load, store};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 
@@ -26,43 +26,82 @@ struct Rotate<'a, T> {
 impl<T: Cell> Work for Rotate<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
-        let width = self.sizes.heads * self.sizes.head_width;
+        let Sizes { tokens, heads, head_width } = self.sizes;
         let first = task.task * ROWS;
-        let count = ROWS.min(self.sizes.tokens - first);
-        let x = &self.x[first * width..(first + count) * width];
+        let count = ROWS.min(tokens - first);
+        let range = first * heads * head_width..(first + count) * heads * head_width;
+        let x = &self.x[range.clone()];
         // SAFETY: every row belongs to one task.
-        let y = unsafe { self.y.part(first * width, count * width) };
-        // The last sequence that starts at or before the row; empty ones before it start there too.
-        let mut sequence = self.offsets.partition_point(|&offset| offset <= first) - 1;
+        let y = unsafe { self.y.part(range.start, range.len()) };
+        // Heads of this task, of all its rows, whose vectors all lie inside its rows.
+        let reach = self.table.half + self.table.half.next_multiple_of(LANES);
+        let whole = if reach > x.len() { 0 } else { (x.len() - reach) / head_width + 1 };
+        let mut sequence = self.sequence(first);
         for row in 0..count {
             while self.offsets[sequence + 1] <= first + row {
                 sequence += 1;
             }
-            let position = first + row - self.offsets[sequence];
-            for head in 0..self.sizes.heads {
-                self.head(s, position, row * width + head * self.sizes.head_width, x, y);
+            let angles = self.angles(first + row - self.offsets[sequence]);
+            for head in row * heads..((row + 1) * heads).min(whole) {
+                self.head::<S, true>(s, angles, head * head_width, x, y);
             }
+        }
+        for head in whole..count * heads {
+            let token = first + head / heads;
+            let angles = self.angles(token - self.offsets[self.sequence(token)]);
+            self.head::<S, false>(s, angles, head * head_width, x, y);
         }
     }
 }
 
-impl<T: Cell> Rotate<'_, T> {
-    /// Turns the head that starts at element `start` of the task's rows.
+impl<'a, T: Cell> Rotate<'a, T> {
+    /// The sequence of a token: the last one that starts at or before it, since empty ones come first.
     #[inline(always)]
-    fn head<S: Simd>(&self, s: S, position: usize, start: usize, x: &[f32], y: &mut [T]) {
+    fn sequence(&self, token: usize) -> usize {
+        self.offsets.partition_point(|&offset| offset <= token) - 1
+    }
+
+    /// Cosines and sines of a position, followed by at least a vector of other numbers.
+    #[inline(always)]
+    fn angles(&self, position: usize) -> (&'a [f32], &'a [f32]) {
+        let place = position * self.table.half;
+        (&self.table.cos.as_slice()[place..], &self.table.sin.as_slice()[place..])
+    }
+
+    /// Turns the head that starts at element `start` of the task's rows; `WHOLE` when all its vectors lie
+    /// inside them.
+    #[inline(always)]
+    fn head<S: Simd, const WHOLE: bool>(
+        &self,
+        s: S,
+        (cos, sin): (&[f32], &[f32]),
+        start: usize,
+        x: &[f32],
+        y: &mut [T],
+    ) {
         let half = self.table.half;
         let (scale, ahead, back) = (s.splat(self.scale), s.splat(self.direction), s.splat(-self.direction));
         // From the last piece to the first: a piece of the first half may run over into the second, whose
         // first piece is written after it, and the second may run over into the next head.
-        for j in (0..half).step_by(LANES).rev() {
+        for piece in (0..half.div_ceil(LANES)).rev() {
+            let j = piece * LANES;
             let (first, second) = (start + j, start + half + j);
-            let place = position * half + j;
-            let cos = load(s, &self.table.cos.as_slice()[place..place + LANES], 0.0);
-            let sin = load(s, &self.table.sin.as_slice()[place..place + LANES], 0.0);
-            let a = s.mul(scale, load(s, &x[first..], 0.0));
-            let b = s.mul(scale, load(s, &x[second..], 0.0));
-            store(s, s.fma(a, cos, s.mul(b, s.mul(sin, back))), &mut y[first..]);
-            store(s, s.fma(b, cos, s.mul(a, s.mul(sin, ahead))), &mut y[second..]);
+            let (cos, sin) = (s.load(lanes(cos, j)), s.load(lanes(sin, j)));
+            let (a, b) = if WHOLE {
+                (s.load(lanes(x, first)), s.load(lanes(x, second)))
+            } else {
+                (load(s, &x[first..], 0.0), load(s, &x[second..], 0.0))
+            };
+            let (a, b) = (s.mul(scale, a), s.mul(scale, b));
+            let turned = s.fma(a, cos, s.mul(b, s.mul(sin, back)));
+            let beside = s.fma(b, cos, s.mul(a, s.mul(sin, ahead)));
+            if WHOLE {
+                T::store(s, turned, lanes_mut(y, first));
+                T::store(s, beside, lanes_mut(y, second));
+            } else {
+                store(s, turned, &mut y[first..]);
+                store(s, beside, &mut y[second..]);
+            }
         }
     }
 }
