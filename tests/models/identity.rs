@@ -99,6 +99,9 @@ fn format_keys_and_extra_keys_do_not_matter() {
     assert_eq!(identity(&config, &tensors), wanted);
     let more = changed(&config, json!({"torch_dtype": "float16", "max_position_embeddings": 514, "_x": [1]}));
     assert_eq!(identity(&more, &tensors), wanted);
+    let spelled = config.replace("0.00001", "1.0e-05");
+    assert_ne!(spelled, config);
+    assert_eq!(identity(&spelled, &tensors), wanted);
     assert_eq!(
         loaded(own.path(), &Device::cpu(1).unwrap(), Precision::Bf16, Purpose::Training).identity,
         wanted

@@ -53,10 +53,10 @@ impl Fields {
         value.filter(|value| range.contains(value)).ok_or_else(|| self.refuse(key, wanted()))
     }
 
-    /// A positive number; `default` where the key is absent.
-    pub(crate) fn positive(&self, key: &'static str, default: f64) -> Result<f64, ModelError> {
-        let value = self.get(key).map_or(Some(default), Value::as_f64);
-        let fits = |value: &f64| (*value as f32) > 0.0 && (*value as f32).is_finite();
+    /// A positive number that fits 32 bits; `default` where the key is absent.
+    pub(crate) fn positive(&self, key: &'static str, default: f32) -> Result<f32, ModelError> {
+        let value = self.get(key).map_or(Some(default), |value| value.as_f64().map(|value| value as f32));
+        let fits = |value: &f32| *value > 0.0 && value.is_finite();
         value.filter(fits).ok_or_else(|| self.refuse(key, "a positive number".to_owned()))
     }
 
@@ -105,4 +105,9 @@ impl Fields {
         }
         ModelError::Config { path: self.path.clone(), key, found: shown, wanted }
     }
+}
+
+/// The shortest decimal that is this number in 32 bits, so that `1e-05` and `0.00001` read the same.
+pub(crate) fn shortest(value: f32) -> Value {
+    value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }

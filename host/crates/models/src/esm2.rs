@@ -26,7 +26,7 @@ use pliant_tensor::ops::{Epilogue, TokenDropout, attention, attention_probs, rot
 use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
 use serde_json::Value;
 
-use crate::config::Fields;
+use crate::config::{Fields, shortest};
 use crate::error::ModelError;
 use crate::keys::{DECODER, EMBEDDING, SHARED_INV_FREQ};
 use crate::rope::{ROPE_BASE, Rope, RopeInvFreq};
@@ -82,13 +82,13 @@ pub struct Config {
     /// F
     pub intermediate_size: usize,
     /// ε of every norm.
-    pub layer_norm_eps: f64,
+    pub layer_norm_eps: f32,
     /// Whether masks are dropped from the embedding and the rest is rescaled.
     pub token_dropout: bool,
     /// Tokens of the longest training crop, two more than the real number (a habit of fairseq).
     pub max_position_embeddings: usize,
     /// Standard deviation of random weights.
-    pub initializer_range: f64,
+    pub initializer_range: f32,
     /// Whether a decoder, where there is one, is the embedding.
     pub tie_word_embeddings: bool,
     /// Where rotary frequencies come from; `None`: stored where the checkpoint has them, else exact.
@@ -171,7 +171,7 @@ impl Config {
             ("num_hidden_layers", self.num_hidden_layers.into()),
             ("num_attention_heads", self.num_attention_heads.into()),
             ("intermediate_size", self.intermediate_size.into()),
-            ("layer_norm_eps", self.layer_norm_eps.into()),
+            ("layer_norm_eps", shortest(self.layer_norm_eps)),
             ("token_dropout", self.token_dropout.into()),
             ("vocab_size", VOCABULARY.into()),
             ("hidden_act", "gelu".into()),
@@ -237,9 +237,9 @@ struct Block {
 impl Block {
     fn new(config: &Config, weights: &Weights, rope: Arc<Rope>) -> Result<Self, CheckpointError> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let epsilon = config.layer_norm_eps as f32;
+        let epsilon = config.layer_norm_eps;
         let linear = |name: &str, inputs, outputs| {
-            let init = Init::Normal { deviation: config.initializer_range as f32 };
+            let init = Init::Normal { deviation: config.initializer_range };
             Linear::new(&weights.at(name), inputs, outputs, init)
         };
         Ok(Self {
@@ -316,7 +316,7 @@ impl LmHead {
         embedding: &Embedding,
     ) -> Result<Option<Self>, CheckpointError> {
         let (width, head) = (config.hidden_size, weights.at("lm_head"));
-        let init = || Init::Normal { deviation: config.initializer_range as f32 };
+        let init = || Init::Normal { deviation: config.initializer_range };
         let shape = [VOCABULARY, width];
         let weight = match kind {
             LmHeadKind::Absent => return Ok(None),
@@ -330,7 +330,7 @@ impl LmHead {
         };
         Ok(Some(Self {
             dense: Linear::new(&head.at("dense"), width, width, init())?,
-            layer_norm: LayerNorm::new(&head.at("layer_norm"), width, config.layer_norm_eps as f32)?,
+            layer_norm: LayerNorm::new(&head.at("layer_norm"), width, config.layer_norm_eps)?,
             decoder: Linear { weight, bias: Some(head.vector("bias", VOCABULARY, Init::Zeros)?) },
         }))
     }
@@ -361,7 +361,7 @@ impl Esm2 {
     /// [`CheckpointError`] when one of them cannot be had.
     pub fn new(config: &Config, parts: Parts, weights: &Weights) -> Result<Self, CheckpointError> {
         let (width, encoder) = (config.hidden_size, weights.at("esm.encoder"));
-        let deviation = config.initializer_range as f32;
+        let deviation = config.initializer_range;
         let init = Init::NormalWithZeroRow { deviation, row: PADDING_ID, width };
         let embeddings = weights.at("esm.embeddings.word_embeddings");
         let word_embeddings = Embedding::new(&embeddings, VOCABULARY, width, init)?;
@@ -369,7 +369,7 @@ impl Esm2 {
         let block = |(layer, rope)| Block::new(config, &encoder.at(&format!("layer.{layer}")), rope);
         let layer = ropes.into_iter().enumerate().map(block).collect::<Result<Vec<_>, _>>()?;
         let norm = encoder.at("emb_layer_norm_after");
-        let emb_layer_norm_after = LayerNorm::new(&norm, width, config.layer_norm_eps as f32)?;
+        let emb_layer_norm_after = LayerNorm::new(&norm, width, config.layer_norm_eps)?;
         let lm_head = LmHead::new(config, weights, parts.lm_head, &word_embeddings)?;
         let contact_head = weights.at("esm.contact_head.regression");
         if contact_head.has("weight") {
