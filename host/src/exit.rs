@@ -159,9 +159,7 @@ impl TaskError {
             Self::BadRecords { list, .. } => {
                 let all = list.as_ref().map(|list| format!("; all are listed in {}", list.display()));
                 let all = all.unwrap_or_default();
-                return Some(format!(
-                    "correct them, or leave them out with --on-error skip (details above){all}"
-                ));
+                return Some(format!("correct them, or leave them out with --on-error skip{all}"));
             }
             Self::NoRecords { .. } => "give at least one FASTA record: a line '>id' and residues below it",
             Self::InputChanged { .. } => "run again when nothing writes to the input any more",

@@ -111,7 +111,7 @@ fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Res
     let kept_bytes = if work.states { engine.row_bytes() } else { 0 };
     let limits = Limits { tokens: group_tokens(work.batch_tokens, kept_bytes) };
     let mut builder = Builder::new(engine.vocabulary(), work.long, work.trained, limits);
-    while let Some(item) = reader.next() {
+    for item in reader.by_ref() {
         let Item::Record(record) = item? else { continue };
         if let Some(group) = builder.push(record)
             && groups.send(group).is_err()

@@ -60,7 +60,12 @@ fn vectors(records: &[(String, String)]) -> BTreeMap<String, Vec<u32>> {
     assert!(found.ids.iter().zip(records).all(|(id, record)| *id == record.0), "the order is the input's");
     let width = found.embeddings[0].width;
     let rows = found.embeddings[0].values.chunks(width);
-    found.ids.into_iter().zip(rows).map(|(id, row)| (id, row.iter().map(|value| value.to_bits()).collect())).collect()
+    found
+        .ids
+        .into_iter()
+        .zip(rows)
+        .map(|(id, row)| (id, row.iter().map(|value| value.to_bits()).collect()))
+        .collect()
 }
 
 #[test]
@@ -89,7 +94,8 @@ fn formats_hold_the_same_numbers() {
         let rows: Vec<Vec<&str>> = text.lines().skip(2).map(|line| line.split('\t').collect()).collect();
         let ids: Vec<&str> = rows.iter().map(|row| row[0]).collect();
         assert_eq!(ids, npz.ids);
-        let numbers: Vec<f32> = rows.iter().flat_map(|row| &row[1..]).map(|cell| cell.parse().unwrap()).collect();
+        let numbers: Vec<f32> =
+            rows.iter().flat_map(|row| &row[1..]).map(|cell| cell.parse().unwrap()).collect();
         assert_eq!(numbers, embedding.values);
     }
 }

@@ -8,7 +8,11 @@ fn doctor_tells_what_there_is() {
     let folder = scratch.folder().to_str().unwrap();
     let run = |words: &[&str]| {
         let run = Run::new(words).within(scratch.folder());
-        run.env("TMPDIR", folder).env("PLIANT_CACHE", "/no/such/cache").env("LD_LIBRARY_PATH", folder).go().code(0)
+        run.env("TMPDIR", folder)
+            .env("PLIANT_CACHE", "/no/such/cache")
+            .env("LD_LIBRARY_PATH", folder)
+            .go()
+            .code(0)
     };
     let said = run(&["doctor", "--json"]).json();
     assert_eq!(said["version"], env!("CARGO_PKG_VERSION"));

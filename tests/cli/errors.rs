@@ -49,7 +49,12 @@ fn flags_that_do_not_go_together() {
     case("summary_is_failures", 2, &embed(&["--out", "o.npz", "--summary", "o.npz.failures.tsv"]), &[]);
     case("output_is_input", 2, &embed(&["--out", "in.fasta", "--format", "tsv"]), &[]);
     case("stride_without_window", 2, &embed(&["--out", "o.npz", "--stride", "7"]), &[]);
-    case("stride_too_long", 2, &embed(&["--out", "o.npz", "--long", "window", "--window", "8", "--stride", "9"]), &[]);
+    case(
+        "stride_too_long",
+        2,
+        &embed(&["--out", "o.npz", "--long", "window", "--window", "8", "--stride", "9"]),
+        &[],
+    );
     case("windows_have_no_cls", 2, &embed(&["--out", "o.npz", "--long", "window", "--pool", "cls"]), &[]);
     case("no_such_layer", 2, &embed(&["--out", "o.npz", "--layer", "3"]), &[]);
     case("layer_twice", 2, &embed(&["--out", "o.npz", "--layer", "2", "--layer", "-1"]), &[]);
@@ -64,7 +69,12 @@ fn things_that_are_not_there() {
     case("missing_config", 66, &["model", "new", "--config", "no.json", "--seed", "1", "--out", "m"], &[]);
     case("missing_folder", 74, &["embed", "in.fasta", "--model", model(), "--out", "no/o.npz"], &[]);
     case("output_is_a_folder", 74, &["embed", "in.fasta", "--model", model(), "--out", "."], &[]);
-    case("no_cuda", 69, &["embed", "in.fasta", "--model", model(), "--out", "o.npz", "--device", "cuda"], &[]);
+    case(
+        "no_cuda",
+        69,
+        &["embed", "in.fasta", "--model", model(), "--out", "o.npz", "--device", "cuda"],
+        &[],
+    );
 }
 
 #[test]
@@ -179,6 +189,54 @@ fn quiet_runs_tell_errors_only() {
     scratch.write("in.fasta", ">a\nMK-V*\n>a\nMKV\n");
     assert!(scratch.embed(&[]).code(0).stderr.contains("warning: "));
     assert_eq!(scratch.embed(&["--quiet"]).code(0).stderr, "");
-    let said = Run::new(&["--quiet", "embed", "no.fasta", "--model", model(), "--out", "o.npz"]).go().code(66);
+    let said =
+        Run::new(&["--quiet", "embed", "no.fasta", "--model", model(), "--out", "o.npz"]).go().code(66);
     assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
+}
+
+/// A copy of the tiny model in which every weight is `value`.
+fn model_of_one_number(scratch: &Scratch, value: f32) -> String {
+    let folder = copy_model(scratch);
+    let path = scratch.path(&folder).join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for number in bytes[8 + header..].chunks_exact_mut(4) {
+        number.copy_from_slice(&value.to_le_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+    folder
+}
+
+#[test]
+fn a_result_that_is_no_number_is_an_error_that_names_its_record() {
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", GOOD);
+    let folder = model_of_one_number(&scratch, 3.0e38);
+    case_in(&scratch, "not_finite", 65, &["embed", "in.fasta", "--model", &folder, "--out", "o.npz"], &[]);
+}
+
+#[test]
+fn a_result_too_large_for_half_precision_is_an_error_that_names_its_record() {
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", GOOD);
+    let folder = model_of_one_number(&scratch, 1.0e5);
+    let words = ["embed", "in.fasta", "--model", &folder, "--out", "o.npz", "--out-dtype"];
+    case_in(&scratch, "too_large_for_f16", 65, &[&words[..], &["f16"]].concat(), &[]);
+    scratch.run(&[&words[..], &["f32"]].concat()).go().code(0);
+}
+
+#[test]
+fn what_cannot_fit_into_memory_is_refused_at_once() {
+    let scratch = Scratch::new();
+    let mut text = b">a\n".to_vec();
+    text.resize(20_000_000, b'A');
+    scratch.write("in.fasta", text);
+    let words = ["embed", "in.fasta", "--model", model(), "--out", "o.npz", "--max-residues", "100000000"];
+    let ended = Run::shell("ulimit -v 2000000; exec \"$@\"", &words).within(scratch.folder()).go().code(137);
+    assert!(
+        ended.stderr.contains("MiB of memory are needed, but 1953 MiB are admitted (ulimit -v)"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(scratch.names(), ["in.fasta"]);
 }

@@ -75,8 +75,10 @@ fn spelling_does_not_change_a_result() {
 
 #[test]
 fn a_repeated_record_is_written_once_and_counted() {
-    let (scratch, ended) =
-        embed(b">a\nMKV\n>b\nACD\n>a two\nmkv*\n>a three\nMKV\n", &["--summary", "s.json", "--on-error", "skip"]);
+    let (scratch, ended) = embed(
+        b">a\nMKV\n>b\nACD\n>a two\nmkv*\n>a three\nMKV\n",
+        &["--summary", "s.json", "--on-error", "skip"],
+    );
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("warning: 2 records repeat"), "{}", ended.stderr);
     assert_eq!(scratch.npz("out.npz").ids, ["a", "b"]);
@@ -91,7 +93,8 @@ fn an_id_with_two_sequences_names_both_lines() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(scratch.npz("out.npz").ids, ["a", "b"]);
     let list = scratch.text("out.npz.failures.tsv");
-    let wanted = "in.fasta\t5\t3\ta\tthe id at in.fasta line 5 already stands for another sequence at in.fasta line 1";
+    let wanted =
+        "in.fasta\t5\t3\ta\tthe id at in.fasta line 5 already stands for another sequence at in.fasta line 1";
     assert!(list.lines().nth(1).is_some_and(|line| line.starts_with(wanted)), "{list}");
 }
 
@@ -152,7 +155,11 @@ fn seventy_megabytes_on_one_line_are_refused_for_their_length() {
     let (_, ended) = embed(&text, &[]);
     let seconds = start.elapsed().as_secs_f64();
     assert_eq!(ended.code, Some(65));
-    assert!(ended.stderr.contains("has 70000000 residues, more than --max-residues 65536"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("has 70000000 residues, more than --max-residues 65536"),
+        "{}",
+        ended.stderr
+    );
     assert!(seconds < 5.0, "{seconds} s");
 }
 

@@ -25,7 +25,8 @@ fn help_is_as_it_was_read_last() {
 fn help_does_not_depend_on_the_environment() {
     let words = ["embed", "--help"];
     let plain = Run::new(&words).env("COLUMNS", "100").go();
-    let set = Run::new(&words).env("COLUMNS", "100").env("PLIANT_MODEL", "/secret").env("PLIANT_THREADS", "7").go();
+    let set =
+        Run::new(&words).env("COLUMNS", "100").env("PLIANT_MODEL", "/secret").env("PLIANT_THREADS", "7").go();
     assert_eq!(plain.text(), set.text());
 }
 

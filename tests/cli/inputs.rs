@@ -77,7 +77,10 @@ fn a_fifo_is_read_once_and_kept() {
 #[test]
 fn several_inputs_are_one() {
     let scratch = Scratch::new();
-    scratch.write("1.fa", ">a\nMKVLATG\n").write("2.fa", ">b\nACDEFW").write("3.fa", ">c\nMHHHHHHSSG\n>a\nMKVLATG");
+    scratch
+        .write("1.fa", ">a\nMKVLATG\n")
+        .write("2.fa", ">b\nACDEFW")
+        .write("3.fa", ">c\nMHHHHHHSSG\n>a\nMKVLATG");
     let words = ["embed", "1.fa", "2.fa", "3.fa", "--model", model(), "--out", "out.npz"];
     scratch.run(&words).go().code(0);
     assert!(scratch.read("out.npz") == plain());

@@ -66,7 +66,18 @@ fn a_truncated_protein_is_its_beginning() {
 #[test]
 fn windows_are_stitched_by_their_owners() {
     let long = residues(1500);
-    let more = ["--long", "window", "--window", "1000", "--stride", "600", "--residues", "r.npz", "--out-dtype", "f32"];
+    let more = [
+        "--long",
+        "window",
+        "--window",
+        "1000",
+        "--stride",
+        "600",
+        "--residues",
+        "r.npz",
+        "--out-dtype",
+        "f32",
+    ];
     let (scratch, ended) = run(&format!(">b\nMKV\n>a\n{long}\n"), &more);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let states = values(&scratch, "r.npz");

@@ -15,7 +15,8 @@ fn new(scratch: &Scratch, seed: &str, out: &str) -> String {
 #[test]
 fn a_seed_is_a_model() {
     let scratch = Scratch::new();
-    let (one, again, other) = (new(&scratch, "1", "one"), new(&scratch, "1", "again"), new(&scratch, "2", "other"));
+    let (one, again, other) =
+        (new(&scratch, "1", "one"), new(&scratch, "1", "again"), new(&scratch, "2", "other"));
     assert_eq!(one.len(), 64);
     assert_eq!(one, again);
     assert_ne!(one, other);

@@ -33,7 +33,9 @@ fn a_reader_that_leaves_is_no_error() {
     let text: String = (0..3000).map(|number| format!(">r{number}\nMKV\n")).collect();
     scratch.write("in.fasta", text);
     let words = ["embed", "in.fasta", "--model", model(), "--out", "-", "--quiet"];
-    let ended = Run::shell("{ \"$@\"; echo \"ended with $?\" >&2; } | head -n 1", &words).within(scratch.folder()).go();
+    let ended = Run::shell("{ \"$@\"; echo \"ended with $?\" >&2; } | head -n 1", &words)
+        .within(scratch.folder())
+        .go();
     assert_eq!(ended.stderr, "ended with 0\n");
     let ended = Run::shell("{ \"$@\"; echo \"ended with $?\" >&2; } | true", &["doctor"]).go();
     assert!(ended.stderr == "ended with 0\n", "{}", ended.stderr);
@@ -70,7 +72,8 @@ fn a_killed_run_leaves_no_result() {
     let text = fs::read_to_string(ECOLI).unwrap();
     let many: String = (0..200).map(|copy| text.replace('>', &format!(">{copy}_"))).collect();
     scratch.write("in.fasta", many).write("out.npz", "old");
-    let mut child = scratch.embedding("in.fasta", "out.npz", &["--residues", "r.npz", "--summary", "s.json"]).start();
+    let mut child =
+        scratch.embedding("in.fasta", "out.npz", &["--residues", "r.npz", "--summary", "s.json"]).start();
     let start = Instant::now();
     let partial = || {
         let hidden = |name: &String| name.ends_with(".partial") && scratch.read(name).len() > 100_000;

@@ -58,7 +58,7 @@ fn layers_are_those_asked_for_in_that_order() {
     assert_eq!(layers(&pooled), [Some(2), Some(0)]);
     assert_eq!(layers(&states), [Some(2), Some(0)]);
     assert_eq!(metadata(&scratch, "out.npz")["layers"], json!([2, 0]));
-    for (layer, place) in [("-1", 0), ("2", 0), ("-3", 1), ("0", 1)] {
+    for (layer, place) in [("-1", 0), ("2", 0), ("-3", 1), ("0", 1), ("-1,-2", 0)] {
         scratch.embedding("in.fasta", "one.npz", &["--layer", layer]).go().code(0);
         assert_eq!(scratch.npz("one.npz").embeddings[0].values, pooled.embeddings[place].values, "{layer}");
     }
@@ -84,7 +84,10 @@ fn a_result_says_what_made_it_and_nothing_else() {
     assert_eq!(metadata(&scratch, "r.npz"), states);
     scratch.embed(&["--out-dtype", "f16", "--precision", "bf16", "--pool", "max"]).code(0);
     let said = metadata(&scratch, "out.npz");
-    assert_eq!((&said["dtype"], &said["precision"], &said["pool"]), (&json!("f16"), &json!("bf16"), &json!("max")));
+    assert_eq!(
+        (&said["dtype"], &said["precision"], &said["pool"]),
+        (&json!("f16"), &json!("bf16"), &json!("max"))
+    );
     scratch.embedding("in.fasta", "out.tsv", &[]).go().code(0);
     let first = scratch.text("out.tsv").lines().next().unwrap().to_owned();
     let said: Value = serde_json::from_str(first.strip_prefix("# pliant_meta ").unwrap()).unwrap();
@@ -124,8 +127,12 @@ fn a_summary_tells_how_it_went() {
     ] {
         assert_eq!(said[key], wanted, "{key}");
     }
-    let kinds: Vec<&str> =
-        said["warnings"].as_array().unwrap().iter().map(|warning| warning["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = said["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning["kind"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["gaps", "left_out"]);
     assert_eq!(said["command"].as_array().unwrap()[1], "embed");
     assert_eq!(said["model"]["identity"].as_str().unwrap().len(), 64);
@@ -173,7 +180,8 @@ fn estimates_are_near_what_happens() {
     for (kind, file) in [("pooled", "out.npz"), ("residues", "r.npz")] {
         let wanted = fs::metadata(scratch.path(file)).unwrap().len() as f64;
         let found = dry["estimated_output_bytes"][kind].as_f64().unwrap();
-        assert!((0.8..1.25).contains(&(found / wanted)), "{kind}: {found} of {wanted}");
+        // Headers and metadata are not counted.
+        assert!((found - wanted).abs() < 4096.0 + wanted / 20.0, "{kind}: {found} of {wanted}");
     }
     let (estimated, peak) =
         (dry["estimated_memory_bytes"].as_f64().unwrap(), summary["peak_memory_bytes"].as_f64().unwrap());

@@ -10,6 +10,9 @@ use crate::tool::{Ended, model, program};
 /// Writes the files anew.
 const UPDATE: &str = "PLIANT_UPDATE_SNAPSHOTS";
 
+/// Names of what the processor of this machine may have.
+const CPU_PATHS: [&str; 4] = ["portable", "avx2", "avx512", "avx512-bf16"];
+
 /// What a run said, in one text: exit code, standard output, standard error. Paths and hashes that differ from run
 /// to run are replaced.
 pub fn told(ended: &Ended) -> String {
@@ -17,6 +20,8 @@ pub fn told(ended: &Ended) -> String {
     let (stdout, stderr) = (ended.text(), &ended.stderr);
     let text = format!("exit {code}\n--- stdout\n{stdout}--- stderr\n{stderr}");
     let text = text.replace(model(), "[MODEL]").replace(program().to_str().unwrap(), "[PLIANT]");
+    let text =
+        CPU_PATHS.iter().fold(text, |text, path| text.replace(&format!("cpu ({path},"), "cpu ([PATH],"));
     trimmed(&text)
 }
 

@@ -40,7 +40,17 @@ fn built() -> PathBuf {
     let by_hand = format!("cargo build --package pliant --bin pliant --profile {profile}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "pliant", "--bin", "pliant", "--profile", profile, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "pliant",
+            "--bin",
+            "pliant",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(target)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
@@ -80,8 +90,6 @@ pub fn open_to_all(folder: &Path) {
 pub struct Ended {
     /// The exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
     /// What it wrote to standard output.
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
@@ -166,7 +174,6 @@ impl Run {
     /// Runs it to its end.
     pub fn go(mut self) -> Ended {
         use std::io::Write;
-        use std::os::unix::process::ExitStatusExt;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -177,7 +184,6 @@ impl Run {
         feeder.join().unwrap();
         Ended {
             code: output.status.code(),
-            signal: output.status.signal(),
             stdout: output.stdout,
             stderr: String::from_utf8(output.stderr).unwrap(),
         }

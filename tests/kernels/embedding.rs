@@ -131,11 +131,17 @@ fn plain_and_fast_path_give_what_the_published_model_gives() {
     }
 }
 
-/// transformers computes `e · 0.88 / (1 - r)` in 32 bits, in this order; without masks that is one product.
+/// transformers computes `e · 0.88 / (1 - r)` in 32 bits, in this order.
 #[test]
-fn an_unmasked_row_is_the_table_times_088() {
-    let problem = Problem { ids: vec![4, 5, 6], ..Problem::new(40, &[3], Some(ESM2)) };
-    let wanted: Vec<u32> = (4 * 40..7 * 40).map(|place| (problem.table[place] * 0.88).to_bits()).collect();
+fn rows_are_rounded_where_the_published_model_rounds_them() {
+    let problem = Problem { ids: vec![4, 5, MASK, 6, 7, 8, MASK], ..Problem::new(40, &[2, 5], Some(ESM2)) };
+    let left = [1.0, 1.0 - 2.0_f32 / 5.0];
+    let value = |place: usize| {
+        let (token, column) = (place / 40, place % 40);
+        let row = problem.table[problem.ids[token] as usize * 40 + column];
+        if problem.ids[token] == MASK { 0.0 } else { row * 0.88 / left[usize::from(token >= 2)] }
+    };
+    let wanted: Vec<u32> = (0..7 * 40).map(|place| value(place).to_bits()).collect();
     for device in devices() {
         assert_eq!(problem.fast(device)[0].values.bits(), wanted, "{}", device.describe());
     }

@@ -13,7 +13,7 @@ use pliant_tests::kernels::{
 type Sizes = (usize, usize, usize);
 
 /// Rows, outputs and inner dimension: ones, odd numbers, around vectors and panels, over a block, large.
-const SIZES: [Sizes; 8] = [
+const SIZES: [Sizes; 9] = [
     (1, 1, 1),
     (1, 33, 32),
     (31, 32, 33),
@@ -22,6 +22,7 @@ const SIZES: [Sizes; 8] = [
     (57, 96, 129),
     (113, 40, 64),
     (70, 100, 1281),
+    (3, 33, 5120),
 ];
 
 /// The same for weight gradients, whose sums run over rows in chunks of 512.

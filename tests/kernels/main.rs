@@ -5,6 +5,7 @@ mod attention;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
+mod empty;
 mod layer_norm;
 mod linear;
 mod pool;

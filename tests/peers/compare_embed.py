@@ -127,7 +127,7 @@ def compare(arguments, model, records, precision, folder):
     budget = best_budget(arguments, model, records, precision, folder)
     fasta = write_fasta(folder / "all.fasta", records)
     residues = sum(len(sequence) for _, sequence in records)
-    worker, theirs = Torch(arguments, model, fasta, precision), folder / "torch.npy"
+    worker, theirs = Torch(arguments, model, fasta, precision), folder / f"torch-{precision}.npy"
     worker.ask(tokens=budget, out=str(theirs))
     pairs = []
     for turn in range(arguments.repeats):
@@ -136,8 +136,12 @@ def compare(arguments, model, records, precision, folder):
         pairs.append((run["residues"] / run["compute_seconds"], torch, run["residues"] / run["process_seconds"]))
         print(f"  {precision} pair {turn + 1}: Pliant {pairs[-1][0]:,.0f}, PyTorch {torch:,.0f} residues/s", flush=True)
     report = worker.close()
+    reference = folder / "torch-f32.npy"
+    found = {"agreement_is_with": "PyTorch f32" if reference.exists() else f"PyTorch {precision}"}
+    reference = numpy.load(reference if reference.exists() else theirs)
     with numpy.load(folder / "pliant.npz") as result:
-        found = agreement(result["embeddings"], numpy.load(theirs))
+        found["pliant"] = agreement(result["embeddings"], reference)
+    found["torch"] = agreement(numpy.load(theirs), reference)
     ours, torch, process = (statistics.median(column) for column in zip(*pairs, strict=True))
     return {
         "precision": precision,
@@ -191,7 +195,8 @@ def parse():
     parser.add_argument("--tune", type=int, default=100, help="proteins on which the batch size is chosen")
     parser.add_argument("--batch-tokens", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192, 16384])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--precision", nargs="+", choices=["f32", "bf16"], default=["f32", "bf16"])
+    parser.add_argument("--precision", nargs="+", choices=["f32", "bf16"], default=["f32", "bf16"],
+                        help="f32 first makes its PyTorch numbers the reference of the others")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

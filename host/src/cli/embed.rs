@@ -1,7 +1,7 @@
 //! `pliant embed`: what was typed, and the plan that it becomes.
 
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::Precision;
@@ -9,6 +9,7 @@ use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
 use pliant_store::{Format, OutDtype, StoreError, Target, check_targets, failures_path};
 
 use crate::exit::TaskError;
+use crate::machine;
 
 /// Tokens computed together where the user names no number.
 pub const DEFAULT_BATCH_TOKENS: usize = 4096;
@@ -17,11 +18,11 @@ const EXAMPLES: &str = "\
 Examples:
   pliant embed proteins.fasta --model esm2_t6_8M --out embeddings.npz
   pliant embed a.fasta b.fasta.gz --model esm2_t6_8M --out pooled.tsv --pool cls --layer -1,-2
-  pliant embed proteins.fasta --model esm2_t6_8M --out pooled.npz --residues states.npz --out-dtype f16
+  pliant embed proteins.fasta --model esm2_t6_8M --out pooled.npz --residues states.npz
   pliant embed proteins.fasta --model esm2_t6_8M --dry-run
 
-Results stand in the order of the input. A record with the id and the sequence of an earlier one is computed and
-written once; one with the id of another sequence fails.";
+Results stand in the order of the input. A record with the id and the sequence of an earlier one is
+computed and written once; one with the id of another sequence fails.";
 
 /// The words after `pliant embed`.
 #[derive(Debug, Args)]
@@ -40,60 +41,107 @@ pub struct EmbedArgs {
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = format_named)]
     format: Option<Format>,
     /// How the states of a protein become one vector
-    #[arg(long, env = "PLIANT_POOL", value_name = "KIND", value_enum, default_value_t, hide_possible_values = true,
-          help = "How the states of a protein become one vector: mean or max of its residues, or cls")]
+    #[arg(
+        long,
+        env = "PLIANT_POOL",
+        value_name = "KIND",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "How the states of a protein become one vector: mean or max of its residues, or cls"
+    )]
     pool: Pool,
     /// Write the state of every residue too, to this .npz
     #[arg(long, env = "PLIANT_RESIDUES", value_name = "FILE")]
     residues: Option<PathBuf>,
     /// The layer to take, repeatable: 0 is the embedding, negative numbers count from the end [default: -1]
-    #[arg(long, env = "PLIANT_LAYER", value_name = "N", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, env = "PLIANT_LAYER", value_name = "N", value_delimiter = ',', allow_hyphen_values = true)]
     layer: Vec<i64>,
     /// The number type of the results
-    #[arg(long, env = "PLIANT_OUT_DTYPE", value_name = "TYPE", value_enum, default_value_t,
-          hide_possible_values = true, help = "The number type of the results: f32 or f16")]
+    #[arg(
+        long,
+        env = "PLIANT_OUT_DTYPE",
+        value_name = "TYPE",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "The number type of the results: f32 or f16"
+    )]
     out_dtype: OutType,
     /// The number type of matrix operands
-    #[arg(long, env = "PLIANT_PRECISION", value_name = "TYPE", value_enum, default_value_t,
-          hide_possible_values = true, help = "The number type of matrix operands: f32 or bf16")]
+    #[arg(
+        long,
+        env = "PLIANT_PRECISION",
+        value_name = "TYPE",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "The number type of matrix operands: f32 or bf16"
+    )]
     precision: PrecisionChoice,
     /// Where to compute
-    #[arg(long, env = "PLIANT_DEVICE", value_name = "NAME", value_enum, default_value_t,
-          hide_possible_values = true, help = "Where to compute: auto (says what it takes), cpu or cuda")]
+    #[arg(
+        long,
+        env = "PLIANT_DEVICE",
+        value_name = "NAME",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Where to compute: auto (says what it takes), cpu or cuda"
+    )]
     device: DeviceChoice,
     /// Threads that compute [default: the cores that this process may use]
-    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
+    threads: Option<usize>,
     /// Tokens computed together; changes speed and memory, never a result
-    #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N",
-          default_value_t = NonZeroUsize::new(DEFAULT_BATCH_TOKENS).unwrap_or(NonZeroUsize::MIN))]
-    max_batch_tokens: NonZeroUsize,
+    #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N", value_parser = count::<usize>,
+          default_value_t = DEFAULT_BATCH_TOKENS)]
+    max_batch_tokens: usize,
     /// What to do with proteins longer than those the model was trained on
-    #[arg(long, env = "PLIANT_LONG", value_name = "POLICY", value_enum, default_value_t,
-          hide_possible_values = true,
-          help = "What to do with proteins longer than those of the training: compute them whole, count them as \
-                  an error, skip them, compute overlapping windows (window), or truncate them")]
+    #[arg(
+        long,
+        env = "PLIANT_LONG",
+        value_name = "POLICY",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "What to do with proteins longer than those of the training: compute them whole, count them as \
+                  an error, skip them, compute overlapping windows (window), or truncate them"
+    )]
     long: Long,
     /// Residues of a window, for --long window [default: the training length of the model]
-    #[arg(long, env = "PLIANT_WINDOW", value_name = "N")]
-    window: Option<NonZeroUsize>,
+    #[arg(long, env = "PLIANT_WINDOW", value_name = "N", value_parser = count::<usize>)]
+    window: Option<usize>,
     /// Residues from one window to the next, for --long window [default: half a window]
-    #[arg(long, env = "PLIANT_STRIDE", value_name = "N")]
-    stride: Option<NonZeroUsize>,
+    #[arg(long, env = "PLIANT_STRIDE", value_name = "N", value_parser = count::<usize>)]
+    stride: Option<usize>,
     /// Longer proteins fail
-    #[arg(long, env = "PLIANT_MAX_RESIDUES", value_name = "N",
-          default_value_t = NonZeroU32::new(DEFAULT_MAX_RESIDUES).unwrap_or(NonZeroU32::MIN))]
-    max_residues: NonZeroU32,
+    #[arg(long, env = "PLIANT_MAX_RESIDUES", value_name = "N", value_parser = count::<u32>,
+          default_value_t = DEFAULT_MAX_RESIDUES)]
+    max_residues: u32,
     /// What a failed record does
-    #[arg(long, env = "PLIANT_ON_ERROR", value_name = "WHAT", value_enum, default_value_t,
-          hide_possible_values = true,
-          help = "What a failed record does: fail ends the run before anything is computed, skip leaves the \
-                  record out; both list it in FILE.failures.tsv beside --out")]
+    #[arg(
+        long,
+        env = "PLIANT_ON_ERROR",
+        value_name = "WHAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "What a failed record does: fail ends the run before anything is computed, skip leaves the \
+                  record out; both list it in FILE.failures.tsv beside --out"
+    )]
     on_error: OnError,
     /// Which part of a header is the id
-    #[arg(long, env = "PLIANT_ID", value_name = "PART", value_enum, default_value_t, hide_possible_values = true,
-          help = "Which part of a header is the id: its first word, the accession in sp|…|… and tr|…|… (uniprot), \
-                  or the full line")]
+    #[arg(
+        long,
+        env = "PLIANT_ID",
+        value_name = "PART",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Which part of a header is the id: its first word, the accession in sp|…|… and tr|…|… (uniprot), \
+                  or the full line"
+    )]
     id: IdPart,
     /// Only read the input, and write what a run would take as JSON to standard output
     #[arg(long, env = "PLIANT_DRY_RUN", action = ArgAction::SetTrue,
@@ -268,20 +316,20 @@ impl EmbedArgs {
             IdPart::Uniprot => IdStyle::Uniprot,
             IdPart::Full => IdStyle::Full,
         };
-        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let cores = || machine::cores().0;
         let compute = ComputePlan {
             device: self.device,
             precision: match self.precision {
                 PrecisionChoice::F32 => Precision::F32,
                 PrecisionChoice::Bf16 => Precision::Bf16,
             },
-            threads: self.threads.unwrap_or_else(cores).get(),
-            batch_tokens: self.max_batch_tokens.get(),
+            threads: self.threads.unwrap_or_else(cores),
+            batch_tokens: self.max_batch_tokens,
         };
         Ok(EmbedPlan {
             inputs: self.inputs,
             model: self.model,
-            read: ReadOptions { id_style, max_residues: self.max_residues.get() },
+            read: ReadOptions { id_style, max_residues: self.max_residues },
             layers: if self.layer.is_empty() { vec![-1] } else { self.layer },
             pool: self.pool,
             long,
@@ -302,8 +350,7 @@ impl EmbedArgs {
                 "--pool cls cannot be had with --long window: each window has a cls of its own; choose --pool mean or max",
             );
         }
-        let (window, stride) = (self.window.map(NonZeroUsize::get), self.stride.map(NonZeroUsize::get));
-        Ok(LongPlan { policy: self.long, window, stride })
+        Ok(LongPlan { policy: self.long, window: self.window, stride: self.stride })
     }
 
     fn output_plan(&self) -> anyhow::Result<OutputPlan> {
@@ -337,7 +384,8 @@ impl EmbedArgs {
     /// An output that replaces an input would destroy it in a run that succeeds.
     fn not_an_input(&self, output: &Path) -> Result<(), TaskError> {
         let Ok(place) = output.canonicalize() else { return Ok(()) };
-        let same = |input: &&PathBuf| place.is_file() && input.canonicalize().is_ok_and(|input| input == place);
+        let same =
+            |input: &&PathBuf| place.is_file() && input.canonicalize().is_ok_and(|input| input == place);
         match self.inputs.iter().find(same) {
             None => Ok(()),
             Some(input) => Err(TaskError::Usage {
@@ -349,6 +397,12 @@ impl EmbedArgs {
             }),
         }
     }
+}
+
+/// A number of things of which there must be one.
+fn count<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, &'static str> {
+    let found = text.parse().ok().filter(|number| *number != N::default());
+    found.ok_or("wanted a whole number, at least 1")
 }
 
 fn format_named(name: &str) -> Result<Format, String> {

@@ -23,8 +23,11 @@ Examples:
   pliant doctor
 
 Every flag can be set by an environment variable too: --max-residues by PLIANT_MAX_RESIDUES.
-Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, 69 device, 70 internal fault, 74 input or output,
-75 try again, 137 out of memory.";
+Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, 69 device, 70 internal fault,
+74 input or output, 75 try again, 137 out of memory.";
+
+/// Place in the help of the flags that every command has: after its own.
+const MESSAGES: usize = 900;
 
 /// Protein language models: inference, adaptation and training
 #[derive(Debug, Parser)]
@@ -39,12 +42,13 @@ struct Line {
 #[derive(Debug, Args)]
 struct Common {
     /// Say nothing but errors
-    #[arg(long, global = true, env = "PLIANT_QUIET", action = ArgAction::SetTrue,
+    #[arg(long, global = true, display_order = MESSAGES, env = "PLIANT_QUIET", action = ArgAction::SetTrue,
           value_parser = clap::builder::FalseyValueParser::new())]
     quiet: bool,
     /// How messages on standard error are written
-    #[arg(long, global = true, env = "PLIANT_LOG_FORMAT", value_enum, default_value_t,
-          value_name = "FORMAT", hide_possible_values = true, help = "How messages on standard error are written: text or json (one object a line)")]
+    #[arg(long, global = true, display_order = MESSAGES, env = "PLIANT_LOG_FORMAT", value_enum, default_value_t,
+          value_name = "FORMAT", hide_possible_values = true,
+          help = "How messages on standard error are written: text or json (one object a line)")]
     log_format: LogFormat,
 }
 

@@ -118,7 +118,14 @@ impl Printer {
     pub fn progress(&self, total: u64, unit: &'static str) -> Progress {
         let bar = (self.terminal && !self.quiet && self.format == LogFormat::Text).then(|| bar(total, unit));
         let now = Instant::now();
-        Progress { print: *self, bar, total, unit, start: now, state: Mutex::new(State { done: 0, said: now }) }
+        Progress {
+            print: *self,
+            bar,
+            total,
+            unit,
+            start: now,
+            state: Mutex::new(State { done: 0, said: now }),
+        }
     }
 
     fn say(&self, level: Level, message: &str) {

@@ -101,7 +101,14 @@ mod tests {
 
     fn record(index: u64, length: usize) -> Record {
         let residues = b"MKVLATGSHR".iter().copied().cycle().take(length).collect();
-        Record { index, id: format!("r{index}"), residues, file: "f".into(), line: index + 1 }
+        Record {
+            index,
+            id: format!("r{index}"),
+            residues,
+            file: "f".into(),
+            line: index + 1,
+            record: index + 1,
+        }
     }
 
     fn groups(long: LongPolicy, tokens: usize, lengths: &[usize]) -> Vec<Group> {

@@ -90,7 +90,9 @@ fn told(found: &Value) -> String {
         format!("memory        {} ({})", gib(&found["memory_limit_bytes"]), text("memory_limit_by")),
         format!("available     {}", gib(&found["memory_available_bytes"])),
         match found["cuda"]["driver"].as_str() {
-            Some(driver) => format!("cuda          driver {driver}; this version computes on the processor only"),
+            Some(driver) => {
+                format!("cuda          driver {driver}; this version computes on the processor only")
+            }
             None => "cuda          no driver found".to_owned(),
         },
     ];
@@ -109,5 +111,7 @@ fn told(found: &Value) -> String {
 }
 
 fn gib(bytes: &Value) -> String {
-    bytes.as_u64().map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)))
+    bytes
+        .as_u64()
+        .map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)))
 }

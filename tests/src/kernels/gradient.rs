@@ -5,7 +5,7 @@ use pliant_kernels::Tolerance;
 
 /// Largest distance of a derivative from the differences: with a step of 1e-3 the five-point formula's
 /// own error is some 1e-12 of the fifth derivative, and 64-bit rounding adds 1e-13 of the sum.
-pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-8, relative: 1e-8 };
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-9, relative: 1e-9 };
 
 const STEP: f64 = 1e-3;
 

@@ -101,8 +101,11 @@ pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &
             "reason": failure.reason.to_string(),
         })
     };
-    let longest =
-        survey.summary.longest.as_ref().map(|longest| json!({ "id": longest.id, "residues": longest.residues }));
+    let longest = survey
+        .summary
+        .longest
+        .as_ref()
+        .map(|longest| json!({ "id": longest.id, "residues": longest.residues }));
     json!({
         "inputs": survey.inputs,
         "input_hash": survey.summary.input_hash,

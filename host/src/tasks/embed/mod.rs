@@ -36,13 +36,13 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let long = long_policy(&plan.long, card.about.training_length)?;
     let sources = Source::from_arguments(&plan.inputs)?;
     let survey = Survey::of(&sources, &rules(plan, &card, long))?;
-    survey.warnings.iter().for_each(|warning| print.warning(&warning.message));
     if plan.dry_run {
         let answer = estimate::dry_run(plan, &card, &layers, &survey);
         return Ok(print.data(&format!("{answer:#}\n"))?);
     }
     refuse_failures(plan, &survey)?;
     survey.wants_records()?;
+    survey.warnings.iter().for_each(|warning| print.warning(&warning.message));
     fits_in_memory(&Estimate::of(plan, &card, &layers, &survey))?;
     let engine = Engine::load(card, device(plan, print)?, plan.compute.precision, &layers)?;
     let work = Work {
@@ -55,7 +55,8 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
         batch_tokens: plan.compute.batch_tokens,
     };
     let provenance = Provenance { plan, engine: &engine, survey: &survey, long: long.to_string() };
-    let mut outputs = Outputs::create(&plan.outputs, &shape(&survey, &engine), |kind| provenance.metadata(kind))?;
+    let mut outputs =
+        Outputs::create(&plan.outputs, &shape(&survey, &engine), |kind| provenance.metadata(kind))?;
     let computing = Instant::now();
     let progress = print.progress(survey.selection.residues as u64, "residues");
     let reading = pipeline::run(&work, &engine, &progress, |row| outputs.push(&row))?;
@@ -160,7 +161,9 @@ fn fits_in_memory(estimate: &Estimate) -> Result<(), TaskError> {
 fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
     let reason = match (choice, machine::cuda_driver()) {
         (DeviceChoice::Auto | DeviceChoice::Cpu, _) => return Ok(()),
-        (DeviceChoice::Cuda, None) => "no CUDA driver was found, and this version computes on the processor only",
+        (DeviceChoice::Cuda, None) => {
+            "no CUDA driver was found, and this version computes on the processor only"
+        }
         (DeviceChoice::Cuda, Some(_)) => "this version computes on the processor only",
     };
     Err(TaskError::NoDevice { device: "cuda", reason: reason.to_owned() })

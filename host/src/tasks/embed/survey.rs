@@ -149,21 +149,12 @@ impl Selection {
 
 /// The records that the policy for long ones leaves out. They are known by their lengths alone so far.
 fn overlong(sources: &[Source], rules: &Rules) -> Result<Vec<Failure>, InputError> {
-    let mut reader = RecordReader::new(sources, rules.read);
     let mut failures = Vec::new();
-    while let Some(item) = reader.next() {
+    for item in RecordReader::new(sources, rules.read) {
         let Item::Record(record) = item? else { continue };
         let (residues, trained) = (record.residues.len(), rules.trained);
         if residues > trained {
-            let reason = RecordError::OverTrained { residues, trained };
-            let number = reader.totals().headers;
-            failures.push(Failure {
-                file: record.file,
-                line: record.line,
-                record: number,
-                id: record.id,
-                reason,
-            });
+            failures.push(record.failure(RecordError::OverTrained { residues, trained }));
         }
     }
     Ok(failures)

@@ -26,7 +26,7 @@ const OP: &str = "embedding";
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-30, relative: 5e-7 };
 
 /// The same for the gradient: sums of up to some thousand terms of size one.
-pub const TOLERANCE_TABLE: Tolerance = Tolerance { absolute: 2e-5, relative: 1e-5 };
+pub const TOLERANCE_TABLE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
 
 /// Sizes of an embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ const OP: &str = "pool";
 
 /// Distance of the fast path from the f64 oracle for states of size about one: the mean of up to some
 /// thousand rows, whose sum takes one rounding (6e-8 of its size, about √L) per row.
-pub const TOLERANCE: Tolerance = Tolerance { absolute: 2e-6, relative: 1e-6 };
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
 /// Sizes of a pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

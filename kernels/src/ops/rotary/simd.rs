@@ -41,67 +41,72 @@ impl<T: Cell> Work for Rotate<'_, T> {
             while self.offsets[sequence + 1] <= first + row {
                 sequence += 1;
             }
-            let angles = self.angles(first + row - self.offsets[sequence]);
-            for head in row * heads..((row + 1) * heads).min(whole) {
-                self.head::<S, true>(s, angles, head * head_width, x, y);
+            let position = first + row - self.offsets[sequence];
+            let turned = row * heads..((row + 1) * heads).min(whole);
+            // From the last piece to the first: a piece of the first half may run over into the second, whose
+            // first piece is written after it, and the second may run over into the next head.
+            for piece in (0..self.table.half.div_ceil(LANES)).rev() {
+                let angles = self.angles(s, position, piece);
+                for head in turned.clone() {
+                    self.turn::<S, true>(s, angles, head * head_width + piece * LANES, x, y);
+                }
             }
         }
         for head in whole..count * heads {
             let token = first + head / heads;
-            let angles = self.angles(token - self.offsets[self.sequence(token)]);
-            self.head::<S, false>(s, angles, head * head_width, x, y);
+            let position = token - self.offsets[self.sequence(token)];
+            for piece in (0..self.table.half.div_ceil(LANES)).rev() {
+                let angles = self.angles(s, position, piece);
+                self.turn::<S, false>(s, angles, head * head_width + piece * LANES, x, y);
+            }
         }
     }
 }
 
-impl<'a, T: Cell> Rotate<'a, T> {
+/// Cosines, and sines with the sign that they have in the first and in the second half of a head.
+type Angles<S> = [<S as Simd>::F; 3];
+
+impl<T: Cell> Rotate<'_, T> {
     /// The sequence of a token: the last one that starts at or before it, since empty ones come first.
     #[inline(always)]
     fn sequence(&self, token: usize) -> usize {
         self.offsets.partition_point(|&offset| offset <= token) - 1
     }
 
-    /// Cosines and sines of a position, followed by at least a vector of other numbers.
     #[inline(always)]
-    fn angles(&self, position: usize) -> (&'a [f32], &'a [f32]) {
-        let place = position * self.table.half;
-        (&self.table.cos.as_slice()[place..], &self.table.sin.as_slice()[place..])
+    fn angles<S: Simd>(&self, s: S, position: usize, piece: usize) -> Angles<S> {
+        let place = position * self.table.half + piece * LANES;
+        let sin = s.load(lanes(self.table.sin.as_slice(), place));
+        let (first, second) = (s.mul(sin, s.splat(-self.direction)), s.mul(sin, s.splat(self.direction)));
+        [s.load(lanes(self.table.cos.as_slice(), place)), first, second]
     }
 
-    /// Turns the head that starts at element `start` of the task's rows; `WHOLE` when all its vectors lie
-    /// inside them.
+    /// Turns the piece that starts at element `first` of the task's rows with the one half a head further;
+    /// `WHOLE` when both lie inside them.
     #[inline(always)]
-    fn head<S: Simd, const WHOLE: bool>(
+    fn turn<S: Simd, const WHOLE: bool>(
         &self,
         s: S,
-        (cos, sin): (&[f32], &[f32]),
-        start: usize,
+        [cos, first_sin, second_sin]: Angles<S>,
+        first: usize,
         x: &[f32],
         y: &mut [T],
     ) {
-        let half = self.table.half;
-        let (scale, ahead, back) = (s.splat(self.scale), s.splat(self.direction), s.splat(-self.direction));
-        // From the last piece to the first: a piece of the first half may run over into the second, whose
-        // first piece is written after it, and the second may run over into the next head.
-        for piece in (0..half.div_ceil(LANES)).rev() {
-            let j = piece * LANES;
-            let (first, second) = (start + j, start + half + j);
-            let (cos, sin) = (s.load(lanes(cos, j)), s.load(lanes(sin, j)));
-            let (a, b) = if WHOLE {
-                (s.load(lanes(x, first)), s.load(lanes(x, second)))
-            } else {
-                (load(s, &x[first..], 0.0), load(s, &x[second..], 0.0))
-            };
-            let (a, b) = (s.mul(scale, a), s.mul(scale, b));
-            let turned = s.fma(a, cos, s.mul(b, s.mul(sin, back)));
-            let beside = s.fma(b, cos, s.mul(a, s.mul(sin, ahead)));
-            if WHOLE {
-                T::store(s, turned, lanes_mut(y, first));
-                T::store(s, beside, lanes_mut(y, second));
-            } else {
-                store(s, turned, &mut y[first..]);
-                store(s, beside, &mut y[second..]);
-            }
+        let second = first + self.table.half;
+        let (a, b) = if WHOLE {
+            (s.load(lanes(x, first)), s.load(lanes(x, second)))
+        } else {
+            (load(s, &x[first..], 0.0), load(s, &x[second..], 0.0))
+        };
+        let scale = s.splat(self.scale);
+        let (a, b) = (s.mul(scale, a), s.mul(scale, b));
+        let (a, b) = (s.fma(a, cos, s.mul(b, first_sin)), s.fma(b, cos, s.mul(a, second_sin)));
+        if WHOLE {
+            T::store(s, a, lanes_mut(y, first));
+            T::store(s, b, lanes_mut(y, second));
+        } else {
+            store(s, a, &mut y[first..]);
+            store(s, b, &mut y[second..]);
         }
     }
 }
