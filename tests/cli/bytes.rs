@@ -7,6 +7,10 @@ use crate::tool::{ECOLI, Scratch, model};
 
 /// Runs over the twenty proteins and gives the bytes of all results.
 fn results(threads: &str, budget: &str, precision: &str) -> (Vec<u8>, Vec<u8>) {
+    results_by(&[], threads, budget, precision)
+}
+
+fn results_by(more: &[&str], threads: &str, budget: &str, precision: &str) -> (Vec<u8>, Vec<u8>) {
     let scratch = Scratch::new();
     let words = [
         "embed",
@@ -23,8 +27,30 @@ fn results(threads: &str, budget: &str, precision: &str) -> (Vec<u8>, Vec<u8>) {
         "--max-batch-tokens",
         budget,
     ];
+    let words = [&words, more].concat();
     scratch.run(&words).go().code(0);
     (scratch.read("out.npz"), scratch.read("r.npz"))
+}
+
+/// Vectors of 256 and of 512 bits are one numerics class: files made with either are the same bytes.
+#[test]
+fn vector_widths_leave_no_trace() {
+    let paths = ["avx2", "avx512", "avx512-bf16"];
+    let has = |path: &&str| pliant_kernels::CpuPath::from_name(path).is_some_and(|path| path.available());
+    let paths: Vec<&str> = paths.into_iter().filter(has).collect();
+    if paths.len() < 2 {
+        eprintln!("SKIPPED: vector widths are not compared, this processor has only {paths:?}");
+        return;
+    }
+    for precision in ["f32", "bf16"] {
+        let wanted = results(if precision == "f32" { "2" } else { "1" }, "4096", precision);
+        for path in &paths {
+            let found = results_by(&["--cpu-path", path], "2", "700", precision);
+            assert!(found == wanted, "{precision} by {path}");
+        }
+        let portable = results_by(&["--cpu-path", "portable"], "2", "700", precision);
+        assert!(portable != wanted, "the portable class names itself in its files");
+    }
 }
 
 #[test]

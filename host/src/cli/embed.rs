@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
-use pliant_kernels::Precision;
+use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
 use pliant_store::{Format, OutDtype, StoreError, Target, check_targets, failures_path};
 
@@ -90,6 +90,9 @@ pub struct EmbedArgs {
         help = "Where to compute: auto (says what it takes), cpu or cuda"
     )]
     device: DeviceChoice,
+    /// Instructions of the processor to use: portable, avx2, avx512 or avx512-bf16 [default: the fastest it has]
+    #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
+    cpu_path: Option<CpuPath>,
     /// Threads that compute [default: the cores that this process may use]
     #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
     threads: Option<usize>,
@@ -278,6 +281,8 @@ pub struct LongPlan {
 pub struct ComputePlan {
     /// Where.
     pub device: DeviceChoice,
+    /// With which instructions of the processor.
+    pub cpu_path: CpuPath,
     /// The number type of matrix operands.
     pub precision: Precision,
     /// Threads.
@@ -319,6 +324,7 @@ impl EmbedArgs {
         let cores = || machine::cores().0;
         let compute = ComputePlan {
             device: self.device,
+            cpu_path: self.cpu_path.unwrap_or_else(CpuPath::best),
             precision: match self.precision {
                 PrecisionChoice::F32 => Precision::F32,
                 PrecisionChoice::Bf16 => Precision::Bf16,
@@ -403,6 +409,11 @@ impl EmbedArgs {
 fn count<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, &'static str> {
     let found = text.parse().ok().filter(|number| *number != N::default());
     found.ok_or("wanted a whole number, at least 1")
+}
+
+fn cpu_path(name: &str) -> Result<CpuPath, String> {
+    let names = || CpuPath::ALL.map(CpuPath::name).join(", ");
+    CpuPath::from_name(name).ok_or_else(|| format!("known paths are {}", names()))
 }
 
 fn format_named(name: &str) -> Result<Format, String> {

@@ -63,7 +63,7 @@ impl Estimate {
         let special = card.vocabulary.tokens_for(0) * selection.records;
         let tokens = selection.computed as f64 + special as f64;
         let flops = card.flops(tokens, selection.computed_squares);
-        let rate = assumed_flops_per_second(CpuPath::best(), precision);
+        let rate = assumed_flops_per_second(compute.cpu_path, precision);
         Self {
             memory_bytes: PROGRAM_BYTES + weights + pack + records + held,
             least_memory_bytes: weights + card.least_pack_bytes(longest),

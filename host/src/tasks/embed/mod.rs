@@ -170,7 +170,7 @@ fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
 }
 
 fn device(plan: &EmbedPlan, print: &Printer) -> anyhow::Result<Device> {
-    let device = Device::cpu(plan.compute.threads)?;
+    let device = Device::cpu_with(plan.compute.threads, plan.compute.cpu_path)?;
     if plan.compute.device == DeviceChoice::Auto {
         let why = "this version computes on the processor only";
         print.note(&format!("device auto: {}, as {why}", device.describe()));
