@@ -58,7 +58,7 @@ fn a_full_file_system_is_an_error() {
         small.display()
     );
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program()).current_dir(&scratch.folder());
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program()).current_dir(scratch.folder());
     command.args(["embed", ECOLI, "--model", model(), "--out", "small/out.npz", "--residues", "small/r.npz"]);
     let ended = Run::of(command).go();
     if ended.code == Some(99) {

@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::snapshot::{check, told};
 use crate::tool::{Run, Scratch, model};
 
+/// Name of the snapshot, what is damaged, and how.
+type Damage = (&'static str, &'static str, fn(Vec<u8>) -> Vec<u8>);
+
 const GOOD: &str = ">a\nMKV\n>b\nACDEFG\n";
 
 /// Runs in a folder with a good `in.fasta`; compares what is said; nothing but `more` files may be new.
@@ -123,7 +126,7 @@ fn copy_model(scratch: &Scratch) -> String {
 
 #[test]
 fn models_that_are_damaged() {
-    let damage: [(&str, &str, fn(Vec<u8>) -> Vec<u8>); 6] = [
+    let damage: [Damage; 6] = [
         ("model_truncated", "model.safetensors", |mut bytes| {
             bytes.truncate(bytes.len() - 100);
             bytes

@@ -1,4 +1,6 @@
 //! The command line, through the real program: what it says, what it writes, how it ends.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod bytes;
 mod disks;

@@ -15,7 +15,7 @@ const CPU_PATHS: [&str; 4] = ["portable", "avx2", "avx512", "avx512-bf16"];
 
 /// What a run said, in one text: exit code, standard output, standard error. Paths and hashes that differ from run
 /// to run are replaced.
-pub fn told(ended: &Ended) -> String {
+pub(crate) fn told(ended: &Ended) -> String {
     let code = ended.code.map_or("signal".to_owned(), |code| code.to_string());
     let (stdout, stderr) = (ended.text(), &ended.stderr);
     let text = format!("exit {code}\n--- stdout\n{stdout}--- stderr\n{stderr}");
@@ -33,7 +33,7 @@ fn trimmed(text: &str) -> String {
 
 /// Compares a text with the file `name`.
 #[track_caller]
-pub fn check(name: &str, text: &str) {
+pub(crate) fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/snapshots").join(format!("{name}.txt"));
     if std::env::var_os(UPDATE).is_some() {
         fs::write(&path, text).unwrap();

@@ -13,16 +13,17 @@ use tempfile::TempDir;
 const OTHER_PROGRAM: &str = "PLIANT_TEST_BINARY";
 
 /// The configuration of the tiny model.
-pub const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/esm2_tiny_random.config.json");
+pub(crate) const CONFIG: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/esm2_tiny_random.config.json");
 
 /// Twenty real proteins.
-pub const ECOLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fasta/ecoli20.fasta");
+pub(crate) const ECOLI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fasta/ecoli20.fasta");
 
 /// The program, built as the tests are.
 ///
 /// # Panics
 /// Where it is not there and cannot be built.
-pub fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| std::env::var_os(OTHER_PROGRAM).map_or_else(built, PathBuf::from))
 }
@@ -64,7 +65,7 @@ fn built() -> PathBuf {
 }
 
 /// The folder of a tiny model with random weights, the same for all tests.
-pub fn model() -> &'static str {
+pub(crate) fn model() -> &'static str {
     static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
     let (_, folder) = MODEL.get_or_init(|| {
         let scratch = tempfile::tempdir().unwrap();
@@ -80,57 +81,57 @@ pub fn model() -> &'static str {
 }
 
 /// Lets everybody look into a folder.
-pub fn open_to_all(folder: &Path) {
+pub(crate) fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// What became of a run.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The exit code; `None` after a signal.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// What it wrote to standard output.
-    pub stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
     /// What it wrote to standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Standard output as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.stdout.clone()).unwrap()
     }
 
     /// Standard output as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Checks the exit code.
     #[track_caller]
-    pub fn code(self, wanted: i32) -> Self {
+    pub(crate) fn code(self, wanted: i32) -> Self {
         assert_eq!(self.code, Some(wanted), "stdout: {}\nstderr: {}", self.text(), self.stderr);
         self
     }
 }
 
 /// A run to be.
-pub struct Run {
+pub(crate) struct Run {
     command: Command,
     input: Vec<u8>,
 }
 
 impl Run {
     /// The program with these words, without any variable of its own.
-    pub fn new(words: &[impl AsRef<OsStr>]) -> Self {
+    pub(crate) fn new(words: &[impl AsRef<OsStr>]) -> Self {
         let mut command = Command::new(program());
         command.args(words);
         Self::of(command)
     }
 
     /// Another command, usually one that starts the program.
-    pub fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PLIANT_") {
                 command.env_remove(name);
@@ -140,39 +141,39 @@ impl Run {
     }
 
     /// `script` for the shell; `"$@"` in it is the program with these words.
-    pub fn shell(script: &str, words: &[&str]) -> Self {
+    pub(crate) fn shell(script: &str, words: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).arg(program()).args(words);
         Self::of(command)
     }
 
     /// Sets a variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Runs in a folder.
-    pub fn within(mut self, folder: &Path) -> Self {
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
     /// Gives it something to read.
-    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self
     }
 
     /// Starts it.
-    pub fn start(mut self) -> std::process::Child {
+    pub(crate) fn start(mut self) -> std::process::Child {
         let command = &mut self.command;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
 
     /// Runs it to its end.
-    pub fn go(mut self) -> Ended {
+    pub(crate) fn go(mut self) -> Ended {
         use std::io::Write;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
@@ -191,51 +192,51 @@ impl Run {
 }
 
 /// A folder to run in.
-pub struct Scratch {
+pub(crate) struct Scratch {
     folder: TempDir,
 }
 
 impl Scratch {
     /// An empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A path in it.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder().join(name)
     }
 
     /// Writes a file into it.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
         fs::write(self.path(name), bytes).unwrap();
         self
     }
 
     /// The bytes of a file in it.
     #[track_caller]
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// The text of a file in it.
     #[track_caller]
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
     }
 
     /// The arrays of a result in it.
-    pub fn npz(&self, name: &str) -> NpzContents {
+    pub(crate) fn npz(&self, name: &str) -> NpzContents {
         read_npz(&self.path(name)).unwrap()
     }
 
     /// The names of everything in it, hidden files too, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -244,17 +245,17 @@ impl Scratch {
     }
 
     /// `pliant` with these words, in this folder.
-    pub fn run(&self, words: &[&str]) -> Run {
+    pub(crate) fn run(&self, words: &[&str]) -> Run {
         Run::new(words).within(self.folder())
     }
 
     /// `pliant embed` of `in.fasta` to `out.npz` with the tiny model, two threads and more words.
-    pub fn embed(&self, more: &[&str]) -> Ended {
+    pub(crate) fn embed(&self, more: &[&str]) -> Ended {
         self.embedding("in.fasta", "out.npz", more).go()
     }
 
     /// The same of another input to another output, not yet started.
-    pub fn embedding(&self, input: &str, out: &str, more: &[&str]) -> Run {
+    pub(crate) fn embedding(&self, input: &str, out: &str, more: &[&str]) -> Run {
         let mut words = vec!["embed", input, "--model", model(), "--out", out, "--threads", "2"];
         words.extend(more);
         self.run(&words)
@@ -262,12 +263,12 @@ impl Scratch {
 }
 
 /// Whether the tests run as root, who may do what some of them need others to be refused.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// Whether a command of the system is there.
-pub fn has(command: &str) -> bool {
+pub(crate) fn has(command: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {command}")]).output();
     found.is_ok_and(|found| found.status.success())
 }
