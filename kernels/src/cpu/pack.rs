@@ -229,23 +229,28 @@ fn transpose_blocks<S: Simd, const W: usize>(
         let height = LANES.min(W - first);
         let found = rows.len().saturating_sub(first).min(height);
         let row = rows.start + first;
-        for block in (0..inner).step_by(LANES) {
-            if found == height && inner - block >= LANES {
+        let mut block = 0;
+        // Whole blocks in a loop of their own: there every count is a constant and lanes stay in registers.
+        if found == height {
+            while let Some(to) = to[block..].first_chunk_mut::<LANES>()
+                && block + LANES <= inner
+            {
                 let mut lanes = [s.splat(0.0); LANES];
                 for lane in 0..height {
                     lanes[lane] = load(row + lane, block, LANES);
                 }
-                store_columns(s, s.transpose(lanes), first, &mut to[block..block + LANES]);
-            } else {
-                let count = LANES.min(inner - block);
-                let mut lanes = [s.splat(0.0); LANES];
-                for lane in 0..LANES {
-                    if lane < found {
-                        lanes[lane] = load(row + lane, block, count);
-                    }
-                }
-                store_columns(s, s.transpose(lanes), first, &mut to[block..block + count]);
+                store_columns(s, s.transpose(lanes), first, to);
+                block += LANES;
             }
+        }
+        while block < inner {
+            let count = LANES.min(inner - block);
+            let mut lanes = [s.splat(0.0); LANES];
+            for lane in 0..found {
+                lanes[lane] = load(row + lane, block, count);
+            }
+            store_columns(s, s.transpose(lanes), first, &mut to[block..block + count]);
+            block += LANES;
         }
     }
     inner
