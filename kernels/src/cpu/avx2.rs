@@ -9,17 +9,6 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-macro_rules! vector {
-    ($call:expr) => {{
-        // SAFETY: values of these types are used only below the functions of `simd::dispatch` that
-        // enable the instructions; memory operands are references to arrays of exactly the size read.
-        #[allow(clippy::macro_metavars_in_unsafe, reason = "the macro exists to state this reason once")]
-        unsafe {
-            $call
-        }
-    }};
-}
-
 /// 256-bit vectors with fused multiply-add.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2;

@@ -18,17 +18,6 @@ pub(super) fn products_available() -> bool {
     available() && is_x86_feature_detected!("avx512bf16")
 }
 
-macro_rules! vector {
-    ($call:expr) => {{
-        // SAFETY: values of these types are used only below the functions of `simd::dispatch` that
-        // enable the instructions; memory operands are references to arrays of exactly the size read.
-        #[allow(clippy::macro_metavars_in_unsafe, reason = "the macro exists to state this reason once")]
-        unsafe {
-            $call
-        }
-    }};
-}
-
 /// 512-bit vectors; bf16 products are made of two fused multiply-adds.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512;

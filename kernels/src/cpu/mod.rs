@@ -1,5 +1,18 @@
 //! The processor: threads, vector paths and matrix products that the operations share.
 
+/// Calls vector instructions: the one reason why that is sound, for both files that do.
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector {
+    ($call:expr) => {{
+        // SAFETY: values of these types are used only below the functions of `simd::dispatch` that
+        // enable the instructions; memory operands are references to arrays of exactly the size read.
+        #[allow(clippy::macro_metavars_in_unsafe, reason = "the macro exists to state this reason once")]
+        unsafe {
+            $call
+        }
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
