@@ -2,7 +2,7 @@
 //!
 //! Every measurement is interleaved with a loop of nothing but multiply-adds in registers, so that a
 //! change of clock or a busy neighbour hits both; the median of nine ratios counts.
-//! `cargo bench -p pliant-kernels --bench ops [-- THREADS]`
+//! `cargo bench -p pliant-kernels --bench ops [-- THREADS] [NAME...]`: only lines that hold all of the names.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark talks to its user")]
 
 use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
@@ -129,19 +129,35 @@ fn attend(
     (median(ratios), median(rates))
 }
 
+/// Which lines are measured.
+struct Wanted(Vec<String>);
+
+impl Wanted {
+    fn of_arguments() -> Self {
+        let names = std::env::args().skip(1);
+        Self(names.filter(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err()).collect())
+    }
+
+    /// Measures and prints a line that is wanted: fraction of peak and multiply-adds per second.
+    fn measure(&self, line: &str, measure: impl FnOnce() -> (f64, f64)) {
+        if self.0.iter().all(|name| line.contains(name.as_str())) {
+            let (ratio, rate) = measure();
+            println!("{line}: {:5.1} % of peak, {:.0} GFLOP/s", 100.0 * ratio, 2e-9 * rate);
+        }
+    }
+}
+
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let device = Device::cpu(threads).unwrap();
     println!("{}", device.describe());
+    let wanted = Wanted::of_arguments();
     for precision in [Precision::F32, Precision::Bf16] {
         for (heads, head_width) in [(20, 16), (20, 24), (20, 32), (20, 64), (40, 128)] {
             for length in [100, 450, 2000] {
-                let (ratio, rate) = attend(&device, precision, heads, head_width, length);
-                let (name, percent) = (precision.name(), 100.0 * ratio);
-                println!(
-                    "{name} attention H {heads} D {head_width:3} L {length:4}: {percent:5.1} % of peak, {:.0} GFLOP/s",
-                    2e-9 * rate
-                );
+                let name = precision.name();
+                let line = format!("{name} attention H {heads} D {head_width:3} L {length:4}");
+                wanted.measure(&line, || attend(&device, precision, heads, head_width, length));
             }
         }
     }
@@ -157,13 +173,8 @@ fn main() {
             ("650M fc2", 1280, 5120),
         ] {
             for m in [64, 128, 256, 512, 1024, 2048] {
-                let (ratio, rate) = product(&device, precision, (m, n, k));
-                println!(
-                    "{} {name:9} M {m:5} N {n:5} K {k:5}: {:5.1} % of peak, {:.0} GFLOP/s",
-                    precision.name(),
-                    100.0 * ratio,
-                    2e-9 * rate
-                );
+                let line = format!("{} {name:9} M {m:5} N {n:5} K {k:5}", precision.name());
+                wanted.measure(&line, || product(&device, precision, (m, n, k)));
             }
         }
     }

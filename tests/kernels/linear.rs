@@ -12,8 +12,9 @@ use pliant_tests::kernels::{
 
 type Sizes = (usize, usize, usize);
 
-/// Rows, outputs and inner dimension: ones, odd numbers, around vectors and panels, over a block, large.
-const SIZES: [Sizes; 9] = [
+/// Rows, outputs and inner dimension: ones, odd numbers, around vectors and panels, over a block, large; rows
+/// enough that threads share them instead of panels, and so wide that packed rows are shared by all threads.
+const SIZES: [Sizes; 11] = [
     (1, 1, 1),
     (1, 33, 32),
     (31, 32, 33),
@@ -23,6 +24,8 @@ const SIZES: [Sizes; 9] = [
     (113, 40, 64),
     (70, 100, 1281),
     (3, 33, 5120),
+    (500, 37, 19),
+    (47, 35, 5121),
 ];
 
 /// The same for weight gradients, whose sums run over rows in chunks of 512.

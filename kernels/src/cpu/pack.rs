@@ -1,7 +1,7 @@
 //! Rows of a matrix in the order in which tiles read them.
 
 use super::portable::round_bf16;
-use super::simd::{LANES, Simd};
+use super::simd::{LANES, Simd, prefetch};
 use crate::buffer::Input;
 use half::bf16;
 use std::ops::Range;
@@ -102,7 +102,10 @@ impl<'a> Matrix<'a> {
                 self.inner,
                 to,
                 #[inline(always)]
-                |row, first, count| s.load_any(&values[row * self.row_step + first..][..count]),
+                |row, first, count| {
+                    prefetch(values, (row + W) * self.row_step + first);
+                    s.load_any(&values[row * self.row_step + first..][..count])
+                },
             ),
             _ => 0,
         };
@@ -124,7 +127,10 @@ impl<'a> Matrix<'a> {
                 self.inner / 2,
                 words,
                 #[inline(always)]
-                |row, first, count| load_words(s, &values[row * self.row_step + 2 * first..][..2 * count]),
+                |row, first, count| {
+                    prefetch(values, (row + W) * self.row_step + 2 * first);
+                    load_words(s, &values[row * self.row_step + 2 * first..][..2 * count])
+                },
             ),
             Values::F32(values) if self.inner_step == 1 => transpose_blocks(
                 s,
@@ -132,7 +138,11 @@ impl<'a> Matrix<'a> {
                 self.inner / 2,
                 words,
                 #[inline(always)]
-                |row, first, count| round_words(s, &values[row * self.row_step + 2 * first..][..2 * count]),
+                |row, first, count| {
+                    prefetch(values, (row + W) * self.row_step + 2 * first);
+                    prefetch(values, (row + W) * self.row_step + 2 * first + LANES);
+                    round_words(s, &values[row * self.row_step + 2 * first..][..2 * count])
+                },
             ),
             _ => 0,
         };
@@ -216,7 +226,8 @@ fn round_words<S: Simd>(s: S, from: &[f32]) -> S::F {
 }
 
 /// Fills `to[k][..]` for `k` below `inner`, sixteen at a time, by transposing registers; returns `inner`.
-/// `load(row, first, count)` gives numbers `first .. first + count` of a row.
+/// `load(row, first, count)` gives numbers `first .. first + count` of a row, and asks for the same of the strip
+/// after this one: so many short rows side by side are more than the processor foresees by itself.
 #[inline(always)]
 fn transpose_blocks<S: Simd, const W: usize>(
     s: S,

@@ -113,6 +113,19 @@ const PACKED_BYTES: usize = 8 * 1024 * 1024;
 /// Rows of one task when there are more tasks than needed: enough that a panel is worth loading.
 const TASK_ROWS_MIN: usize = 112;
 
+/// Bytes of packed rows that one core keeps to itself: half of the second-level cache of today's servers, whose
+/// other half takes the panels on their way through.
+const OWN_BYTES: usize = 512 * 1024;
+
+/// Strips for which a panel is worth loading from memory.
+const OWN_STRIPS_WANTED: usize = 16;
+
+/// Strips for which a panel is worth loading from the third-level cache.
+const OWN_STRIPS_LEAST: usize = 4;
+
+/// Bytes of panels that stay in a third-level cache.
+const OWN_PANEL_BYTES: usize = 8 * 1024 * 1024;
+
 fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>]) {
     if rows == 0 || source.inner() == 0 || products.is_empty() {
         return;
@@ -125,12 +138,19 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
     let height = strip_rows(cpu);
     let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
     let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
-    let block = (PACKED_BYTES / 4 / strip_length).next_multiple_of(height).min(rows);
-    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), block.next_multiple_of(height) * strip_length);
+    let threads = cpu.threads().count();
+    let strips = rows.div_ceil(height);
+    let own = Own::of(strips, (height, strip_length), panels, threads);
+    let block = match own {
+        Some(_) => rows,
+        None => (PACKED_BYTES / 4 / strip_length).next_multiple_of(height).min(rows),
+    };
+    let held = own.map_or(block.next_multiple_of(height), |own| threads * own.strips(strips) * height);
+    let mut scratch = Buffer::<u32>::scratch(cpu.pool(), held * strip_length);
     let shared = Shared::new(scratch.as_mut_slice());
     for first in (0..rows).step_by(block) {
         let count = block.min(rows - first);
-        let wanted = (4 * cpu.threads().count()).div_ceil(panels);
+        let wanted = (4 * threads).div_ceil(panels);
         let chunk = count.div_ceil(wanted).max(TASK_ROWS_MIN).next_multiple_of(height);
         let job = Job {
             source,
@@ -143,8 +163,49 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
             views: &views,
             scratch: &shared,
         };
-        cpu.run(count.div_ceil(height), &PackStrips(&job));
-        cpu.run(panels * count.div_ceil(chunk), &Multiply(&job));
+        if let Some(own) = own {
+            cpu.run(own.chunks * own.groups, &PackAndMultiply(&job, own));
+        } else {
+            cpu.run(count.div_ceil(height), &PackStrips(&job));
+            cpu.run(panels * count.div_ceil(chunk), &Multiply(&job));
+        }
+    }
+}
+
+/// How rows and panels are shared out when every task packs its own rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Own {
+    /// Stretches of rows, as even as whole strips allow.
+    chunks: usize,
+    /// Stretches of panels; each packs the rows again.
+    groups: usize,
+}
+
+impl Own {
+    /// The sharing, where own rows pay: when enough strips of packed rows stay in the second-level cache of a
+    /// core that a panel is worth loading for them, or all panels stay in the third-level cache. Packed rows then
+    /// never travel from core to core.
+    fn of(
+        strips: usize,
+        (height, strip_length): (usize, usize),
+        panels: usize,
+        threads: usize,
+    ) -> Option<Self> {
+        let most = OWN_BYTES / (4 * height * strip_length);
+        let panel_bytes = 4 * PANEL * strip_length * panels;
+        if most < OWN_STRIPS_LEAST || (most < OWN_STRIPS_WANTED && panel_bytes > OWN_PANEL_BYTES) {
+            return None;
+        }
+        let chunks = strips.div_ceil(most).next_multiple_of(threads);
+        if strips / chunks >= OWN_STRIPS_WANTED.min(most / 2) {
+            return Some(Self { chunks, groups: 1 });
+        }
+        Some(Self { chunks: strips.div_ceil(most), groups: threads.min(panels) })
+    }
+
+    /// Strips of the largest stretch.
+    fn strips(self, strips: usize) -> usize {
+        strips.div_ceil(self.chunks)
     }
 }
 
@@ -223,7 +284,8 @@ struct PackStrips<'a>(&'a Job<'a>);
 impl Work for PackStrips<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
-        self.0.pack(s, task.task * S::ROWS);
+        let row = task.task * S::ROWS;
+        self.0.pack(s, row, row);
     }
 }
 
@@ -236,14 +298,27 @@ impl Work for Multiply<'_> {
         let job = self.0;
         let row = task.task / job.panels * job.chunk;
         let count = job.chunk.min(job.count - row);
-        let mut panel = task.task % job.panels;
-        for view in job.views {
-            let panels = view.columns.div_ceil(PANEL);
-            if panel < panels {
-                job.multiply_panel(s, view, panel, (row, count));
-                return;
-            }
-            panel -= panels;
+        job.multiply_panel(s, task.task % job.panels, (row, count), row);
+    }
+}
+
+/// A task of its own rows: packed into the worker's place, then multiplied with its stretch of panels.
+struct PackAndMultiply<'a>(&'a Job<'a>, Own);
+
+impl Work for PackAndMultiply<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let Self(job, own) = *self;
+        let strips = job.count.div_ceil(S::ROWS);
+        let (chunk, group) = (task.task / own.groups, task.task % own.groups);
+        let row = chunk * strips / own.chunks * S::ROWS;
+        let end = ((chunk + 1) * strips / own.chunks * S::ROWS).min(job.count);
+        let place = task.worker * own.strips(strips) * S::ROWS;
+        for strip in (row..end).step_by(S::ROWS) {
+            job.pack(s, strip, place + strip - row);
+        }
+        for panel in group * job.panels / own.groups..(group + 1) * job.panels / own.groups {
+            job.multiply_panel(s, panel, (row, end - row), place);
         }
     }
 }
@@ -266,13 +341,13 @@ pub(crate) const fn strip_occurs<S: Simd>(rows: usize) -> bool {
 }
 
 impl Job<'_> {
-    /// Packs the strip that begins with row `row` of the block.
+    /// Packs the strip that begins with row `row` of the block, as rows of the scratch from `place` on.
     #[inline(always)]
-    fn pack<S: Simd>(&self, s: S, row: usize) {
+    fn pack<S: Simd>(&self, s: S, row: usize, place: usize) {
         let left = self.count - row;
         let height = strip_height::<S>(left);
-        let start = row * self.strip_length;
-        // SAFETY: every task packs its own strip.
+        let start = place * self.strip_length;
+        // SAFETY: every task packs its own strip, or strips in the place of its worker.
         let strip = unsafe { self.scratch.part(start, height * self.strip_length) };
         let rows = self.first + row..self.first + row + height.min(left);
         match height {
@@ -297,14 +372,24 @@ impl Job<'_> {
         }
     }
 
-    /// Multiplies `count` rows of the block from `first` on with one panel of one product.
+    /// Multiplies `count` rows of the block from `first` on, packed from row `place` of the scratch on, with one
+    /// of the panels of all products.
     #[inline(always)]
-    fn multiply_panel<S: Simd>(&self, s: S, view: &View<'_>, panel: usize, (first, count): (usize, usize)) {
+    fn multiply_panel<S: Simd>(&self, s: S, mut panel: usize, (first, count): (usize, usize), place: usize) {
+        let mut views = self.views.iter();
+        let view = loop {
+            let Some(view) = views.next() else { return };
+            let panels = view.columns.div_ceil(PANEL);
+            if panel < panels {
+                break view;
+            }
+            panel -= panels;
+        };
         let mut done = 0;
         while done < count {
             let height = strip_height::<S>(count - done);
-            let start = (first + done) * self.strip_length;
-            // SAFETY: packing has ended, all tasks only read.
+            let start = (place + done) * self.strip_length;
+            // SAFETY: packing of these rows has ended: nobody writes them while this task reads.
             let strip = unsafe { self.scratch.read(start, height * self.strip_length) };
             let place = Place { row: self.first + first + done, valid: height.min(count - done), panel };
             match height {
@@ -413,5 +498,39 @@ impl View<'_> {
                 s.store_any_bf16(value, unsafe { target.part(at, lanes) });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_rows_are_shared_out_evenly_and_fit() {
+        for (strips, threads, chunks, groups) in
+            [(1, 2, 1, 2), (19, 2, 1, 2), (37, 2, 2, 1), (293, 2, 12, 1), (293, 16, 16, 1), (293, 64, 11, 10)]
+        {
+            assert_eq!(
+                Own::of(strips, (14, 320), 10, threads),
+                Some(Own { chunks, groups }),
+                "{strips} {threads}"
+            );
+        }
+        for (strips, inner) in [(1, 1), (300, 1), (300, 1280), (40, 2300)] {
+            for threads in [1, 2, 3, 16] {
+                let own = Own::of(strips, (14, inner), 10, threads).unwrap();
+                let most =
+                    (0..own.chunks).map(|c| (c + 1) * strips / own.chunks - c * strips / own.chunks).max();
+                assert_eq!(most, Some(own.strips(strips)));
+                assert!(own.strips(strips) * 14 * 4 * inner <= OWN_BYTES, "{strips} {inner} {threads}");
+            }
+        }
+    }
+
+    /// Wide rows, or panels too large for any cache, are packed once for all threads.
+    #[test]
+    fn wide_rows_are_packed_for_all() {
+        assert_eq!(Own::of(300, (14, 2400), 10, 2), None);
+        assert_eq!(Own::of(300, (14, 1280), 160, 2), None);
     }
 }
