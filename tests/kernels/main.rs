@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod attention;
+mod contacts;
 mod cross_entropy;
 mod elementwise;
 mod embedding;

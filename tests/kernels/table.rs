@@ -1,6 +1,6 @@
 //! What is proven of which operation.
 
-use crate::{attention, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
+use crate::{attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
 /// An operation and the proofs of one kind about it.
@@ -9,6 +9,7 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 /// Fast path against oracle on every device: close, and the same bits within a numerics class.
 const PARITY: &[Row<Case>] = &[
     ("attention", attention::parity),
+    ("contacts", contacts::parity),
     ("cross_entropy", cross_entropy::parity),
     ("elementwise", elementwise::parity),
     ("embedding", embedding::parity),
@@ -21,6 +22,7 @@ const PARITY: &[Row<Case>] = &[
 /// A sequence's or row's bits do not depend on its neighbours. Operations on single numbers have none.
 const INVARIANCE: &[Row<Invariance>] = &[
     ("attention", attention::invariance),
+    ("contacts", contacts::invariance),
     ("cross_entropy", cross_entropy::invariance),
     ("embedding", embedding::invariance),
     ("layer_norm", layer_norm::invariance),

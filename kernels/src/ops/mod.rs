@@ -1,6 +1,7 @@
 //! Operations: one folder each, with its contract in `mod.rs`.
 
 pub mod attention;
+pub mod contacts;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;

@@ -94,6 +94,28 @@ pub fn probs<F: Real>(sizes: Sizes, (start, end): (usize, usize), (q, k): (&[F],
     }
 }
 
+/// Mixture `[L,L]` (added to) of the maps `p [H,T,T]` of a sequence of T tokens over its residues `first ..`, and
+/// margins `[H,L]`.
+pub fn mix<F: Real>(
+    (heads, tokens): (usize, usize),
+    (first, length): (usize, usize),
+    probs: &[F],
+    weights: &[F],
+    (map, sums): (&mut [F], &mut [F]),
+) {
+    sums.fill(F::ZERO);
+    for head in 0..heads {
+        for i in 0..length {
+            for j in 0..length {
+                let found = probs[(head * tokens + first + i) * tokens + first + j];
+                map[i * length + j] += weights[head] * found;
+                sums[head * length + i] += found;
+                sums[head * length + j] += found;
+            }
+        }
+    }
+}
+
 /// What the forward read and wrote.
 #[derive(Debug, Clone, Copy)]
 pub struct Saved<'a, F> {

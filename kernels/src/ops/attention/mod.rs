@@ -31,14 +31,16 @@
 //! rounded; `out` is rounded once more where its buffer is bf16. `probs` and `backward` widen bf16
 //! operands, which is exact, and then work in 32 bits: there the operands are the only rounding point.
 //!
-//! Memory is linear in L in `forward` and `backward`; only `probs` writes `[H,L,L]`. Every sum runs in an
+//! Memory is linear in L in `forward` and `backward`; `probs` writes `[H,L,L]`, `mix` one `[L,L]`. Every sum runs in an
 //! order that depends on L and D only, so a sequence's numbers do not depend on its neighbours in the
 //! pack or on the number of threads.
 
 mod backward;
 pub mod cpu;
 mod forward;
+mod mixture;
 mod probs;
+mod rows;
 
 use crate::buffer::{Buffer, Input, Output};
 use crate::error::{KernelError, check_offsets, check_size};
@@ -62,6 +64,10 @@ pub const TOLERANCE_LSE: Tolerance = Tolerance { absolute: 2e-6, relative: 1e-7 
 
 /// Distance of `probs` from the f64 oracle, whatever the operands, for the reason of [`TOLERANCE`].
 pub const TOLERANCE_PROBS: Tolerance = Tolerance { absolute: 1e-8, relative: 5e-6 };
+
+/// Distance of [`mix`] from the f64 oracle for weights of size about one: sums over heads and residues of
+/// probabilities that are off by [`TOLERANCE_PROBS`].
+pub const TOLERANCE_MIXED: Tolerance = Tolerance { absolute: 1e-6, relative: 5e-6 };
 
 /// Distance of the fast backward from the f64 oracle that is given the same operands, `out` and `lse`.
 /// The slope of a score is a difference of two sums over D that nearly cancel; up to D = 128 and operands
@@ -162,19 +168,68 @@ pub fn probs(
     k: Input<'_>,
     out: &mut Buffer<f32>,
 ) -> Result<(), KernelError> {
+    let tokens = check_sequence(sizes, offsets, sequence, (q, k))?;
+    let length = tokens.len();
+    check_size(OP, "attention maps", out.len(), sizes.heads * length * length)?;
+    match device {
+        Device::Cpu(cpu) => probs::probs(cpu, sizes, tokens, (q, k), out),
+    }
+    Ok(())
+}
+
+/// Attention maps of one sequence mixed to one.
+#[derive(Debug)]
+pub struct Mixture<'a> {
+    /// Weight of each head `[H]`.
+    pub weights: &'a Buffer<f32>,
+    /// `map_ij += Σ_h weight_h · p_hij`, heads ascending, over the residues i and j `[L,L]`.
+    pub map: &'a mut Buffer<f32>,
+    /// `Σ_j p_hij + Σ_j p_hji` over the residues j, written `[H,L]`.
+    pub sums: &'a mut Buffer<f32>,
+}
+
+/// Adds the attention maps of one `sequence` of the pack, weighted by head, to one map over its `residues` (tokens
+/// of the pack), and gives their margins. Queries and keys run over the whole sequence; no map is held whole.
+///
+/// # Errors
+/// As [`probs`]; [`KernelError::Index`] when the residues leave the sequence.
+pub fn mix(
+    device: &Device,
+    sizes: Sizes,
+    offsets: &[usize],
+    (sequence, residues): (usize, std::ops::Range<usize>),
+    (q, k): (Input<'_>, Input<'_>),
+    mut mixture: Mixture<'_>,
+) -> Result<(), KernelError> {
+    let tokens = check_sequence(sizes, offsets, sequence, (q, k))?;
+    if residues.start < tokens.start || residues.end > tokens.end {
+        let (found, limit) = (residues.end, tokens.end + 1);
+        return Err(KernelError::Index { op: OP, what: "end of the residues", found, limit });
+    }
+    let length = residues.len();
+    check_size(OP, "weights of heads", mixture.weights.len(), sizes.heads)?;
+    check_size(OP, "mixed map", mixture.map.len(), length * length)?;
+    check_size(OP, "margins of maps", mixture.sums.len(), sizes.heads * length)?;
+    match device {
+        Device::Cpu(cpu) => mixture::mix(cpu, sizes, (tokens, residues), (q, k), &mut mixture),
+    }
+    Ok(())
+}
+
+/// Checks the operands of one sequence; returns its tokens.
+fn check_sequence(
+    sizes: Sizes,
+    offsets: &[usize],
+    sequence: usize,
+    (q, k): (Input<'_>, Input<'_>),
+) -> Result<std::ops::Range<usize>, KernelError> {
     let tokens = sizes.check(offsets)?;
     check_operands(&[("queries", q), ("keys", k)], tokens * sizes.width())?;
     let limit = offsets.len() - 1;
     if sequence >= limit {
         return Err(KernelError::Index { op: OP, what: "sequence", found: sequence, limit });
     }
-    let (start, end) = (offsets[sequence], offsets[sequence + 1]);
-    let length = end - start;
-    check_size(OP, "attention maps", out.len(), sizes.heads * length * length)?;
-    match device {
-        Device::Cpu(cpu) => probs::probs(cpu, sizes, start..end, (q, k), out),
-    }
-    Ok(())
+    Ok(offsets[sequence]..offsets[sequence + 1])
 }
 
 /// What the forward read and wrote, kept for the backward.
