@@ -166,6 +166,25 @@ fn attention_maps_are_those_of_transformers() {
     }
 }
 
+/// Two sequences in a pack, so that the one that is compared does not begin it.
+#[test]
+fn contacts_are_those_of_transformers() {
+    let Some(reference) = Reference::open("golden contacts") else { return };
+    let device = device();
+    let loaded = open(&reference, &device, Precision::F32);
+    let tape = Tape::off(&device, Precision::F32);
+    let both = [reference.ids("melittin"), reference.ids("chey_ecoli")];
+    let (ids, offsets) = pack(&device, &both);
+    let (middle, end) = (both[0].len(), both[0].len() + both[1].len());
+    let residues = [1..middle - 1, middle + 1..end - 1];
+    let contacts = esm2(&loaded).contacts(&tape, &ids, &offsets, &residues).unwrap();
+    let far = assert_close("contacts", &contacts[1], &reference.wanted("chey_ecoli.contacts"));
+    println!("contacts: {far:.3} tolerances");
+    let (ids, offsets) = pack(&device, &both[1..]);
+    let alone = esm2(&loaded).contacts(&tape, &ids, &offsets, &[1..end - middle - 1]).unwrap();
+    assert_eq!(alone[0], contacts[1], "other bits in a pack");
+}
+
 /// The tolerance tells right from nearly right: frequencies computed anew, embeddings that are not
 /// rescaled, and another epsilon are each refused. How far each is off was measured in transformers
 /// itself (5.23) with the same changes: this model must be off by as much.

@@ -140,7 +140,8 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::Config { .. }
         | ModelError::Keys { .. }
         | ModelError::Untied { .. }
-        | ModelError::NoHead => Code::Data,
+        | ModelError::NoHead
+        | ModelError::NoContactHead => Code::Data,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,

@@ -77,6 +77,9 @@ pub enum ModelError {
     /// Logits were asked of a model without a language-model head.
     #[error("this checkpoint has no language-model head (lm_head.*), so it gives no logits")]
     NoHead,
+    /// Contacts were asked of a model without the regression that tells them.
+    #[error("this checkpoint has no contact head (esm.contact_head.regression), so it tells no contacts")]
+    NoContactHead,
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]
     NotEmpty {

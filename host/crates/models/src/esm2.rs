@@ -15,6 +15,8 @@
 //! rescales embeddings at inference too: without masks by 0.88. Field names are segments of the
 //! canonical parameter names, which stand in [`crate::keys`].
 
+mod contacts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ use pliant_nn::{CheckpointError, Embedding, Init, LayerNorm, Linear, Weights};
 use pliant_tensor::ops::{Epilogue, TokenDropout, attention, attention_probs, rotary};
 use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
 use serde_json::Value;
+
+use contacts::ContactHead;
 
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
@@ -280,8 +284,19 @@ impl Block {
 
     /// `x [T,C]` with what its tokens tell each other.
     fn attend(&self, tape: &Tape, x: &Tensor, offsets: &Offsets) -> Result<Tensor, TensorError> {
-        let [query, key, value] = self.queries_keys_values(tape, x, offsets)?;
-        let mixed = attention(tape, &query, &key, &value, offsets, self.heads, tape.operand())?;
+        let parts = self.queries_keys_values(tape, x, offsets)?;
+        self.tell(tape, x, &parts, offsets)
+    }
+
+    /// `x [T,C]` with the values that its queries find by their keys.
+    fn tell(
+        &self,
+        tape: &Tape,
+        x: &Tensor,
+        [query, key, value]: &[Tensor; 3],
+        offsets: &Offsets,
+    ) -> Result<Tensor, TensorError> {
+        let mixed = attention(tape, query, key, value, offsets, self.heads, tape.operand())?;
         self.attention_output.forward(tape, &mixed, Epilogue::Residual(x), Dtype::F32)
     }
 
@@ -351,6 +366,7 @@ pub struct Esm2 {
     layer: Vec<Block>,
     emb_layer_norm_after: LayerNorm,
     lm_head: Option<LmHead>,
+    contact_head: Option<ContactHead>,
     params: Vec<Arc<Param>>,
 }
 
@@ -371,13 +387,18 @@ impl Esm2 {
         let norm = encoder.at("emb_layer_norm_after");
         let emb_layer_norm_after = LayerNorm::new(&norm, width, config.layer_norm_eps)?;
         let lm_head = LmHead::new(config, weights, parts.lm_head, &word_embeddings)?;
-        let contact_head = weights.at("esm.contact_head.regression");
-        if contact_head.has("weight") {
-            contact_head.note("weight", &[1, config.num_hidden_layers * config.num_attention_heads])?;
-            contact_head.note("bias", &[1])?;
-        }
+        let contact_head = ContactHead::new(config, weights)?;
         let (config, params) = (config.clone(), weights.params());
-        Ok(Self { config, parts, word_embeddings, layer, emb_layer_norm_after, lm_head, params })
+        Ok(Self {
+            config,
+            parts,
+            word_embeddings,
+            layer,
+            emb_layer_norm_after,
+            lm_head,
+            contact_head,
+            params,
+        })
     }
 
     /// What it is.
@@ -489,7 +510,7 @@ impl Esm2 {
 /// The frequencies of every layer; layers with equal numbers share a table.
 fn ropes(config: &Config, source: RopeInvFreq, weights: &Weights) -> Result<Vec<Arc<Rope>>, CheckpointError> {
     let computed = || source.compute(config.head_width());
-    let read = |name: &str| weights.list(name, config.head_width() / 2, Init::List(computed()));
+    let read = |name: &str| weights.list(name, &[config.head_width() / 2], Init::List(computed()));
     let layers = config.num_hidden_layers;
     let shared = |inv_freq| {
         let rope = Arc::new(Rope::new(inv_freq));

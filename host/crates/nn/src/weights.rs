@@ -194,13 +194,13 @@ impl Weights {
         self.param(name, &shape, init, ParamKind::Table)
     }
 
-    /// `length` numbers that are part of the model and never trained.
+    /// Numbers of that shape that are part of the model and never trained.
     ///
     /// # Errors
     /// As [`Weights::matrix`].
-    pub fn list(&self, name: &str, length: usize, init: Init) -> Result<Vec<f32>, CheckpointError> {
-        let first = init.values(0, "", length);
-        Ok(self.numbers(&self.name(name), &[length], init)?.unwrap_or(first))
+    pub fn list(&self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, CheckpointError> {
+        let first = init.values(0, "", shape.iter().product());
+        Ok(self.numbers(&self.name(name), shape, init)?.unwrap_or(first))
     }
 
     /// Takes a stored tensor into the identity without keeping it; only a checkpoint has such.

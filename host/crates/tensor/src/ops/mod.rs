@@ -1,6 +1,7 @@
 //! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward.
 
 pub mod attention;
+pub mod contacts;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
@@ -10,6 +11,7 @@ pub mod pool;
 pub mod rotary;
 
 pub use attention::{attention, attention_probs};
+pub use contacts::Contacts;
 pub use cross_entropy::{IGNORE, cross_entropy};
 pub use elementwise::{add, scale};
 pub use embedding::{TokenDropout, embedding};
