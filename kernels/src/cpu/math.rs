@@ -1,4 +1,8 @@
 //! Elementary functions on sixteen lanes, the same bits on every path.
+//!
+//! What is not a number stays so, that a fault is seen in the result: bounds stand first in [`Simd::max`] and
+//! [`Simd::min`], which give their second operand then. It may have no low bits, as those that processors
+//! make and those widened from bf16.
 
 use super::simd::Simd;
 
@@ -12,10 +16,11 @@ const EXP2: [f32; 5] = [0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0
 /// Smallest exponent whose power is a normal number.
 const EXPONENT_MIN: f32 = -126.0;
 
-/// 2^x for x ≤ 127; below -126 the result stays 2^-126. Relative error at most 2e-7.
+/// 2^x for x ≤ 127; below -126 the result stays 2^-126, of infinity it is not a number. Relative error at most
+/// 2e-7.
 #[inline(always)]
 pub fn exp2<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.max(x, s.splat(EXPONENT_MIN));
+    let x = s.max(s.splat(EXPONENT_MIN), x);
     let steps = s.add(x, s.splat(ROUND));
     let fraction = s.sub(x, s.sub(steps, s.splat(ROUND)));
     s.add_exponent(exp2_fraction(s, fraction), steps)
@@ -30,13 +35,14 @@ fn exp2_fraction<S: Simd>(s: S, fraction: S::F) -> S::F {
     sum
 }
 
-/// e^x for x ≤ 88; below -87.3 the result stays about 1.2e-38. Relative error at most 3e-7.
+/// e^x for x ≤ 88; below -87.3 the result stays about 1.2e-38, of infinity it is not a number. Relative error
+/// at most 3e-7.
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     // ln 2 in two parts: the first has few enough bits that its product with a whole exponent is exact.
     const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = s.max(x, s.splat(EXPONENT_MIN * std::f32::consts::LN_2));
+    let x = s.max(s.splat(EXPONENT_MIN * std::f32::consts::LN_2), x);
     let steps = s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
     let exponent = s.sub(steps, s.splat(ROUND));
     let rest = s.fma(exponent, s.splat(-LN2_HIGH), x);
@@ -58,7 +64,7 @@ const NORMAL_CUT: f32 = 5.5;
 /// ½·(1 + erf(x/√2)).
 #[inline(always)]
 pub fn normal_below<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.min(s.max(x, s.splat(-NORMAL_CUT)), s.splat(NORMAL_CUT));
+    let x = s.min(s.splat(NORMAL_CUT), s.max(s.splat(-NORMAL_CUT), x));
     let square = s.mul(x, x);
     let (mut p, mut q) = (s.splat(NORMAL_P[5]), s.splat(NORMAL_Q[5]));
     for index in (0..5).rev() {
@@ -67,7 +73,7 @@ pub fn normal_below<S: Simd>(s: S, x: S::F) -> S::F {
     }
     let half = s.splat(0.5);
     let inner = s.div(s.mul(x, p), q);
-    s.add(s.max(s.min(inner, half), s.splat(-0.5)), half)
+    s.add(s.max(s.splat(-0.5), s.min(half, inner)), half)
 }
 
 /// GELU in its exact form: x · Φ(x).
@@ -86,7 +92,9 @@ pub fn gelu_slope<S: Simd>(s: S, x: S::F) -> S::F {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CpuPath;
     use super::super::portable::Portable;
+    use super::super::simd::{Task, Work, dispatch};
     use super::*;
 
     fn worst(from: f32, to: f32, fast: impl Fn(f32) -> f32, error: impl Fn(f32, f64) -> f64) -> f64 {
@@ -121,5 +129,55 @@ mod tests {
         let fast = |x| gelu_slope(Portable, [x; 16])[0];
         let error = worst(-12.0, 12.0, fast, |x, y| (y - slope(f64::from(x))).abs());
         assert!(error < 5e-7, "slope {error:e}");
+    }
+
+    /// The functions on every path that this processor has.
+    struct Probe {
+        x: [f32; 16],
+        found: std::sync::Mutex<[[f32; 16]; 5]>,
+    }
+
+    impl Work for Probe {
+        #[inline(always)]
+        fn run<S: Simd>(&self, s: S, _: Task) {
+            let x = s.load(&self.x);
+            let results = [exp2(s, x), exp(s, x), normal_below(s, x), gelu(s, x), gelu_slope(s, x)];
+            *self.found.lock().unwrap() = results.map(|result| s.to_array(result));
+        }
+    }
+
+    fn on_every_path(x: f32, check: impl Fn(CpuPath, [f32; 5])) {
+        for path in CpuPath::ALL.into_iter().filter(|path| path.available()) {
+            let probe = Probe { x: [x; 16], found: std::sync::Mutex::new([[0.0; 16]; 5]) };
+            dispatch(path, &probe, Task { task: 0, worker: 0 });
+            let found = probe.found.into_inner().unwrap();
+            for lane in 0..16 {
+                check(path, found.map(|lanes| lanes[lane]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so_on_every_path() {
+        let from_bf16 = half::bf16::from_bits(0xffc1).to_f32();
+        for x in [f32::NAN, -f32::NAN, from_bf16] {
+            on_every_path(x, |path, found| {
+                assert!(found.iter().all(|y| y.is_nan()), "{} of {x}: {found:?}", path.name());
+            });
+        }
+    }
+
+    #[test]
+    fn infinities_give_what_is_promised_on_every_path() {
+        on_every_path(f32::NEG_INFINITY, |path, [power2, power, below, gelu, slope]| {
+            assert_eq!(power2, f32::MIN_POSITIVE, "{}", path.name());
+            assert!(power > 0.0 && power < 1.3e-38, "{} {power:e}", path.name());
+            // As IEEE has it, infinity times zero is not a number.
+            assert!(below == 0.0 && gelu.is_nan() && !slope.is_finite(), "{} {gelu} {slope}", path.name());
+        });
+        on_every_path(f32::INFINITY, |path, [power2, power, below, gelu, slope]| {
+            assert!(power2.is_nan() && power.is_nan(), "{} {power2} {power}", path.name());
+            assert!(below == 1.0 && gelu == f32::INFINITY && !slope.is_finite(), "{} {gelu}", path.name());
+        });
     }
 }

@@ -1,0 +1,71 @@
+//! What is not a number is seen in every result that it enters, and in no other.
+
+use pliant_kernels::cpu::gemm::Orientation;
+use pliant_kernels::ops::{attention, cross_entropy, linear};
+use pliant_kernels::{Device, Input, Output, Precision};
+use pliant_tests::kernels::devices;
+
+const SIZES: attention::Sizes = attention::Sizes { heads: 2, head_width: 8 };
+
+/// Two sequences of 20 and 40 tokens.
+const OFFSETS: [usize; 3] = [0, 20, 60];
+
+/// Which tokens have a result that is not a number, when one number of q, k or v of `token` is none.
+fn spoiled(device: &Device, operand: usize, token: usize) -> Vec<usize> {
+    let width = SIZES.width();
+    let mut values = [(); 3].map(|()| vec![0.25_f32; 60 * width]);
+    values[operand][token * width + 3] = f32::NAN;
+    let [q, k, v] = values.map(|values| device.upload(&values));
+    let mut out = device.zeros::<f32>(60 * width);
+    let operands = (Input::F32(&q), Input::F32(&k), Input::F32(&v));
+    attention::forward(device, SIZES, &OFFSETS, operands, Output::F32(&mut out), None).unwrap();
+    let rows = out.as_slice().chunks_exact(width).enumerate();
+    rows.filter(|(_, row)| row.iter().any(|value| value.is_nan())).map(|(token, _)| token).collect()
+}
+
+#[test]
+fn attention_shows_it_to_whom_it_concerns() {
+    for device in devices() {
+        assert_eq!(spoiled(device, 0, 30), [30], "a query, {}", device.describe());
+        let sequence: Vec<usize> = (20..60).collect();
+        assert_eq!(spoiled(device, 1, 30), sequence, "a key, {}", device.describe());
+        assert_eq!(spoiled(device, 2, 30), sequence, "a value, {}", device.describe());
+    }
+}
+
+#[test]
+fn a_layer_with_gelu_shows_it_in_its_row() {
+    for (device, precision) in
+        devices().iter().flat_map(|device| [Precision::F32, Precision::Bf16].map(|kind| (device, kind)))
+    {
+        let mut x = vec![0.5_f32; 4 * 16];
+        x[2 * 16 + 5] = f32::NAN;
+        let narrow: Vec<pliant_kernels::bf16> =
+            x.iter().map(|&x| pliant_kernels::bf16::from_f32(x)).collect();
+        let (wide, narrow) = (device.upload(&x), device.upload(&narrow));
+        let input = if precision == Precision::F32 { Input::F32(&wide) } else { Input::Bf16(&narrow) };
+        let weights =
+            linear::Weights::pack(device, precision, &[0.5; 48], (3, 16), Orientation::Forward).unwrap();
+        let mut y = device.zeros::<f32>(4 * 3);
+        let epilogue = linear::Epilogue::Gelu(None);
+        let part = linear::Part { weights: &weights, bias: None, epilogue, output: Output::F32(&mut y) };
+        linear::forward(device, 4, input, &mut [part]).unwrap();
+        let found: Vec<bool> = y.as_slice().iter().map(|y| y.is_nan()).collect();
+        let wanted: Vec<bool> = (0..12).map(|place| place / 3 == 2).collect();
+        assert_eq!(found, wanted, "{} {}", precision.name(), device.describe());
+    }
+}
+
+#[test]
+fn a_loss_shows_it_in_its_row() {
+    let sizes = cross_entropy::Sizes { rows: 3, classes: 20 };
+    for device in devices() {
+        let mut logits = vec![0.5_f32; 60];
+        logits[27] = f32::NAN;
+        let (logits, labels) = (device.upload(&logits), device.upload(&[1_u32, 2, 3]));
+        let mut loss = device.zeros::<f32>(3);
+        cross_entropy::forward(device, sizes, &logits, &labels, &mut loss).unwrap();
+        let found: Vec<bool> = loss.as_slice().iter().map(|loss| loss.is_nan()).collect();
+        assert_eq!(found, [false, true, false], "{}", device.describe());
+    }
+}
