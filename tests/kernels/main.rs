@@ -13,4 +13,5 @@ mod not_finite;
 mod pool;
 mod products;
 mod rotary;
+mod softmax;
 mod table;

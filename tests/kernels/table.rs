@@ -1,6 +1,8 @@
 //! What is proven of which operation.
 
-use crate::{attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
+use crate::{
+    attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary, softmax,
+};
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
 /// An operation and the proofs of one kind about it.
@@ -17,6 +19,7 @@ const PARITY: &[Row<Case>] = &[
     ("linear", linear::parity),
     ("pool", pool::parity),
     ("rotary", rotary::parity),
+    ("softmax", softmax::parity),
 ];
 
 /// A sequence's or row's bits do not depend on its neighbours. Operations on single numbers have none.
@@ -29,6 +32,7 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("linear", linear::invariance),
     ("pool", pool::invariance),
     ("rotary", rotary::invariance),
+    ("softmax", softmax::invariance),
 ];
 
 /// Plain backward against differences of the plain forward.
@@ -41,6 +45,7 @@ const GRADIENTS: &[Row<Gradient>] = &[
     ("linear", linear::gradients),
     ("pool", pool::gradients),
     ("rotary", rotary::gradients),
+    ("softmax", softmax::gradients),
 ];
 
 /// Makes the proofs of a table, each operation at least one.

@@ -199,3 +199,21 @@ pub fn update<S: Simd, const N: usize>(
         s.store_part(f(load_rest(s, &from, count * LANES, 0.0), old), rest);
     }
 }
+
+/// Largest number of a row; `None` when the row holds NaN or its largest number is not finite.
+#[inline(always)]
+pub fn largest<S: Simd>(s: S, row: &[f32]) -> Option<f32> {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let best = fold(
+        s,
+        [row],
+        f32::NEG_INFINITY,
+        lowest,
+        #[inline(always)]
+        |best, [x]| s.max(x, best),
+    );
+    let best = s.largest(best);
+    // The vector maximum passes over NaN, so NaN is looked for by itself.
+    let broken = row.iter().fold(false, |broken, score| broken | score.is_nan());
+    (best.is_finite() && !broken).then_some(best)
+}

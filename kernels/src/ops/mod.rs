@@ -9,3 +9,4 @@ pub mod layer_norm;
 pub mod linear;
 pub mod pool;
 pub mod rotary;
+pub mod softmax;

@@ -2,28 +2,10 @@
 
 use super::{IGNORE, Sizes};
 use crate::buffer::Buffer;
-use crate::cpu::rows::{ROWS, fold, map, update};
+use crate::cpu::rows::{ROWS, fold, largest, map, update};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{Simd, Task, Work};
 use crate::cpu::{Cpu, math};
-
-/// Largest score of a row, `None` when the row holds NaN or has no finite largest score.
-#[inline(always)]
-fn largest<S: Simd>(s: S, row: &[f32]) -> Option<f32> {
-    let lowest = s.splat(f32::NEG_INFINITY);
-    let best = fold(
-        s,
-        [row],
-        f32::NEG_INFINITY,
-        lowest,
-        #[inline(always)]
-        |best, [x]| s.max(x, best),
-    );
-    let best = s.largest(best);
-    // The vector maximum passes over NaN, so NaN is looked for by itself.
-    let broken = row.iter().fold(false, |broken, score| broken | score.is_nan());
-    (best.is_finite() && !broken).then_some(best)
-}
 
 struct Forward<'a> {
     sizes: Sizes,

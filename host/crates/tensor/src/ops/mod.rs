@@ -9,6 +9,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod pool;
 pub mod rotary;
+pub mod softmax;
 
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
@@ -19,3 +20,4 @@ pub use layer_norm::layer_norm;
 pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};
 pub use rotary::{Table, rotary};
+pub use softmax::{SoftmaxKind, softmax};
