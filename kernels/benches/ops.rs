@@ -21,6 +21,9 @@ struct Peak(Precision);
 impl Work for Peak {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, _: Task) {
+        if self.0 == Precision::Int8 {
+            return bytes(s);
+        }
         let mut sums = [s.splat(0.0); CHAINS];
         let (a, b) = (black_box(1.0_f32), black_box(1e-9_f32));
         let (x, y) = (s.splat(a), s.splat(b));
@@ -29,7 +32,7 @@ impl Work for Peak {
             for chain in 0..CHAINS {
                 sums[chain] = match self.0 {
                     Precision::F32 => s.fma(x, y, sums[chain]),
-                    Precision::Bf16 => s.dot_pairs(sums[chain], p, q),
+                    Precision::Bf16 | Precision::Int8 => s.dot_pairs(sums[chain], p, q),
                 };
             }
         }
@@ -41,13 +44,33 @@ impl Work for Peak {
     }
 }
 
+/// The same with products of bytes.
+#[inline(always)]
+fn bytes<S: Simd>(s: S) {
+    let zero = s.load_sums(&[0; 16]);
+    let mut sums = [zero; CHAINS];
+    let (a, b) = (s.splat_quad(black_box(1)), s.load_quads(&[black_box(1); 64]));
+    for _ in 0..STEPS {
+        for chain in 0..CHAINS {
+            sums[chain] = s.dot_quads(sums[chain], a, b);
+        }
+    }
+    for sum in sums {
+        black_box(s.sum(s.round_sums(sum)));
+    }
+}
+
 /// Multiply-adds per second of the calibration loop.
 fn peak(device: &Device, precision: Precision) -> f64 {
     let Device::Cpu(cpu) = device;
     let tasks = cpu.threads().count();
     let start = Instant::now();
     cpu.run(tasks, &Peak(precision));
-    let per_lane = if precision == Precision::Bf16 { 2 } else { 1 };
+    let per_lane = match precision {
+        Precision::F32 => 1,
+        Precision::Bf16 => 2,
+        Precision::Int8 => 4,
+    };
     (tasks * STEPS * CHAINS * 16 * per_lane) as f64 / start.elapsed().as_secs_f64()
 }
 
@@ -66,7 +89,7 @@ fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usiz
     let halves = device.upload(&halves);
     let input = match precision {
         Precision::F32 => Input::F32(&rows),
-        Precision::Bf16 => Input::Bf16(&halves),
+        Precision::Bf16 | Precision::Int8 => Input::Bf16(&halves),
     };
     let mut result = device.zeros::<f32>(m * n);
     let repeats = (2e9 / (m * n * k) as f64).ceil() as usize;
@@ -108,7 +131,7 @@ fn attend(
     let halves = device.upload(&halves);
     let input = match precision {
         Precision::F32 => Input::F32(&full),
-        Precision::Bf16 => Input::Bf16(&halves),
+        Precision::Bf16 | Precision::Int8 => Input::Bf16(&halves),
     };
     let mut result = device.zeros::<f32>(values.len());
     let work = 2 * count * length * length * width;
@@ -161,7 +184,7 @@ fn main() {
             }
         }
     }
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         println!("{} peak {:.0} GFLOP/s", precision.name(), 2e-9 * peak(&device, precision));
         for (name, n, k) in [
             ("8M qkv", 960, 320),

@@ -17,6 +17,8 @@ pub trait Element: Pod + Send + Sync {}
 impl Element for f32 {}
 impl Element for u32 {}
 impl Element for bf16 {}
+impl Element for i8 {}
+impl Element for i32 {}
 
 /// Free memory of a device by size class, shared by all its buffers.
 #[derive(Default)]

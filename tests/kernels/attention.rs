@@ -106,7 +106,7 @@ impl Problem {
     fn tolerance(&self) -> Tolerance {
         match self.precision {
             Precision::F32 => self.at_scores(TOLERANCE),
-            Precision::Bf16 => TOLERANCE_BF16,
+            Precision::Bf16 | Precision::Int8 => TOLERANCE_BF16,
         }
     }
 

@@ -47,10 +47,15 @@ impl Problem {
     /// Inputs of size one, weights of size 1/√K and gradients of size 1/√R, so that all sums have size one.
     fn new((rows, outputs, inner): Sizes, precision: Precision) -> Self {
         let mut inputs = Inputs::new(&format!("linear {rows} {outputs} {inner}"));
+        let mut x = inputs.normal(rows * inner, 1.0);
+        if precision == Precision::Int8 {
+            // Bytes of a row depend on all of it, so inputs of both types must be the same numbers.
+            x.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
+        }
         Self {
             sizes: (rows, outputs, inner),
             precision,
-            x: inputs.normal(rows * inner, 1.0),
+            x,
             weights: inputs.normal(outputs * inner, 1.0 / (inner as f32).sqrt()),
             bias: inputs.normal(outputs, 1.0),
             residual: inputs.normal(rows * outputs, 1.0),
@@ -67,6 +72,7 @@ impl Problem {
         match self.precision {
             Precision::F32 => linear::TOLERANCE,
             Precision::Bf16 => linear::TOLERANCE_BF16,
+            Precision::Int8 => linear::TOLERANCE_INT8,
         }
     }
 
@@ -76,7 +82,10 @@ impl Problem {
     }
 
     fn operand(&self, values: &[f32]) -> Vec<f64> {
-        operand_reals(self.precision, values)
+        match self.precision {
+            Precision::Int8 => cpu::rounded_to_bytes(self.sizes.2, values),
+            precision => operand_reals(precision, values),
+        }
     }
 
     /// Sums before any epilogue.
@@ -107,7 +116,7 @@ fn run_parts(problem: &Problem, forms: Forms, device: &Device) -> Vec<Found> {
     let mut narrow = device.zeros::<bf16>(rows * outputs);
     let output = match forms.output {
         Precision::F32 => Output::F32(&mut wide),
-        Precision::Bf16 => Output::Bf16(&mut narrow),
+        Precision::Bf16 | Precision::Int8 => Output::Bf16(&mut narrow),
     };
     let mut parts = [
         Part { weights: &weights, bias: None, epilogue: Epilogue::Store, output: Output::F32(&mut sums) },
@@ -122,7 +131,7 @@ fn run_parts(problem: &Problem, forms: Forms, device: &Device) -> Vec<Found> {
     linear::forward(device, rows, input.input(), &mut parts).unwrap();
     let gelu = match forms.output {
         Precision::F32 => Found::new("gelu", &wide),
-        Precision::Bf16 => Found::new("gelu", &narrow),
+        Precision::Bf16 | Precision::Int8 => Found::new("gelu", &narrow),
     };
     vec![Found::new("sums", &sums), Found::new("kept sums", &kept), gelu, Found::new("residual", &sum)]
 }
@@ -243,6 +252,10 @@ pub(crate) fn parity() -> Vec<Case> {
             cases.push(backward_weights(&Problem::new(sizes, precision)));
         }
     }
+    for (sizes, form) in SIZES.into_iter().zip([f32, bf16].into_iter().cycle()) {
+        let problem = Problem::new(sizes, Precision::Int8);
+        cases.push(forward(&problem, Forms { input: form, output: form }));
+    }
     let problem = Problem::new((47, 50, 35), bf16);
     cases.push(forward(&problem, Forms { input: f32, output: f32 }));
     let problem = Problem::new((47, 50, 35), f32);
@@ -251,7 +264,7 @@ pub(crate) fn parity() -> Vec<Case> {
 }
 
 pub(crate) fn invariance() -> Vec<Invariance> {
-    [Precision::F32, Precision::Bf16].map(alone_or_together).into()
+    [Precision::F32, Precision::Bf16, Precision::Int8].map(alone_or_together).into()
 }
 
 fn alone_or_together(precision: Precision) -> Invariance {
@@ -275,6 +288,45 @@ fn alone_or_together(precision: Precision) -> Invariance {
     };
     let name = format!("linear {}", precision.name());
     Invariance { name, sequences: LENGTHS.len(), run: Box::new(run) }
+}
+
+/// Bytes of one row say nothing of another, and what is not a number stays one.
+#[test]
+fn bytes_of_rows_are_their_own() {
+    let mut problem = Problem::new((20, 40, 70), Precision::Int8);
+    for (row, factor) in [(3, 1e6), (4, 1e-6), (5, 0.0)] {
+        problem.x[row * 70..(row + 1) * 70].iter_mut().for_each(|value| *value *= factor);
+    }
+    problem.x[9 * 70 + 69] = f32::NAN;
+    problem.x[15 * 70] = f32::INFINITY;
+    let mut wanted = problem.clone();
+    [9, 15].iter().for_each(|row| wanted.x[row * 70..(row + 1) * 70].fill(0.0));
+    let sums = wanted.sums(None);
+    for device in devices() {
+        let forms = Forms { input: Precision::F32, output: Precision::F32 };
+        let found = run_parts(&problem, forms, device)[0].values.reals();
+        for (row, (found, wanted)) in found.chunks(40).zip(sums.chunks(40)).enumerate() {
+            if row == 9 || row == 15 {
+                assert!(found.iter().all(|sum| sum.is_nan()), "row {row} on {}", device.describe());
+            } else {
+                assert_close("sums of bytes", found, wanted, linear::TOLERANCE_INT8);
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_have_no_gradient() {
+    let device = &devices()[0];
+    let problem = Problem::new((2, 3, 4), Precision::Int8);
+    let weights = problem.pack(device, Orientation::InputGradient);
+    let (grad, mut dx, mut dw) = (device.zeros::<f32>(6), device.zeros(8), device.zeros(12));
+    let found = linear::backward_input(device, 2, (&grad, &weights), &mut dx, false);
+    assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
+    let x = device.zeros::<f32>(8);
+    let (rows, input) = ((2, Precision::Int8), (&grad, pliant_kernels::Input::F32(&x)));
+    let found = linear::backward_weights(device, rows, input, (3, 4), &mut dw, None);
+    assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
 }
 
 pub(crate) fn gradients() -> Vec<Gradient> {

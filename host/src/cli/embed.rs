@@ -76,7 +76,8 @@ pub struct EmbedArgs {
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        help = "The number type of matrix operands: f32 or bf16"
+        help = "The number type of matrix operands: f32, bf16, or int8 (weights by column and states by row; \
+                  attention in bf16)"
     )]
     precision: PrecisionChoice,
     /// Where to compute
@@ -192,6 +193,7 @@ enum PrecisionChoice {
     #[default]
     F32,
     Bf16,
+    Int8,
 }
 
 /// Where to compute.
@@ -328,6 +330,7 @@ impl EmbedArgs {
             precision: match self.precision {
                 PrecisionChoice::F32 => Precision::F32,
                 PrecisionChoice::Bf16 => Precision::Bf16,
+                PrecisionChoice::Int8 => Precision::Int8,
             },
             threads: self.threads.unwrap_or_else(cores),
             batch_tokens: self.max_batch_tokens,

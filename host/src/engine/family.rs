@@ -103,6 +103,7 @@ fn number_bytes(precision: Precision) -> u64 {
     match precision {
         Precision::F32 => 4,
         Precision::Bf16 => 2,
+        Precision::Int8 => 1,
     }
 }
 

@@ -15,10 +15,21 @@ pub(super) struct Avx2;
 
 type Lanes = [__m256; 2];
 type Pairs = [__m256i; 2];
+/// Eight lanes each: their even and their odd bytes as 16-bit numbers, so that products are exact.
+type Quads = [[__m256i; 2]; 2];
 
 #[inline(always)]
 fn each(a: Lanes, b: Lanes, f: impl Fn(__m256, __m256) -> __m256) -> Lanes {
     [f(a[0], b[0]), f(a[1], b[1])]
+}
+
+/// Eight sums and the products of their four bytes.
+#[inline(always)]
+fn add_quads(acc: __m256i, a: [__m256i; 2], b: [__m256i; 2]) -> __m256i {
+    vector!({
+        let sums = _mm256_add_epi32(_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1]));
+        _mm256_add_epi32(acc, sums)
+    })
 }
 
 /// Rounds eight values to bf16 in the low half of each lane, as `portable::round_bf16` does.
@@ -55,6 +66,8 @@ fn dot(acc: __m256, a: __m256i, b: __m256i) -> __m256 {
 impl Simd for Avx2 {
     type F = Lanes;
     type Pairs = Pairs;
+    type Sums = Pairs;
+    type Quads = Quads;
     const ROWS: usize = 6;
     const VECTORS: usize = 1;
 
@@ -187,5 +200,49 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn dot_pairs(self, acc: Lanes, a: Pairs, b: Pairs) -> Lanes {
         [dot(acc[0], a[0], b[0]), dot(acc[1], a[1], b[1])]
+    }
+    #[inline(always)]
+    fn load_sums(self, values: &[i32; LANES]) -> Pairs {
+        vector!({
+            let from: *const __m256i = values.as_ptr().cast();
+            [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))]
+        })
+    }
+    #[inline(always)]
+    fn round_sums(self, sums: Pairs) -> Lanes {
+        vector!([_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])])
+    }
+    #[inline(always)]
+    fn load_quads(self, values: &[i8; 4 * LANES]) -> Quads {
+        vector!({
+            let from: *const __m256i = values.as_ptr().cast();
+            let (low, high) = (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1)));
+            let even = |bytes| _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+            [[even(low), _mm256_srai_epi16::<8>(low)], [even(high), _mm256_srai_epi16::<8>(high)]]
+        })
+    }
+    #[inline(always)]
+    fn splat_quad(self, quad: u32) -> Quads {
+        vector!({
+            let even = _mm256_set1_epi32((quad & 0x00ff_00ff).cast_signed());
+            let odd = _mm256_set1_epi32((quad >> 8 & 0x00ff_00ff).cast_signed());
+            [[even, odd]; 2]
+        })
+    }
+    #[inline(always)]
+    fn dot_quads(self, acc: Pairs, a: Quads, b: Quads) -> Pairs {
+        [add_quads(acc[0], a[0], b[0]), add_quads(acc[1], a[1], b[1])]
+    }
+    #[inline(always)]
+    fn store_bytes(self, value: Lanes, to: &mut [u8; LANES]) {
+        vector!({
+            let offset = _mm256_set1_epi32(128);
+            let low = _mm256_add_epi32(_mm256_cvtps_epi32(value[0]), offset);
+            let high = _mm256_add_epi32(_mm256_cvtps_epi32(value[1]), offset);
+            // The packing interleaves halves of its operands; the permutation puts them in order.
+            let words = _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(low, high));
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        });
     }
 }

@@ -13,16 +13,16 @@ pub(super) fn available() -> bool {
         && is_x86_feature_detected!("avx512vl")
 }
 
-/// Whether the processor multiplies bf16 pairs.
+/// Whether the processor multiplies bf16 pairs and bytes. Every one that has the first has the second.
 pub(super) fn products_available() -> bool {
-    available() && is_x86_feature_detected!("avx512bf16")
+    available() && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni")
 }
 
 /// 512-bit vectors; bf16 products are made of two fused multiply-adds.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512;
 
-/// 512-bit vectors with `vdpbf16ps`.
+/// 512-bit vectors with `vdpbf16ps` and `vpdpbusd`.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512Bf16;
 
@@ -63,6 +63,8 @@ fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
 impl Simd for Avx512 {
     type F = __m512;
     type Pairs = __m512i;
+    type Sums = __m512i;
+    type Quads = __m512i;
     const ROWS: usize = 14;
     const VECTORS: usize = 2;
 
@@ -181,11 +183,48 @@ impl Simd for Avx512 {
             _mm512_fmadd_ps(_mm512_castsi512_ps(even.0), _mm512_castsi512_ps(even.1), acc)
         })
     }
+    #[inline(always)]
+    fn load_sums(self, values: &[i32; LANES]) -> __m512i {
+        vector!(_mm512_loadu_si512(values.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn round_sums(self, sums: __m512i) -> __m512 {
+        vector!(_mm512_cvtepi32_ps(sums))
+    }
+    #[inline(always)]
+    fn load_quads(self, values: &[i8; 4 * LANES]) -> __m512i {
+        vector!(_mm512_loadu_si512(values.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn splat_quad(self, quad: u32) -> __m512i {
+        vector!(_mm512_set1_epi32(quad.cast_signed()))
+    }
+    #[inline(always)]
+    fn dot_quads(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        vector!({
+            // Even and odd bytes as 16-bit numbers, whose products and their sums of two are exact.
+            let bytes = _mm512_set1_epi16(0xff);
+            let (even, odd) = (_mm512_and_si512(a, bytes), _mm512_srli_epi16::<8>(a));
+            let with_even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b));
+            let with_odd = _mm512_srai_epi16::<8>(b);
+            let sums = _mm512_add_epi32(_mm512_madd_epi16(even, with_even), _mm512_madd_epi16(odd, with_odd));
+            _mm512_add_epi32(acc, sums)
+        })
+    }
+    #[inline(always)]
+    fn store_bytes(self, value: __m512, to: &mut [u8; LANES]) {
+        vector!({
+            let whole = _mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(128));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(whole));
+        });
+    }
 }
 
 impl Simd for Avx512Bf16 {
     type F = __m512;
     type Pairs = __m512i;
+    type Sums = __m512i;
+    type Quads = __m512i;
     const ROWS: usize = Avx512::ROWS;
     const VECTORS: usize = Avx512::VECTORS;
 
@@ -279,5 +318,29 @@ impl Simd for Avx512Bf16 {
             std::mem::transmute::<__m512i, __m512bh>(a),
             std::mem::transmute::<__m512i, __m512bh>(b)
         ))
+    }
+    #[inline(always)]
+    fn load_sums(self, values: &[i32; LANES]) -> __m512i {
+        Avx512.load_sums(values)
+    }
+    #[inline(always)]
+    fn round_sums(self, sums: __m512i) -> __m512 {
+        Avx512.round_sums(sums)
+    }
+    #[inline(always)]
+    fn load_quads(self, values: &[i8; 4 * LANES]) -> __m512i {
+        Avx512.load_quads(values)
+    }
+    #[inline(always)]
+    fn splat_quad(self, quad: u32) -> __m512i {
+        Avx512.splat_quad(quad)
+    }
+    #[inline(always)]
+    fn dot_quads(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        vector!(_mm512_dpbusd_epi32(acc, a, b))
+    }
+    #[inline(always)]
+    fn store_bytes(self, value: __m512, to: &mut [u8; LANES]) {
+        Avx512.store_bytes(value, to);
     }
 }

@@ -39,6 +39,9 @@ pub enum Precision {
     F32,
     /// bfloat16 operands, 32-bit sums.
     Bf16,
+    /// For inference: products with weights have 8-bit operands and whole 32-bit sums, scaled by row and by
+    /// column; everything else is as with [`Precision::Bf16`].
+    Int8,
 }
 
 impl Precision {
@@ -48,6 +51,7 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 }

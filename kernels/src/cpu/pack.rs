@@ -153,6 +153,70 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// `to[k][w]` = numbers `4k … 4k + 3` of row `rows.start + w` as bytes `round(127 · x / largest) + 128`, with
+    /// `largest` the row's largest magnitude; the last `to[k]` holds `largest / 127` as bits. A row with a number
+    /// that is not finite has NaN there. Rows of consecutive numbers only.
+    #[inline(always)]
+    pub(crate) fn pack_quads<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[u32; W]]) {
+        let Some((scales, to)) = to.split_last_mut() else { return };
+        let mut inverse = [0.0; W];
+        *scales = [0; W];
+        for w in 0..rows.len() {
+            let largest = self.largest_magnitude(s, rows.start + w);
+            scales[w] = (largest / 127.0).to_bits();
+            inverse[w] = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        }
+        transpose_blocks(
+            s,
+            &rows,
+            self.inner.div_ceil(4),
+            bytemuck::cast_slice_mut::<[u32; W], [f32; W]>(to),
+            #[inline(always)]
+            |row, first, _| self.bytes(s, row, 4 * first, s.splat(inverse[row - rows.start])),
+        );
+    }
+
+    /// The largest magnitude of a row, NaN where one of its numbers is not finite.
+    #[inline(always)]
+    fn largest_magnitude<S: Simd>(&self, s: S, row: usize) -> f32 {
+        let zero = s.splat(0.0);
+        let (mut largest, mut broken) = (zero, zero);
+        for first in (0..self.inner).step_by(LANES) {
+            let values = self.lanes(s, row, first);
+            largest = s.max(s.max(values, s.sub(zero, values)), largest);
+            broken = s.fma(values, zero, broken);
+        }
+        s.largest(largest) + s.sum(broken)
+    }
+
+    /// Sixteen numbers of a row, or as many as there are.
+    #[inline(always)]
+    fn lanes<S: Simd>(&self, s: S, row: usize, first: usize) -> S::F {
+        let (start, count) = (row * self.row_step + first, LANES.min(self.inner.saturating_sub(first)));
+        match self.values {
+            Values::F32(values) => {
+                prefetch(values, start + LANES * self.row_step);
+                s.load_any(&values[start..start + count])
+            }
+            Values::Bf16(values) => match values[start..start + count].first_chunk::<LANES>() {
+                Some(values) => s.load_bf16(values),
+                None => s.load_part_bf16(&values[start..start + count]),
+            },
+        }
+    }
+
+    /// Sixty-four numbers of a row as bytes, in sixteen words.
+    #[inline(always)]
+    fn bytes<S: Simd>(&self, s: S, row: usize, first: usize, inverse: S::F) -> S::F {
+        let mut bytes = [0_u8; 4 * LANES];
+        for (block, to) in bytes.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            if first + block * LANES < self.inner {
+                s.store_bytes(s.mul(self.lanes(s, row, first + block * LANES), inverse), to);
+            }
+        }
+        s.load_words(bytemuck::cast_ref(&bytes))
+    }
+
     /// `to[r][c]` = number `columns.start + c` of row `r`; what lies beyond the matrix is zero.
     #[inline(always)]
     pub(crate) fn copy_rows<S: Simd>(&self, s: S, columns: Range<usize>, to: &mut [[f32; LANES]]) {

@@ -39,6 +39,8 @@ fn halves(pair: u32) -> (f32, f32) {
 impl Simd for Portable {
     type F = Lanes;
     type Pairs = [u32; LANES];
+    type Sums = [i32; LANES];
+    type Quads = [[i32; 4]; LANES];
     const ROWS: usize = 4;
     const VECTORS: usize = 1;
 
@@ -128,5 +130,29 @@ impl Simd for Portable {
             let ((even, odd), (with_even, with_odd)) = (halves(a[lane]), halves(b[lane]));
             even.mul_add(with_even, odd.mul_add(with_odd, acc[lane]))
         })
+    }
+    #[inline(always)]
+    fn load_sums(self, values: &[i32; LANES]) -> [i32; LANES] {
+        *values
+    }
+    #[inline(always)]
+    fn round_sums(self, sums: [i32; LANES]) -> Lanes {
+        sums.map(|sum| sum as f32)
+    }
+    #[inline(always)]
+    fn load_quads(self, values: &[i8; 4 * LANES]) -> [[i32; 4]; LANES] {
+        std::array::from_fn(|lane| std::array::from_fn(|byte| i32::from(values[4 * lane + byte])))
+    }
+    #[inline(always)]
+    fn splat_quad(self, quad: u32) -> [[i32; 4]; LANES] {
+        [quad.to_le_bytes().map(i32::from); LANES]
+    }
+    #[inline(always)]
+    fn dot_quads(self, acc: [i32; LANES], a: [[i32; 4]; LANES], b: [[i32; 4]; LANES]) -> [i32; LANES] {
+        std::array::from_fn(|lane| a[lane].iter().zip(&b[lane]).fold(acc[lane], |sum, (a, b)| sum + a * b))
+    }
+    #[inline(always)]
+    fn store_bytes(self, value: Lanes, to: &mut [u8; LANES]) {
+        *to = value.map(|value| (value.round_ties_even() as i32 + 128) as u8);
     }
 }

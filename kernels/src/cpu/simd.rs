@@ -36,6 +36,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// Sixteen pairs of bf16, pair `i` in lane `i`.
     type Pairs: Copy;
+    /// Sixteen whole numbers of 32 bits.
+    type Sums: Copy;
+    /// Sixteen groups of four bytes.
+    type Quads: Copy;
     /// Rows of a matrix tile whose sums fit the registers (tile width is `VECTORS · 16`).
     const ROWS: usize;
     /// Vectors across a matrix tile: 1 or 2.
@@ -80,6 +84,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn splat_pair(self, pair: u32) -> Self::Pairs;
     /// `acc + a.odd · b.odd`, then `+ a.even · b.even`, each by one fused multiply-add.
     fn dot_pairs(self, acc: Self::F, a: Self::Pairs, b: Self::Pairs) -> Self::F;
+
+    /// Loads sixteen whole numbers.
+    fn load_sums(self, values: &[i32; LANES]) -> Self::Sums;
+    /// Whole numbers rounded to the nearest, ties to even.
+    fn round_sums(self, sums: Self::Sums) -> Self::F;
+    /// Loads sixteen groups of four signed bytes.
+    fn load_quads(self, values: &[i8; 4 * LANES]) -> Self::Quads;
+    /// The same four unsigned bytes (lowest first) in every lane.
+    fn splat_quad(self, quad: u32) -> Self::Quads;
+    /// `acc + Σ a_i · b_i` over the four bytes of each lane, `a` unsigned and `b` signed; exact.
+    fn dot_quads(self, acc: Self::Sums, a: Self::Quads, b: Self::Quads) -> Self::Sums;
+    /// Stores values between -127 and 127, rounded to the nearest (ties to even), plus 128.
+    fn store_bytes(self, value: Self::F, to: &mut [u8; LANES]);
 
     /// Loads sixteen words (pairs of bf16) as lanes whose bits are only moved, never calculated with.
     #[inline(always)]
@@ -263,7 +280,7 @@ fn run_avx512<W: Work>(work: &W, task: Task) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")]
 fn run_avx512_bf16<W: Work>(work: &W, task: Task) {
     work.run(Avx512Bf16, task);
 }

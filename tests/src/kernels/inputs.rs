@@ -95,7 +95,7 @@ impl Operand {
     pub fn upload(device: &Device, precision: Precision, values: &[f32]) -> Self {
         match precision {
             Precision::F32 => Self::F32(device.upload(values)),
-            Precision::Bf16 => Self::Bf16(device.upload(&rounded(values))),
+            Precision::Bf16 | Precision::Int8 => Self::Bf16(device.upload(&rounded(values))),
         }
     }
 
@@ -114,7 +114,7 @@ impl Operand {
 pub fn operand_reals(precision: Precision, values: &[f32]) -> Vec<f64> {
     match precision {
         Precision::F32 => reals(values),
-        Precision::Bf16 => rounded_reals(values),
+        Precision::Bf16 | Precision::Int8 => rounded_reals(values),
     }
 }
 

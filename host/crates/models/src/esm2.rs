@@ -330,12 +330,12 @@ impl LmHead {
         kind: LmHeadKind,
         embedding: &Embedding,
     ) -> Result<Option<Self>, CheckpointError> {
-        let (width, head) = (config.hidden_size, weights.at("lm_head"));
+        let (width, head) = (config.hidden_size, weights.at("lm_head").without_bytes());
         let init = || Init::Normal { deviation: config.initializer_range };
         let shape = [VOCABULARY, width];
         let weight = match kind {
             LmHeadKind::Absent => return Ok(None),
-            LmHeadKind::Own => weights.table(DECODER, shape, init())?,
+            LmHeadKind::Own => weights.without_bytes().table(DECODER, shape, init())?,
             LmHeadKind::Tied => {
                 if weights.has(DECODER) {
                     weights.note(DECODER, &shape)?;
@@ -379,7 +379,8 @@ impl Esm2 {
         let (width, encoder) = (config.hidden_size, weights.at("esm.encoder"));
         let deviation = config.initializer_range;
         let init = Init::NormalWithZeroRow { deviation, row: PADDING_ID, width };
-        let embeddings = weights.at("esm.embeddings.word_embeddings");
+        // The decoder may be the embedding, and few columns are no work worth rounding logits for.
+        let embeddings = weights.at("esm.embeddings.word_embeddings").without_bytes();
         let word_embeddings = Embedding::new(&embeddings, VOCABULARY, width, init)?;
         let ropes = ropes(config, parts.rope_inv_freq, weights)?;
         let block = |(layer, rope)| Block::new(config, &encoder.at(&format!("layer.{layer}")), rope);
@@ -498,7 +499,7 @@ impl Esm2 {
     pub fn memory_per_token(&self, precision: Precision) -> usize {
         let operand = match precision {
             Precision::F32 => 4,
-            Precision::Bf16 => 2,
+            Precision::Bf16 | Precision::Int8 => 2,
         };
         let (width, inner) = (self.config.hidden_size, self.config.intermediate_size);
         let turning = width * (3 * 4 + 4 * operand);

@@ -161,6 +161,13 @@ impl Weights {
         Self { path: self.name(segment), ..self.clone() }
     }
 
+    /// The same place for matrices whose products need more than 8-bit operands.
+    #[must_use]
+    pub fn without_bytes(&self) -> Self {
+        let precision = if self.precision == Precision::Int8 { Precision::Bf16 } else { self.precision };
+        Self { precision, ..self.clone() }
+    }
+
     /// Whether a checkpoint holds that parameter. Without a checkpoint there is none.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -29,7 +29,7 @@ impl From<Precision> for Dtype {
     fn from(precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::F32,
-            Precision::Bf16 => Self::Bf16,
+            Precision::Bf16 | Precision::Int8 => Self::Bf16,
         }
     }
 }

@@ -29,6 +29,7 @@ fn assumed_flops_per_second(path: CpuPath, precision: Precision) -> f64 {
         (CpuPath::Avx2, _) => 3e10,
         (CpuPath::Avx512, _) | (CpuPath::Avx512Bf16, Precision::F32) => 6e10,
         (CpuPath::Avx512Bf16, Precision::Bf16) => 1.2e11,
+        (CpuPath::Avx512Bf16, Precision::Int8) => 1.8e11,
     }
 }
 

@@ -3,8 +3,9 @@
 //! `y[R,N] = x[R,K] · W` with one sum per output that takes K in ascending order by fused multiply-add.
 //! The order never depends on R, on the tile or on the threads, so a row's result does not depend on
 //! its neighbours. With bf16 operands each pair of inner indices adds its odd product first and its even
-//! one second, as `vdpbf16ps` does.
+//! one second, as `vdpbf16ps` does. With 8-bit operands sums are whole numbers, exact in any order.
 
+mod own;
 mod pack;
 mod tile;
 
@@ -15,10 +16,12 @@ use super::simd::{LANES, Simd, Task, Work};
 use super::{Cpu, Precision};
 use crate::buffer::{Buffer, Input};
 use half::bf16;
+use own::Own;
 pub use pack::{Orientation, PackedMatrix};
 use pack::{PackedValues, Strided, pack_panels};
 use std::ops::Range;
 pub use tile::PANEL;
+use tile::{BytePanel, tile_int8};
 pub(crate) use tile::{Sums, tile_bf16, tile_f32};
 
 /// What happens to a finished sum before it is stored.
@@ -113,19 +116,6 @@ const PACKED_BYTES: usize = 8 * 1024 * 1024;
 /// Rows of one task when there are more tasks than needed: enough that a panel is worth loading.
 const TASK_ROWS_MIN: usize = 112;
 
-/// Bytes of packed rows that one core keeps to itself: half of the second-level cache of today's servers, whose
-/// other half takes the panels on their way through.
-const OWN_BYTES: usize = 512 * 1024;
-
-/// Strips for which a panel is worth loading from memory.
-const OWN_STRIPS_WANTED: usize = 16;
-
-/// Strips for which a panel is worth loading from the third-level cache.
-const OWN_STRIPS_LEAST: usize = 4;
-
-/// Bytes of panels that stay in a third-level cache.
-const OWN_PANEL_BYTES: usize = 8 * 1024 * 1024;
-
 fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>]) {
     if rows == 0 || source.inner() == 0 || products.is_empty() {
         return;
@@ -134,6 +124,8 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
     let strip_length = match precision {
         Precision::F32 => source.inner(),
         Precision::Bf16 => source.inner().div_ceil(2),
+        // And the scale of the row.
+        Precision::Int8 => source.inner().div_ceil(4) + 1,
     };
     let height = strip_rows(cpu);
     let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
@@ -169,43 +161,6 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
             cpu.run(count.div_ceil(height), &PackStrips(&job));
             cpu.run(panels * count.div_ceil(chunk), &Multiply(&job));
         }
-    }
-}
-
-/// How rows and panels are shared out when every task packs its own rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Own {
-    /// Stretches of rows, as even as whole strips allow.
-    chunks: usize,
-    /// Stretches of panels; each packs the rows again.
-    groups: usize,
-}
-
-impl Own {
-    /// The sharing, where own rows pay: when enough strips of packed rows stay in the second-level cache of a
-    /// core that a panel is worth loading for them, or all panels stay in the third-level cache. Packed rows then
-    /// never travel from core to core.
-    fn of(
-        strips: usize,
-        (height, strip_length): (usize, usize),
-        panels: usize,
-        threads: usize,
-    ) -> Option<Self> {
-        let most = OWN_BYTES / (4 * height * strip_length);
-        let panel_bytes = 4 * PANEL * strip_length * panels;
-        if most < OWN_STRIPS_LEAST || (most < OWN_STRIPS_WANTED && panel_bytes > OWN_PANEL_BYTES) {
-            return None;
-        }
-        let chunks = strips.div_ceil(most).next_multiple_of(threads);
-        if strips / chunks >= OWN_STRIPS_WANTED.min(most / 2) {
-            return Some(Self { chunks, groups: 1 });
-        }
-        Some(Self { chunks: strips.div_ceil(most), groups: threads.min(panels) })
-    }
-
-    /// Strips of the largest stretch.
-    fn strips(self, strips: usize) -> usize {
-        strips.div_ceil(self.chunks)
     }
 }
 
@@ -369,6 +324,7 @@ impl Job<'_> {
                 self.source.pack::<S, R>(s, rows, bytemuck::cast_slice_mut::<[u32; R], [f32; R]>(strip));
             }
             Precision::Bf16 => self.source.pack_pairs(s, rows, strip),
+            Precision::Int8 => self.source.pack_quads(s, rows, strip),
         }
     }
 
@@ -434,6 +390,16 @@ impl Job<'_> {
                 let panel = &values.as_slice()[panel * 2 * size..(panel + 1) * 2 * size];
                 tile_bf16::<S, R, V>(s, strip, panel, half)
             }
+            PackedValues::Int8(bytes) => {
+                let size = (self.strip_length - 1) * 4 * PANEL;
+                let columns = 2 * panel..2 * panel + 2;
+                let panel = BytePanel {
+                    quads: &bytes.quads.as_slice()[panel * size..(panel + 1) * size],
+                    corrections: &bytes.corrections.as_slice().as_chunks().0[columns.clone()],
+                    scales: &bytes.scales.as_slice().as_chunks().0[columns],
+                };
+                tile_int8::<S, R, V>(s, strip, panel, half)
+            }
         }
     }
 }
@@ -498,39 +464,5 @@ impl View<'_> {
                 s.store_any_bf16(value, unsafe { target.part(at, lanes) });
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_rows_are_shared_out_evenly_and_fit() {
-        for (strips, threads, chunks, groups) in
-            [(1, 2, 1, 2), (19, 2, 1, 2), (37, 2, 2, 1), (293, 2, 12, 1), (293, 16, 16, 1), (293, 64, 11, 10)]
-        {
-            assert_eq!(
-                Own::of(strips, (14, 320), 10, threads),
-                Some(Own { chunks, groups }),
-                "{strips} {threads}"
-            );
-        }
-        for (strips, inner) in [(1, 1), (300, 1), (300, 1280), (40, 2300)] {
-            for threads in [1, 2, 3, 16] {
-                let own = Own::of(strips, (14, inner), 10, threads).unwrap();
-                let most =
-                    (0..own.chunks).map(|c| (c + 1) * strips / own.chunks - c * strips / own.chunks).max();
-                assert_eq!(most, Some(own.strips(strips)));
-                assert!(own.strips(strips) * 14 * 4 * inner <= OWN_BYTES, "{strips} {inner} {threads}");
-            }
-        }
-    }
-
-    /// Wide rows, or panels too large for any cache, are packed once for all threads.
-    #[test]
-    fn wide_rows_are_packed_for_all() {
-        assert_eq!(Own::of(300, (14, 2400), 10, 2), None);
-        assert_eq!(Own::of(300, (14, 1280), 160, 2), None);
     }
 }

@@ -9,8 +9,8 @@ use half::bf16;
 
 /// A matrix `[inner, columns]` cut into panels of 32 columns, packed once and multiplied often.
 ///
-/// f32: `[panel][inner][32]`; bf16: `[panel][inner/2][32][2]`. Missing columns and the odd last inner
-/// index are zero.
+/// f32: `[panel][inner][32]`; bf16: `[panel][inner/2][32][2]`; int8: `[panel][inner/4][32][4]` with scales. Missing
+/// columns and inner indices are zero.
 #[derive(Debug)]
 pub struct PackedMatrix {
     pub(super) columns: usize,
@@ -22,6 +22,17 @@ pub struct PackedMatrix {
 pub(super) enum PackedValues {
     F32(Buffer<f32>),
     Bf16(Buffer<bf16>),
+    Int8(Bytes),
+}
+
+/// Weights as bytes `round(127 · w / largest)`, `largest` the largest magnitude of the column.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    pub(super) quads: Buffer<i8>,
+    /// `-128 · Σ` of each column's bytes.
+    pub(super) corrections: Buffer<i32>,
+    /// `largest / 127` of each column.
+    pub(super) scales: Buffer<f32>,
 }
 
 /// Which way a weight matrix `[N, K]` (rows are outputs) is multiplied.
@@ -73,6 +84,7 @@ impl PackedMatrix {
         match self.values {
             PackedValues::F32(_) => Precision::F32,
             PackedValues::Bf16(_) => Precision::Bf16,
+            PackedValues::Int8(_) => Precision::Int8,
         }
     }
 
@@ -82,6 +94,9 @@ impl PackedMatrix {
         match &self.values {
             PackedValues::F32(values) => values.len() * 4,
             PackedValues::Bf16(values) => values.len() * 2,
+            PackedValues::Int8(bytes) => {
+                bytes.quads.len() + 4 * (bytes.corrections.len() + bytes.scales.len())
+            }
         }
     }
 }
@@ -137,5 +152,39 @@ pub(super) fn pack_panels(cpu: &Cpu, precision: Precision, source: &Strided<'_>)
             });
             PackedValues::Bf16(values)
         }
+        Precision::Int8 => PackedValues::Int8(pack_bytes(cpu, source)),
     }
+}
+
+fn pack_bytes(cpu: &Cpu, source: &Strided<'_>) -> Bytes {
+    let panels = source.columns.div_ceil(PANEL);
+    let size = source.inner.div_ceil(4) * 4 * PANEL;
+    let mut quads = Buffer::scratch(cpu.pool(), panels * size);
+    let mut corrections = Buffer::scratch(cpu.pool(), panels * PANEL);
+    let mut scales = Buffer::scratch(cpu.pool(), panels * PANEL);
+    let places = Shared::new(quads.as_mut_slice());
+    let (sums, largest) = (Shared::new(corrections.as_mut_slice()), Shared::new(scales.as_mut_slice()));
+    cpu.threads().run(panels, &|panel, _| {
+        // SAFETY: every task writes its own panel.
+        let (to, sums, scales) = unsafe {
+            (
+                places.part(panel * size, size),
+                sums.part(panel * PANEL, PANEL),
+                largest.part(panel * PANEL, PANEL),
+            )
+        };
+        for (place, (sum, scale)) in sums.iter_mut().zip(scales).enumerate() {
+            let column = panel * PANEL + place;
+            let largest =
+                (0..source.inner).fold(0.0_f32, |most, inner| most.max(source.at(inner, column).abs()));
+            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            (*sum, *scale) = (0, largest / 127.0);
+            for inner in 0..source.inner.div_ceil(4) * 4 {
+                let byte = (source.at(inner, column) * inverse).round_ties_even() as i8;
+                to[(inner / 4 * PANEL + place) * 4 + inner % 4] = byte;
+                *sum -= 128 * i32::from(byte);
+            }
+        }
+    });
+    Bytes { quads, corrections, scales }
 }

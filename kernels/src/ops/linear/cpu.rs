@@ -21,6 +21,19 @@ pub fn forward<F: Real>(
     }
 }
 
+/// What 8-bit operands leave of a matrix of rows of `inner` numbers: `round(127·v/m)·m/127`, `m` the row's largest
+/// magnitude. Roundings are those of 32-bit numbers, the results are exact.
+#[must_use]
+pub fn rounded_to_bytes(inner: usize, values: &[f32]) -> Vec<f64> {
+    let row = |row: &[f32]| -> Vec<f64> {
+        let largest = row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let scale = f64::from(largest / 127.0);
+        row.iter().map(|value| f64::from((value * inverse).round_ties_even()) * scale).collect()
+    };
+    values.chunks_exact(inner).flat_map(row).collect()
+}
+
 /// `dx[r,k] = Σ_n g[r,n]·w[n,k]`.
 pub fn backward_input<F: Real>(
     (rows, outputs, inner): (usize, usize, usize),

@@ -12,6 +12,11 @@
 //! epilogue are 32-bit; the result is rounded once more where the target is bf16. One sum per output
 //! takes K in ascending order (pairs with bf16), so no row depends on its neighbours; `dW` and `db` cut R
 //! into chunks of 512 that are added in order.
+//!
+//! Rounding with 8-bit matrices, forward only: with `m_r` the largest magnitude in row r of `x` and `m_n` that of row n
+//! of `W`, operands are `round(127·x/m_r)` and `round(127·w/m_n)`, ties to even; sums are whole numbers and exact,
+//! then rounded to 32 bits and multiplied by `m_r/127` and by `m_n/127`; bias and epilogue as above. A row of `x` with
+//! a number that is not finite gives NaN.
 
 pub mod cpu;
 mod simd;
@@ -31,6 +36,10 @@ pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
 /// The same with bf16 operands against the f64 oracle on operands that are already rounded: what
 /// remains are 32-bit sums.
 pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
+
+/// The same with 8-bit operands against the f64 oracle on the same bytes and scales: whole sums are exact, what
+/// remains is their rounding to 32 bits, two scalings and the bias.
+pub const TOLERANCE_INT8: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
 /// A weight matrix as a device multiplies with it.
 #[derive(Debug)]
@@ -140,6 +149,15 @@ impl Part<'_> {
     }
 }
 
+/// Bytes have no gradient: their steps are flat.
+fn check_trained(precision: Precision) -> Result<(), KernelError> {
+    if precision != Precision::Int8 {
+        return Ok(());
+    }
+    let found = precision.name().to_owned();
+    Err(KernelError::Unsupported { op: OP, what: "precision of a gradient", found, supported: "f32 or bf16" })
+}
+
 /// Runs all `parts` on `input` `[rows, K]`.
 ///
 /// # Errors
@@ -172,6 +190,7 @@ pub fn backward_input(
     dx: &mut Buffer<f32>,
     accumulate: bool,
 ) -> Result<(), KernelError> {
+    check_trained(weights.precision())?;
     check_size(OP, "gradient", grad.len(), rows * weights.inner())?;
     check_size(OP, "input gradient", dx.len(), rows * weights.columns())?;
     match device {
@@ -192,6 +211,7 @@ pub fn backward_weights(
     dw: &mut Buffer<f32>,
     db: Option<&mut Buffer<f32>>,
 ) -> Result<(), KernelError> {
+    check_trained(precision)?;
     check_size(OP, "gradient", grad.len(), rows * outputs)?;
     input.check(OP, "input", rows * inputs)?;
     check_size(OP, "weight gradient", dw.len(), outputs * inputs)?;
