@@ -303,7 +303,11 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::UnknownFormat { .. }
         | StoreError::NoResidues { .. }
         | StoreError::OneTable { .. } => Code::Usage,
-        StoreError::Narrow { .. } | StoreError::NulInId { .. } | StoreError::Malformed { .. } => Code::Data,
+        StoreError::Narrow { .. }
+        | StoreError::NulInId { .. }
+        | StoreError::NotVectors { .. }
+        | StoreError::WrongWidth { .. }
+        | StoreError::Malformed { .. } => Code::Data,
         StoreError::Plan { .. }
         | StoreError::Count { .. }
         | StoreError::Shape { .. }

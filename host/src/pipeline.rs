@@ -47,6 +47,8 @@ pub struct Work<'a> {
 pub struct Row {
     /// Its id.
     pub id: String,
+    /// L, its residues.
+    pub length: usize,
     /// `[C]` for each layer.
     pub pooled: Vec<Vec<f32>>,
     /// `[L, C]` for each layer where states are wanted, else nothing.

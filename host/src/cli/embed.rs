@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
-use pliant_store::{Format, OutDtype, StoreError, Target, check_targets, failures_path};
+use pliant_store::{Format, H5Layout, OutDtype, StoreError, Target, check_targets, failures_path};
 
 use crate::exit::TaskError;
 use crate::machine;
@@ -40,6 +40,16 @@ pub struct EmbedArgs {
     /// The format of --out where no suffix names it: npz or tsv (for a stream: tsv)
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = format_named)]
     format: Option<Format>,
+    /// The names of datasets in .h5
+    #[arg(
+        long,
+        env = "PLIANT_H5_LAYOUT",
+        value_name = "NAME",
+        value_parser = layout_named,
+        default_value = "uniprot",
+        help = "The names of datasets in .h5: uniprot (the id) or bio_embeddings (the number in the input)"
+    )]
+    h5_layout: H5Layout,
     /// How the states of a protein become one vector
     #[arg(
         long,
@@ -302,6 +312,8 @@ pub struct OutputPlan {
     pub format: Format,
     /// The states of the residues.
     pub residues: Option<PathBuf>,
+    /// The names of datasets, where one of them is .h5.
+    pub h5_layout: H5Layout,
     /// The number type of both.
     pub dtype: OutDtype,
     /// What was done.
@@ -384,6 +396,7 @@ impl EmbedArgs {
             pooled: self.out.clone(),
             format,
             residues: self.residues.clone(),
+            h5_layout: self.h5_layout,
             dtype,
             summary: self.summary.clone(),
             failures,
@@ -422,6 +435,11 @@ fn cpu_path(name: &str) -> Result<CpuPath, String> {
 fn format_named(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.map(Format::name).join(", ");
     Format::from_name(name).ok_or_else(|| format!("known formats are {}", names()))
+}
+
+fn layout_named(name: &str) -> Result<H5Layout, String> {
+    let names = || H5Layout::ALL.map(H5Layout::name).join(", ");
+    H5Layout::from_name(name).ok_or_else(|| format!("known layouts are {}", names()))
 }
 
 /// The format of a suffix; of a stream, which has none, the one that can be read as it comes.

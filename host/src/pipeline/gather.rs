@@ -26,7 +26,7 @@ impl<'a> Gatherer<'a> {
             let stitched = slot.jobs > 1;
             let numbers = if keep_states || stitched { slot.length * engine.width() } else { 0 };
             let states = if numbers > 0 { vec![vec![0.0; numbers]; layers] } else { Vec::new() };
-            Row { id: slot.id.clone(), pooled: vec![Vec::new(); layers], states }
+            Row { id: slot.id.clone(), length: slot.length, pooled: vec![Vec::new(); layers], states }
         };
         let rows = slots.iter().map(row).collect();
         Self { engine, pool, keep_states, slots, rows }

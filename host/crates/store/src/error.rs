@@ -172,6 +172,27 @@ pub enum StoreError {
         /// The record.
         id: String,
     },
+    /// Stored results that cannot serve as one vector per protein.
+    #[error("{} holds {reason}, one vector per protein was wanted", path.display())]
+    NotVectors {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        reason: &'static str,
+    },
+    /// Stored vectors of another model, or of another layer of it.
+    #[error(
+        "the vectors in {} have {found} numbers, {wanted} were wanted: were they made by another model?",
+        path.display()
+    )]
+    WrongWidth {
+        /// The file.
+        path: PathBuf,
+        /// C wanted.
+        wanted: usize,
+        /// C found.
+        found: usize,
+    },
     /// A file that is not what its name says.
     #[error("{} is not a result file that can be read: {reason}", path.display())]
     Malformed {

@@ -247,7 +247,7 @@ mod tests {
 
     fn plan(rows: usize, layers: &[usize], dtype: OutDtype) -> TablePlan {
         let metadata = Metadata::new().with("model", "modèle").with("pool", "mean");
-        TablePlan { rows, width: 2, layers: layers.to_vec(), dtype, metadata }
+        TablePlan { rows, width: 2, layers: layers.to_vec(), dtype, metadata, h5_layout: Default::default() }
     }
 
     fn write_pooled(path: &Path) {

@@ -82,6 +82,34 @@ impl Format {
     }
 }
 
+/// Names of the datasets of a `.h5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum H5Layout {
+    /// The id, as in the files of UniProt.
+    #[default]
+    Uniprot,
+    /// The number of the record in the input, as in the files of bio_embeddings.
+    BioEmbeddings,
+}
+
+impl H5Layout {
+    /// Every layout.
+    pub const ALL: [Self; 2] = [Self::Uniprot, Self::BioEmbeddings];
+
+    /// The name of the layout.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniprot => "uniprot",
+            Self::BioEmbeddings => "bio_embeddings",
+        }
+    }
+
+    /// The layout called `name`, in any case of letters.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// What a result file will hold. The host knows all of it before the first number is computed.
 #[derive(Debug, Clone)]
 pub struct TablePlan {
@@ -95,6 +123,8 @@ pub struct TablePlan {
     pub dtype: OutDtype,
     /// What the file says about itself; the key `layers` is filled in by the writers.
     pub metadata: Metadata,
+    /// Names of the datasets of a `.h5`; other formats do not look at it.
+    pub h5_layout: H5Layout,
 }
 
 impl TablePlan {
@@ -160,12 +190,14 @@ impl PooledWriter {
         }
     }
 
-    /// Writes the next record in input order: for each layer of the plan its C numbers.
+    /// Writes the next record in input order: for each layer of the plan its C numbers. `length` is L, the
+    /// residues of the record, for the formats that tell it.
     ///
     /// # Errors
     /// Values of another shape than planned, too many records, values that the number type cannot hold, and
     /// [`StoreError::Io`]. After any error the writer cannot be finished.
-    pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
+    pub fn push(&mut self, id: &str, length: usize, layers: &[&[f32]]) -> Result<(), StoreError> {
+        let _ = length;
         match self {
             Self::Npz(table) => table.push(id, layers),
             Self::Tsv(table) => table.push(id, layers),
@@ -304,6 +336,7 @@ mod tests {
                 layers: layers.to_vec(),
                 dtype: OutDtype::F32,
                 metadata: Metadata::new(),
+                h5_layout: H5Layout::default(),
             };
             plan.check(Path::new("x.npz"), rows)
         };
@@ -316,8 +349,14 @@ mod tests {
 
     #[test]
     fn residues_as_text_are_refused_with_the_formats_that_can() {
-        let plan =
-            TablePlan { rows: 1, width: 1, layers: vec![1], dtype: OutDtype::F32, metadata: Metadata::new() };
+        let plan = TablePlan {
+            rows: 1,
+            width: 1,
+            layers: vec![1],
+            dtype: OutDtype::F32,
+            metadata: Metadata::new(),
+            h5_layout: H5Layout::default(),
+        };
         let error = ResidueWriter::create(Path::new("r.tsv"), Format::Tsv, &plan, 1).err().unwrap();
         assert!(error.to_string().ends_with("formats that can are .npz"), "{error}");
     }

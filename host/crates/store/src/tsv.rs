@@ -137,6 +137,25 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// The text of a cell that [`escape`] made; `None` where it did not.
+pub(crate) fn unescape(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => match letters.next()? {
+                't' => '\t',
+                'n' => '\n',
+                'r' => '\r',
+                '\\' => '\\',
+                _ => return None,
+            },
+            other => other,
+        });
+    }
+    Some(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +164,7 @@ mod tests {
 
     fn plan(rows: usize, layers: &[usize], dtype: OutDtype) -> TablePlan {
         let metadata = Metadata::new().with("model", "m");
-        TablePlan { rows, width: 2, layers: layers.to_vec(), dtype, metadata }
+        TablePlan { rows, width: 2, layers: layers.to_vec(), dtype, metadata, h5_layout: Default::default() }
     }
 
     #[test]

@@ -25,6 +25,16 @@ impl OutDtype {
     }
 }
 
+/// The numbers of little-endian bytes; what is left of an incomplete one is dropped.
+pub(crate) fn decode(dtype: OutDtype, bytes: &[u8]) -> Vec<f32> {
+    match dtype {
+        OutDtype::F32 => bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
+        OutDtype::F16 => {
+            bytes.as_chunks::<2>().0.iter().map(|two| f16::from_le_bytes(*two).to_f32()).collect()
+        }
+    }
+}
+
 /// Turns rows into bytes, with room kept from row to row.
 #[derive(Debug)]
 pub(crate) struct Encoder {

@@ -84,6 +84,7 @@ fn output_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey
         layers: layers.to_vec(),
         dtype: outputs.dtype,
         metadata: Metadata::new(),
+        h5_layout: outputs.h5_layout,
     };
     let pooled = outputs.format.estimated_bytes(&table, None, ID_CHARS);
     let residues = outputs.residues.as_ref().map_or(0, |_| {

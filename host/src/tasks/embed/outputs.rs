@@ -49,6 +49,7 @@ impl Outputs {
             layers: shape.layers.clone(),
             dtype: plan.dtype,
             metadata: metadata(kind),
+            h5_layout: plan.h5_layout,
         };
         let create = |out: &Path| PooledWriter::create(out, plan.format, &table("pooled"));
         let pooled = plan.pooled.as_deref().map(create).transpose()?;
@@ -73,7 +74,7 @@ impl Outputs {
             }
         }
         if let Some(pooled) = &mut self.pooled {
-            pooled.push(&row.id, &views(&row.pooled))?;
+            pooled.push(&row.id, row.length, &views(&row.pooled))?;
         }
         if let Some(residues) = &mut self.residues {
             residues.push(&row.id, &views(&row.states))?;
