@@ -305,6 +305,8 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::OneTable { .. } => Code::Usage,
         StoreError::Narrow { .. }
         | StoreError::NulInId { .. }
+        | StoreError::Twice { .. }
+        | StoreError::TooLarge { .. }
         | StoreError::NotVectors { .. }
         | StoreError::WrongWidth { .. }
         | StoreError::Malformed { .. } => Code::Data,

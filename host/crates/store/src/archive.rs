@@ -11,6 +11,7 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
 use crate::atomic::{Access, AtomicFile};
 use crate::error::{Action, StoreError};
+use crate::spool::Spool;
 
 /// From this entry size on the long fields are used; some room is left below the 4 GiB where they must be.
 const LONG_ENTRY_BYTES: u64 = u32::MAX as u64 - (1 << 20);
@@ -85,13 +86,12 @@ impl Archive {
         }
     }
 
-    /// An unnamed temporary file beside the archive.
+    /// A place for values that wait, beside the archive.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub(crate) fn scratch_file(&self) -> Result<std::fs::File, StoreError> {
-        crate::atomic::scratch_file(&self.scratch)
-            .map_err(|cause| StoreError::io(Action::Create, &self.path, cause))
+    pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
+        Spool::create(&self.scratch).map_err(|cause| StoreError::io(Action::Create, &self.path, cause))
     }
 
     fn zip(&mut self) -> io::Result<&mut ZipWriter<Sink>> {

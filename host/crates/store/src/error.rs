@@ -164,13 +164,31 @@ pub enum StoreError {
         /// The value.
         value: f32,
     },
-    /// An id that a numpy string cannot give back.
+    /// An id that the strings of a format cannot give back.
     #[error(
-        "record {id:?}: its id contains a NUL character, which npz cannot hold: remove it from the header"
+        "record {id:?}: its id contains a NUL character, which {format} cannot hold: remove it from the header"
     )]
     NulInId {
         /// The record.
         id: String,
+        /// The format.
+        format: &'static str,
+    },
+    /// Two records of one id, in a format that finds records by their ids.
+    #[error("{}: the id {id:?} came twice, but it is the name of one dataset", path.display())]
+    Twice {
+        /// The path as the user gave it.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
+    /// Results that a format cannot hold.
+    #[error("cannot write {}: {reason}; choose another format, for instance .npz", path.display())]
+    TooLarge {
+        /// The path as the user gave it.
+        path: PathBuf,
+        /// What is too large for what.
+        reason: &'static str,
     },
     /// Stored results that cannot serve as one vector per protein.
     #[error("{} holds {reason}, one vector per protein was wanted", path.display())]

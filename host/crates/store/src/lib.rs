@@ -1,7 +1,8 @@
 //! What is kept: result files, written atomically and with the same bytes for the same input.
 //!
-//! This crate never sees a tensor, only slices of `f32` and strings. One file per format ([`npz`], [`tsv`]);
-//! [`table`] is the door that chooses among them. Every output goes through [`AtomicFile`], so nothing
+//! This crate never sees a tensor, only slices of `f32` and strings. One file per format ([`npz`], [`tsv`],
+//! [`h5_table`], [`parquet_table`], [`safetensors_table`]); [`table`] is the door that chooses among them, and
+//! [`reader`] the way back. Every output goes through [`AtomicFile`], so nothing
 //! half-written is ever found under the name that was asked for; several outputs of one run are committed
 //! together by an [`OutputSet`].
 //!
@@ -11,13 +12,19 @@ mod archive;
 pub mod atomic;
 pub mod error;
 pub mod failures;
+mod h5_format;
+pub mod h5_table;
 mod ids;
 pub mod metadata;
 mod npy;
 pub mod npz;
 pub mod npz_read;
+pub mod parquet_table;
 pub mod reader;
+pub mod safetensors_table;
+mod spool;
 pub mod table;
+mod tally;
 pub mod target;
 pub mod tsv;
 pub mod values;

@@ -49,6 +49,11 @@ impl Metadata {
         self.entries.get(key)
     }
 
+    /// Takes one key out.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
+        self.entries.remove(key)
+    }
+
     /// The canonical text: compact JSON on one line, UTF-8, keys sorted by their bytes at every depth.
     pub fn to_json(&self) -> String {
         let entries = self.entries.iter().map(|(key, value)| (key.clone(), sorted(value)));

@@ -9,8 +9,6 @@
 //!
 //! With several layers `embeddings.<N>` for each layer `N` stands in place of `embeddings`.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
 use crate::archive::Archive;
@@ -19,7 +17,9 @@ use crate::error::{Action, StoreError};
 use crate::ids::IdList;
 use crate::metadata::METADATA_KEY;
 use crate::npy;
-use crate::table::TablePlan;
+use crate::spool::Spool;
+use crate::table::{Format, TablePlan};
+use crate::tally::Tally;
 use crate::values::Encoder;
 
 /// Name of the array of embeddings, and of its per-layer forms up to the dot.
@@ -38,42 +38,22 @@ const BLOCK_BYTES: usize = 1 << 16;
 /// wait in unnamed temporary files beside it.
 pub struct NpzTable {
     archive: Archive,
-    plan: TablePlan,
+    tally: Tally,
     encoder: Encoder,
     /// One per layer after the first.
-    spools: Vec<BufWriter<File>>,
+    spools: Vec<Spool>,
     ids: IdList,
-    /// Per residue: rows written before each record, and in the end all of them.
-    offsets: Option<Vec<u64>>,
-    rows_written: usize,
-    rows_wanted: usize,
-    failed: bool,
+    /// Rows before each record, and in the end all of them.
+    offsets: Vec<u64>,
 }
 
 impl NpzTable {
-    /// Begins a file with one row per record.
+    /// Begins a file with one row per record, or with `residues` rows in all.
     ///
     /// # Errors
     /// An impossible plan, and those of [`AtomicFile::create`].
-    pub fn pooled(path: &Path, plan: &TablePlan) -> Result<Self, StoreError> {
-        Self::create(path, plan.clone(), plan.rows, None)
-    }
-
-    /// Begins a file with one row per residue, `residues` rows in all.
-    ///
-    /// # Errors
-    /// An impossible plan, and those of [`AtomicFile::create`].
-    pub fn residues(path: &Path, plan: &TablePlan, residues: usize) -> Result<Self, StoreError> {
-        Self::create(path, plan.clone(), residues, Some(vec![0]))
-    }
-
-    fn create(
-        path: &Path,
-        plan: TablePlan,
-        rows_wanted: usize,
-        offsets: Option<Vec<u64>>,
-    ) -> Result<Self, StoreError> {
-        plan.check(path, rows_wanted)?;
+    pub fn create(path: &Path, plan: &TablePlan, residues: Option<usize>) -> Result<Self, StoreError> {
+        let tally = Tally::new(path, plan, residues)?;
         let mut archive = Archive::create(path)?;
         let metadata = plan.metadata.for_layers(&plan.layers).to_json();
         let length = metadata.chars().count();
@@ -81,22 +61,10 @@ impl NpzTable {
         npy::put_string(&metadata, length, &mut bytes);
         start_array(&mut archive, METADATA_KEY, &npy::string_descr(length), &[], bytes.len())?;
         archive.write(&bytes)?;
-        let spools = plan.layers[1..]
-            .iter()
-            .map(|_| Ok(BufWriter::with_capacity(BLOCK_BYTES, archive.scratch_file()?)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let spools: Result<Vec<_>, StoreError> = plan.layers[1..].iter().map(|_| archive.spool()).collect();
+        let spools = spools?;
         let encoder = Encoder::new(plan.dtype, plan.width);
-        let mut table = Self {
-            archive,
-            plan,
-            encoder,
-            spools,
-            ids: IdList::default(),
-            offsets,
-            rows_written: 0,
-            rows_wanted,
-            failed: false,
-        };
+        let mut table = Self { archive, tally, encoder, spools, ids: IdList::default(), offsets: vec![0] };
         table.start_embeddings(0)?;
         Ok(table)
     }
@@ -108,26 +76,22 @@ impl NpzTable {
     /// Values of another shape than planned, more records or rows than planned, values that the number type
     /// cannot hold, and [`StoreError::Io`]. After any error the file cannot be finished.
     pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(self.broken());
+        let rows = self.tally.begin(id, layers)?;
+        if id.contains('\0') {
+            return Err(StoreError::NulInId { id: id.to_owned(), format: Format::Npz.name() });
         }
-        self.failed = true;
-        self.check_record(id, layers)?;
         for (place, values) in layers.iter().enumerate() {
-            let bytes = self.encoder.bytes(values, id, self.plan.layers[place])?;
+            let bytes = self.encoder.bytes(values, id, self.tally.plan.layers[place])?;
             match place.checked_sub(1) {
                 None => self.archive.write(bytes)?,
                 Some(spool) => self.spools[spool]
-                    .write_all(bytes)
+                    .write(bytes)
                     .map_err(|cause| StoreError::io(Action::Write, self.archive.path(), cause))?,
             }
         }
-        self.rows_written += layers[0].len() / self.plan.width;
-        if let Some(offsets) = &mut self.offsets {
-            offsets.push(self.rows_written as u64);
-        }
+        self.offsets.push(self.offsets.last().unwrap_or(&0) + rows as u64);
         self.ids.push(id);
-        self.failed = false;
+        self.tally.done(rows);
         Ok(())
     }
 
@@ -136,41 +100,35 @@ impl NpzTable {
     /// # Errors
     /// Fewer records or rows than planned, an earlier failure, and [`StoreError::Io`].
     pub fn finish(mut self) -> Result<AtomicFile, StoreError> {
-        if self.failed {
-            return Err(self.broken());
-        }
-        self.check_count("records", self.plan.rows, self.ids.len())?;
-        self.check_count("residues", self.rows_wanted, self.rows_written)?;
+        self.tally.finish()?;
         for (place, spool) in std::mem::take(&mut self.spools).into_iter().enumerate() {
-            let rewound =
-                spool.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|mut file| {
-                    file.rewind()?;
-                    Ok(file)
-                });
-            let mut file =
-                rewound.map_err(|cause| StoreError::io(Action::Write, self.archive.path(), cause))?;
+            let file = spool.into_reader();
+            let mut file = file.map_err(|cause| StoreError::io(Action::Write, self.archive.path(), cause))?;
             self.start_embeddings(place + 1)?;
             self.archive.copy(&mut file)?;
         }
-        self.write_offsets()?;
+        if self.tally.is_per_residue() {
+            self.write_offsets()?;
+        }
         self.write_ids()?;
         self.archive.finish()
     }
 
     fn start_embeddings(&mut self, place: usize) -> Result<(), StoreError> {
-        let name = match self.plan.layers.as_slice() {
+        let plan = &self.tally.plan;
+        let name = match plan.layers.as_slice() {
             [_] => EMBEDDINGS.to_owned(),
             layers => format!("{EMBEDDINGS}.{}", layers[place]),
         };
-        let shape = [self.rows_wanted as u64, self.plan.width as u64];
-        let data = self.rows_wanted * self.plan.width * self.plan.dtype.bytes();
-        start_array(&mut self.archive, &name, npy::descr(self.plan.dtype), &shape, data)
+        let rows = self.tally.rows_wanted();
+        let data = rows * plan.width * plan.dtype.bytes();
+        start_array(&mut self.archive, &name, npy::descr(plan.dtype), &[rows as u64, plan.width as u64], data)
     }
 
     fn write_offsets(&mut self) -> Result<(), StoreError> {
-        let Some(offsets) = self.offsets.take() else { return Ok(()) };
-        start_array(&mut self.archive, OFFSETS, "<i8", &[offsets.len() as u64], offsets.len() * 8)?;
-        for block in offsets.chunks(BLOCK_BYTES / 8) {
+        let shape = [self.offsets.len() as u64];
+        start_array(&mut self.archive, OFFSETS, "<i8", &shape, self.offsets.len() * 8)?;
+        for block in self.offsets.chunks(BLOCK_BYTES / 8) {
             let bytes: Vec<u8> = block.iter().flat_map(|offset| offset.to_le_bytes()).collect();
             self.archive.write(&bytes)?;
         }
@@ -191,36 +149,6 @@ impl NpzTable {
             }
         }
         self.archive.write(&block)
-    }
-
-    fn check_record(&self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
-        let rows = match (&self.offsets, layers.first()) {
-            (Some(_), Some(first)) => first.len() / self.plan.width,
-            _ => 1,
-        };
-        self.plan.check_layers(id, layers, rows)?;
-        if id.contains('\0') {
-            return Err(StoreError::NulInId { id: id.to_owned() });
-        }
-        if self.ids.len() == self.plan.rows {
-            self.check_count("records", self.plan.rows, self.ids.len() + 1)?;
-        }
-        let found = self.rows_written + rows;
-        if found > self.rows_wanted {
-            return self.check_count("residues", self.rows_wanted, found);
-        }
-        Ok(())
-    }
-
-    fn check_count(&self, unit: &'static str, wanted: usize, found: usize) -> Result<(), StoreError> {
-        if wanted == found {
-            return Ok(());
-        }
-        Err(StoreError::Count { path: self.archive.path().to_path_buf(), unit, wanted, found })
-    }
-
-    fn broken(&self) -> StoreError {
-        StoreError::Broken { path: self.archive.path().to_path_buf() }
     }
 }
 
@@ -251,7 +179,7 @@ mod tests {
     }
 
     fn write_pooled(path: &Path) {
-        let mut table = NpzTable::pooled(path, &plan(3, &[4, 2], OutDtype::F32)).unwrap();
+        let mut table = NpzTable::create(path, &plan(3, &[4, 2], OutDtype::F32), None).unwrap();
         table.push("sp|P1|A", &[&[1.0, 2.0], &[10.0, 20.0]]).unwrap();
         table.push("β", &[&[3.0, -0.0], &[30.0, 40.0]]).unwrap();
         table.push("", &[&[5.0, 1.0e-30], &[50.0, 60.0]]).unwrap();
@@ -259,7 +187,7 @@ mod tests {
     }
 
     fn write_residues(path: &Path) {
-        let mut table = NpzTable::residues(path, &plan(2, &[6], OutDtype::F16), 3).unwrap();
+        let mut table = NpzTable::create(path, &plan(2, &[6], OutDtype::F16), Some(3)).unwrap();
         table.push("a", &[&[1.0, 2.0, 3.0, 4.0]]).unwrap();
         table.push("b", &[&[0.1, 6.0]]).unwrap();
         table.finish().unwrap().commit().unwrap();
@@ -307,7 +235,7 @@ mod tests {
     fn an_empty_table_is_a_table() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e.npz");
-        let table = NpzTable::residues(&path, &plan(0, &[6], OutDtype::F32), 0).unwrap();
+        let table = NpzTable::create(&path, &plan(0, &[6], OutDtype::F32), Some(0)).unwrap();
         table.finish().unwrap().commit().unwrap();
         let found = read_npz(&path).unwrap();
         assert_eq!((found.ids.len(), found.offsets), (0, Some(vec![0])));
@@ -317,7 +245,7 @@ mod tests {
     fn wrong_counts_are_never_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.npz");
-        let begin = || NpzTable::residues(&path, &plan(2, &[6], OutDtype::F32), 3).unwrap();
+        let begin = || NpzTable::create(&path, &plan(2, &[6], OutDtype::F32), Some(3)).unwrap();
         let (two, one): (&[f32], &[f32]) = (&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0]);
         let counts = |error| match error {
             StoreError::Count { unit, wanted, found, .. } => (unit, wanted, found),
@@ -348,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e.npz");
         let pooled = |layers: &[&[f32]]| {
-            let mut table = NpzTable::pooled(&path, &plan(1, &[4, 2], OutDtype::F32)).unwrap();
+            let mut table = NpzTable::create(&path, &plan(1, &[4, 2], OutDtype::F32), None).unwrap();
             table.push("rec", layers).unwrap_err()
         };
         let row: &[f32] = &[1.0, 2.0];
@@ -356,7 +284,7 @@ mod tests {
         assert!(matches!(pooled(&[row, &[1.0]]), StoreError::Shape { layer: 2, wanted: 2, found: 1, .. }));
         assert!(pooled(&[&[1.0; 4], &[1.0; 4]]).to_string().contains("\"rec\""));
         let residues = |layers: &[&[f32]]| {
-            let mut table = NpzTable::residues(&path, &plan(1, &[4, 2], OutDtype::F32), 2).unwrap();
+            let mut table = NpzTable::create(&path, &plan(1, &[4, 2], OutDtype::F32), Some(2)).unwrap();
             table.push("rec", layers)
         };
         assert!(residues(&[&[1.0; 3], &[1.0; 3]]).is_err(), "half a row");
@@ -368,14 +296,15 @@ mod tests {
     fn an_id_that_numpy_would_cut_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut table =
-            NpzTable::pooled(&folder.path().join("e.npz"), &plan(1, &[6], OutDtype::F32)).unwrap();
+            NpzTable::create(&folder.path().join("e.npz"), &plan(1, &[6], OutDtype::F32), None).unwrap();
         assert!(matches!(table.push("a\0", &[&[1.0, 2.0]]), Err(StoreError::NulInId { .. })));
     }
 
     /// The archive is sent at the commit; the cause and its code reach the caller.
     #[test]
     fn a_full_device_is_an_error_at_the_commit() {
-        let mut table = NpzTable::pooled(Path::new("/dev/full"), &plan(1, &[6], OutDtype::F32)).unwrap();
+        let mut table =
+            NpzTable::create(Path::new("/dev/full"), &plan(1, &[6], OutDtype::F32), None).unwrap();
         table.push("a", &[&[1.0, 2.0]]).unwrap();
         let error = table.finish().unwrap().commit().unwrap_err();
         let source = std::error::Error::source(&error).unwrap();

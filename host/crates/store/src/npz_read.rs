@@ -81,7 +81,7 @@ mod tests {
             metadata: Metadata::new().with("model", "m"),
             h5_layout: Default::default(),
         };
-        let mut table = NpzTable::residues(path, &plan, 3).unwrap();
+        let mut table = NpzTable::create(path, &plan, Some(3)).unwrap();
         table.push("P1", &[&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]).unwrap();
         table.push("Q22", &[&[-1.0, 0.5, 9.0]]).unwrap();
         table.finish().unwrap().commit().unwrap();

@@ -5,20 +5,27 @@
 //! them in one place, and a bounded index. A file that claims more than it holds is refused before memory is taken
 //! for it.
 
+mod h5;
 mod npz;
+mod parquet;
+mod safetensors;
 mod tsv;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Action, StoreError};
 use crate::metadata::{LAYERS_KEY, Metadata};
 use crate::npy::bad;
-use crate::table::Format;
+use crate::table::{Format, suffixes};
 use crate::values::OutDtype;
 
 pub(crate) use npz::{LayerRows, NpzRows};
+
+/// Bytes that tell every format apart.
+const START_BYTES: u64 = 16;
 
 /// What the rows of a result file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +63,21 @@ pub(crate) struct Head {
 enum Rows {
     Npz(Box<NpzRows<File>>),
     Tsv(Box<tsv::TsvRows>),
+    H5(Box<h5::H5Rows>),
+    Parquet(Box<parquet::ParquetRows>),
+    Safetensors(Box<safetensors::SafetensorsRows>),
+}
+
+impl Rows {
+    fn next_record(&mut self) -> io::Result<Option<StoredRecord>> {
+        match self {
+            Self::Npz(rows) => rows.next_record(),
+            Self::Tsv(rows) => rows.next_record(),
+            Self::H5(rows) => rows.next_record(),
+            Self::Parquet(rows) => rows.next_record(),
+            Self::Safetensors(rows) => rows.next_record(),
+        }
+    }
 }
 
 /// A result file being read record by record.
@@ -84,8 +106,8 @@ impl ResultReader {
         if !about.is_file() {
             return Err(refused(bad("it is a stream or a device, a regular file was wanted")));
         }
-        let format = format_of(&mut file).map_err(refused)?;
-        let (head, rows) = open_rows(format, file, about.len()).map_err(refused)?;
+        let format = format_of(&mut file, about.len()).map_err(refused)?;
+        let (head, rows) = guarded(|| open_rows(format, file, about.len())).map_err(refused)?;
         Ok(Self { path: path.to_path_buf(), format, head, rows, given: 0, failed: false })
     }
 
@@ -138,11 +160,8 @@ impl ResultReader {
         if self.failed {
             return Err(read_error(&self.path, bad("an earlier record could not be read")));
         }
-        let answer = match &mut self.rows {
-            Rows::Npz(rows) => rows.next_record(),
-            Rows::Tsv(rows) => rows.next_record(),
-        };
-        let answer = answer.and_then(|record| self.counted(record));
+        let rows = &mut self.rows;
+        let answer = guarded(|| rows.next_record()).and_then(|record| self.counted(record));
         self.failed = answer.is_err();
         answer.map_err(|cause| read_error(&self.path, cause))
     }
@@ -206,31 +225,57 @@ pub fn read_vectors(path: &Path, wanted_width: Option<usize>) -> Result<Vectors,
     Ok(vectors)
 }
 
+/// Turns a panic into an error: the libraries behind HDF5 and Parquet are not proven against hostile bytes, and a
+/// file from elsewhere must not end the program. A reader that panicked is never used again.
+fn guarded<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(bad("its content is damaged beyond what its reader can take")))
+}
+
 /// Tells the format by the first bytes; the file stands at its start again.
-fn format_of(file: &mut File) -> io::Result<Format> {
+fn format_of(file: &mut File, size: u64) -> io::Result<Format> {
     let mut start = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut start)?;
+    file.by_ref().take(START_BYTES).read_to_end(&mut start)?;
     file.rewind()?;
     let is_text = |start: &[u8]| start.starts_with(b"# pliant_meta ") || start.starts_with(b"id\t");
     match start.as_slice() {
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Ok(Format::Npz),
+        [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Format::H5),
+        [b'P', b'A', b'R', b'1', ..] => Ok(Format::Parquet),
         text if is_text(text) => Ok(Format::Tsv),
+        [l0, l1, l2, l3, l4, l5, l6, l7, b'{', ..]
+            if u64::from_le_bytes([*l0, *l1, *l2, *l3, *l4, *l5, *l6, *l7]) < size =>
+        {
+            Ok(Format::Safetensors)
+        }
         [] => Err(bad("it is empty")),
-        _ => Err(bad("its content is of no known format")),
+        _ => Err(bad(&format!("its content is of no known format ({})", suffixes(|_| true)))),
     }
 }
 
 fn open_rows(format: Format, file: File, size: u64) -> io::Result<(Head, Rows)> {
-    match format {
+    Ok(match format {
         Format::Npz => {
             let (head, rows) = NpzRows::open(file, size)?;
-            Ok((head, Rows::Npz(Box::new(rows))))
+            (head, Rows::Npz(Box::new(rows)))
         }
         Format::Tsv => {
             let (head, rows) = tsv::TsvRows::open(file)?;
-            Ok((head, Rows::Tsv(Box::new(rows))))
+            (head, Rows::Tsv(Box::new(rows)))
         }
-    }
+        Format::H5 => {
+            let (head, rows) = h5::H5Rows::open(file, size)?;
+            (head, Rows::H5(Box::new(rows)))
+        }
+        Format::Parquet => {
+            let (head, rows) = parquet::ParquetRows::open(file, size)?;
+            (head, Rows::Parquet(Box::new(rows)))
+        }
+        Format::Safetensors => {
+            let (head, rows) = safetensors::SafetensorsRows::open(file, size)?;
+            (head, Rows::Safetensors(Box::new(rows)))
+        }
+    })
 }
 
 /// The layers that metadata tell of; none where they tell nothing that could be layers.

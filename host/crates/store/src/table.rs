@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::OutputSet;
 use crate::error::StoreError;
+use crate::h5_table::H5Table;
 use crate::metadata::Metadata;
 use crate::npz::NpzTable;
+use crate::parquet_table::ParquetTable;
+use crate::safetensors_table::SafetensorsTable;
 use crate::target::Target;
 use crate::tsv::TsvTable;
 use crate::values::OutDtype;
@@ -18,17 +21,26 @@ pub enum Format {
     Npz,
     /// Tab-separated text: pooled only, one file per layer.
     Tsv,
+    /// HDF5, one dataset per record: pooled and per residue, one file per layer.
+    H5,
+    /// Parquet: pooled and per residue, one file per layer.
+    Parquet,
+    /// Safetensors: pooled and per residue, all layers in one file.
+    Safetensors,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 2] = [Self::Npz, Self::Tsv];
+    pub const ALL: [Self; 5] = [Self::Npz, Self::Tsv, Self::H5, Self::Parquet, Self::Safetensors];
 
     /// The name of the format, which is its suffix without the dot.
     pub fn name(self) -> &'static str {
         match self {
             Self::Npz => "npz",
             Self::Tsv => "tsv",
+            Self::H5 => "h5",
+            Self::Parquet => "parquet",
+            Self::Safetensors => "safetensors",
         }
     }
 
@@ -50,18 +62,12 @@ impl Format {
 
     /// Whether it can hold per-residue states.
     pub fn holds_residues(self) -> bool {
-        match self {
-            Self::Npz => true,
-            Self::Tsv => false,
-        }
+        self != Self::Tsv
     }
 
     /// Whether several layers go into one file.
     pub fn holds_layers(self) -> bool {
-        match self {
-            Self::Npz => true,
-            Self::Tsv => false,
-        }
+        matches!(self, Self::Npz | Self::Safetensors)
     }
 
     /// Bytes that results of this plan will take, over all files; for TSV an estimate from 11 characters per
@@ -72,15 +78,21 @@ impl Format {
         let numbers = rows.saturating_mul(plan.width as u64).saturating_mul(layers);
         let records = plan.rows as u64;
         let ids = records * id_chars as u64;
+        let values = numbers.saturating_mul(plan.dtype.bytes() as u64);
+        let offsets = residues.map_or(0, |_| 8 * records);
         match self {
-            Self::Npz => {
-                let offsets = residues.map_or(0, |_| 8 * records);
-                numbers.saturating_mul(plan.dtype.bytes() as u64) + ids * 4 + offsets
-            }
+            Self::Npz => values + ids * 4 + offsets,
             Self::Tsv => numbers.saturating_mul(12) + ids * layers,
+            // Object header, entry and name of each dataset.
+            Self::H5 => values + (records * H5_RECORD_BYTES + ids * 2) * layers,
+            Self::Parquet => values + (rows * 4 + ids + records * 4) * layers,
+            Self::Safetensors => values + ids + records * 3 + offsets,
         }
     }
 }
+
+/// Bytes that a dataset takes in a `.h5` beside its numbers and its id.
+const H5_RECORD_BYTES: u64 = 360;
 
 /// Names of the datasets of a `.h5`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -169,12 +181,57 @@ impl TablePlan {
     }
 }
 
-/// Pooled vectors: one row of C numbers per record and layer.
-pub enum PooledWriter {
-    /// Into one `.npz`.
+/// One kind of writer per format, for either kind of result.
+enum Table {
     Npz(Box<NpzTable>),
-    /// Into one `.tsv` per layer.
     Tsv(Box<TsvTable>),
+    H5(Box<H5Table>),
+    Parquet(Box<ParquetTable>),
+    Safetensors(Box<SafetensorsTable>),
+}
+
+impl Table {
+    fn create(
+        target: &Path,
+        format: Format,
+        plan: &TablePlan,
+        residues: Option<usize>,
+    ) -> Result<Self, StoreError> {
+        Ok(match format {
+            Format::Npz => Self::Npz(Box::new(NpzTable::create(target, plan, residues)?)),
+            Format::Tsv => Self::Tsv(Box::new(TsvTable::create(target, plan)?)),
+            Format::H5 => Self::H5(Box::new(H5Table::create(target, plan, residues)?)),
+            Format::Parquet => Self::Parquet(Box::new(ParquetTable::create(target, plan, residues)?)),
+            Format::Safetensors => {
+                Self::Safetensors(Box::new(SafetensorsTable::create(target, plan, residues)?))
+            }
+        })
+    }
+
+    fn push(&mut self, id: &str, length: usize, layers: &[&[f32]]) -> Result<(), StoreError> {
+        match self {
+            Self::Npz(table) => table.push(id, layers),
+            Self::Tsv(table) => table.push(id, layers),
+            Self::H5(table) => table.push(id, layers),
+            Self::Parquet(table) => table.push(id, length, layers),
+            Self::Safetensors(table) => table.push(id, layers),
+        }
+    }
+
+    fn finish(self) -> Result<OutputSet, StoreError> {
+        match self {
+            Self::Npz(table) => Ok(OutputSet::from(vec![table.finish()?])),
+            Self::Tsv(table) => table.finish(),
+            Self::H5(table) => table.finish(),
+            Self::Parquet(table) => table.finish(),
+            Self::Safetensors(table) => Ok(OutputSet::from(vec![table.finish()?])),
+        }
+    }
+}
+
+/// Pooled vectors: one row of C numbers per record and layer.
+pub struct PooledWriter {
+    table: Table,
 }
 
 impl PooledWriter {
@@ -184,24 +241,17 @@ impl PooledWriter {
     /// An impossible plan, several layers for a format that needs a file for each and a target that is a
     /// stream, and whatever the system says to new files.
     pub fn create(target: &Path, format: Format, plan: &TablePlan) -> Result<Self, StoreError> {
-        match format {
-            Format::Npz => Ok(Self::Npz(Box::new(NpzTable::pooled(target, plan)?))),
-            Format::Tsv => Ok(Self::Tsv(Box::new(TsvTable::create(target, plan)?))),
-        }
+        Ok(Self { table: Table::create(target, format, plan, None)? })
     }
 
     /// Writes the next record in input order: for each layer of the plan its C numbers. `length` is L, the
     /// residues of the record, for the formats that tell it.
     ///
     /// # Errors
-    /// Values of another shape than planned, too many records, values that the number type cannot hold, and
-    /// [`StoreError::Io`]. After any error the writer cannot be finished.
+    /// Values of another shape than planned, too many records, values that the number type or an id that the format
+    /// cannot hold, and [`StoreError::Io`]. After any error the writer cannot be finished.
     pub fn push(&mut self, id: &str, length: usize, layers: &[&[f32]]) -> Result<(), StoreError> {
-        let _ = length;
-        match self {
-            Self::Npz(table) => table.push(id, layers),
-            Self::Tsv(table) => table.push(id, layers),
-        }
+        self.table.push(id, length, layers)
     }
 
     /// Completes the files, which still lack their names: commit the set for that.
@@ -209,38 +259,34 @@ impl PooledWriter {
     /// # Errors
     /// Fewer records than planned, an earlier failure, and [`StoreError::Io`].
     pub fn finish(self) -> Result<OutputSet, StoreError> {
-        match self {
-            Self::Npz(table) => Ok(OutputSet::from(vec![table.finish()?])),
-            Self::Tsv(table) => table.finish(),
-        }
+        self.table.finish()
     }
 }
 
 /// Per-residue states: L rows of C numbers per record and layer.
-pub enum ResidueWriter {
-    /// Into one `.npz`.
-    Npz(Box<NpzTable>),
+pub struct ResidueWriter {
+    table: Table,
 }
 
 impl ResidueWriter {
-    /// Begins the file of `target`, which will have `residues` rows (sum of L).
+    /// Begins the file or files of `target`, which will have `residues` rows (sum of L).
     ///
     /// # Errors
-    /// A format that cannot hold states, an impossible plan, and whatever the system says to a new file.
+    /// A format that cannot hold states, and those of [`PooledWriter::create`].
     pub fn create(
         target: &Path,
         format: Format,
         plan: &TablePlan,
         residues: usize,
     ) -> Result<Self, StoreError> {
-        match format {
-            Format::Npz => Ok(Self::Npz(Box::new(NpzTable::residues(target, plan, residues)?))),
-            Format::Tsv => Err(StoreError::NoResidues {
+        if !format.holds_residues() {
+            return Err(StoreError::NoResidues {
                 path: target.to_path_buf(),
                 format: format.name(),
                 able: suffixes(Format::holds_residues),
-            }),
+            });
         }
+        Ok(Self { table: Table::create(target, format, plan, Some(residues))? })
     }
 
     /// Writes the next record in input order: for each layer of the plan its L x C numbers, row by row.
@@ -248,19 +294,16 @@ impl ResidueWriter {
     /// # Errors
     /// As [`PooledWriter::push`], and more residues than planned.
     pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
-        match self {
-            Self::Npz(table) => table.push(id, layers),
-        }
+        // Every format takes the length of a per-residue record from its rows.
+        self.table.push(id, 0, layers)
     }
 
-    /// Completes the file, which still lacks its name: commit the set for that.
+    /// Completes the files, which still lack their names: commit the set for that.
     ///
     /// # Errors
     /// As [`PooledWriter::finish`], and fewer residues than planned.
     pub fn finish(self) -> Result<OutputSet, StoreError> {
-        match self {
-            Self::Npz(table) => Ok(OutputSet::from(vec![table.finish()?])),
-        }
+        self.table.finish()
     }
 }
 
@@ -290,7 +333,7 @@ pub fn layer_path(target: &Path, layer: usize) -> PathBuf {
 }
 
 /// The suffixes of the formats that `chosen` takes, for messages.
-fn suffixes(chosen: impl Fn(Format) -> bool) -> String {
+pub(crate) fn suffixes(chosen: impl Fn(Format) -> bool) -> String {
     let names: Vec<String> = Format::ALL
         .into_iter()
         .filter(|format| chosen(*format))
@@ -309,7 +352,7 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.tsv")).unwrap(), Format::Tsv);
         for unknown in ["b.csv", "b", "-", ".npz", "b.tsv.gz"] {
             let text = Format::of_path(Path::new(unknown)).unwrap_err().to_string();
-            assert!(text.contains(".npz, .tsv"), "{text}");
+            assert!(text.contains(".npz, .tsv, .h5, .parquet, .safetensors"), "{text}");
         }
     }
 
@@ -358,7 +401,10 @@ mod tests {
             h5_layout: H5Layout::default(),
         };
         let error = ResidueWriter::create(Path::new("r.tsv"), Format::Tsv, &plan, 1).err().unwrap();
-        assert!(error.to_string().ends_with("formats that can are .npz"), "{error}");
+        assert!(
+            error.to_string().ends_with("formats that can are .npz, .h5, .parquet, .safetensors"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -15,18 +15,17 @@ use crate::atomic::{Access, AtomicFile, OutputSet};
 use crate::error::{Action, StoreError};
 use crate::metadata::METADATA_KEY;
 use crate::table::{Format, TablePlan, output_paths};
+use crate::tally::Tally;
 use crate::values::Encoder;
 
 /// Tables of pooled vectors being written row by row, one for each layer.
 pub struct TsvTable {
-    plan: TablePlan,
+    tally: Tally,
     /// One per layer.
     files: Vec<AtomicFile>,
     encoder: Encoder,
     values: Vec<f32>,
     line: Vec<u8>,
-    rows: usize,
-    failed: bool,
 }
 
 impl TsvTable {
@@ -35,7 +34,7 @@ impl TsvTable {
     /// # Errors
     /// An impossible plan, several layers for one stream, and those of [`AtomicFile::create`].
     pub fn create(path: &Path, plan: &TablePlan) -> Result<Self, StoreError> {
-        plan.check(path, plan.rows)?;
+        let tally = Tally::new(path, plan, None)?;
         let paths = output_paths(path, Format::Tsv, &plan.layers)?;
         let mut files = Vec::with_capacity(paths.len());
         for (path, layer) in paths.iter().zip(&plan.layers) {
@@ -44,15 +43,8 @@ impl TsvTable {
             file.write_all(head.as_bytes()).map_err(|cause| StoreError::io(Action::Write, path, cause))?;
             files.push(file);
         }
-        Ok(Self {
-            plan: plan.clone(),
-            files,
-            encoder: Encoder::new(plan.dtype, plan.width),
-            values: Vec::new(),
-            line: Vec::new(),
-            rows: 0,
-            failed: false,
-        })
+        let encoder = Encoder::new(plan.dtype, plan.width);
+        Ok(Self { tally, files, encoder, values: Vec::new(), line: Vec::new() })
     }
 
     /// Writes the next record: for each layer its C numbers.
@@ -61,11 +53,8 @@ impl TsvTable {
     /// Values of another shape than planned, too many records, values that the number type cannot hold, and
     /// [`StoreError::Io`]. After any error the table cannot be finished.
     pub fn push(&mut self, id: &str, layers: &[&[f32]]) -> Result<(), StoreError> {
-        self.check_whole()?;
-        self.failed = true;
-        self.plan.check_layers(id, layers, 1)?;
-        self.check_count(self.rows + 1, self.rows < self.plan.rows)?;
-        for ((values, file), layer) in layers.iter().zip(&mut self.files).zip(&self.plan.layers) {
+        let rows = self.tally.begin(id, layers)?;
+        for ((values, file), layer) in layers.iter().zip(&mut self.files).zip(&self.tally.plan.layers) {
             self.encoder.rounded(values, id, *layer, &mut self.values)?;
             self.line.clear();
             self.line.extend_from_slice(escape(id).as_bytes());
@@ -74,8 +63,7 @@ impl TsvTable {
             self.line.push(b'\n');
             file.write_all(&self.line).map_err(|cause| StoreError::io(Action::Write, file.path(), cause))?;
         }
-        self.rows += 1;
-        self.failed = false;
+        self.tally.done(rows);
         Ok(())
     }
 
@@ -84,28 +72,8 @@ impl TsvTable {
     /// # Errors
     /// Fewer records than planned, and an earlier failure.
     pub fn finish(self) -> Result<OutputSet, StoreError> {
-        self.check_whole()?;
-        self.check_count(self.rows, self.rows == self.plan.rows)?;
+        self.tally.finish()?;
         Ok(OutputSet::from(self.files))
-    }
-
-    fn check_whole(&self) -> Result<(), StoreError> {
-        match self.failed {
-            false => Ok(()),
-            true => Err(StoreError::Broken { path: self.files[0].path().to_path_buf() }),
-        }
-    }
-
-    fn check_count(&self, found: usize, fits: bool) -> Result<(), StoreError> {
-        match fits {
-            true => Ok(()),
-            false => Err(StoreError::Count {
-                path: self.files[0].path().to_path_buf(),
-                unit: "records",
-                wanted: self.plan.rows,
-                found,
-            }),
-        }
     }
 }
 
