@@ -14,4 +14,5 @@ mod model;
 mod outputs;
 mod results;
 mod snapshot;
+mod split;
 mod tool;

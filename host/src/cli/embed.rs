@@ -1,13 +1,13 @@
 //! `pliant embed`: what was typed, and the plan that it becomes.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::{CpuPath, Precision};
-use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
+use pliant_seq::ReadOptions;
 use pliant_store::{Format, H5Layout, OutDtype, StoreError, Target, check_targets, failures_path};
 
+use crate::cli::reading::{OnError, ReadArgs, count, format_named, format_of, layout_named, not_an_input};
 use crate::exit::TaskError;
 use crate::machine;
 
@@ -129,34 +129,8 @@ pub struct EmbedArgs {
     /// Residues from one window to the next, for --long window [default: half a window]
     #[arg(long, env = "PLIANT_STRIDE", value_name = "N", value_parser = count::<usize>)]
     stride: Option<usize>,
-    /// Longer proteins fail
-    #[arg(long, env = "PLIANT_MAX_RESIDUES", value_name = "N", value_parser = count::<u32>,
-          default_value_t = DEFAULT_MAX_RESIDUES)]
-    max_residues: u32,
-    /// What a failed record does
-    #[arg(
-        long,
-        env = "PLIANT_ON_ERROR",
-        value_name = "WHAT",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        help = "What a failed record does: fail ends the run before anything is computed, skip leaves the \
-                  record out; both list it in FILE.failures.tsv beside --out"
-    )]
-    on_error: OnError,
-    /// Which part of a header is the id
-    #[arg(
-        long,
-        env = "PLIANT_ID",
-        value_name = "PART",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        help = "Which part of a header is the id: its first word, the accession in sp|…|… and tr|…|… (uniprot), \
-                  or the full line"
-    )]
-    id: IdPart,
+    #[command(flatten)]
+    reading: ReadArgs,
     /// Only read the input, and write what a run would take as JSON to standard output
     #[arg(long, env = "PLIANT_DRY_RUN", action = ArgAction::SetTrue,
           value_parser = clap::builder::FalseyValueParser::new())]
@@ -232,24 +206,6 @@ pub enum Long {
     Window,
     /// Their beginning alone.
     Truncate,
-}
-
-/// What a failed record does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum OnError {
-    /// It ends the run before anything is computed.
-    #[default]
-    Fail,
-    /// It is left out and listed.
-    Skip,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum IdPart {
-    #[default]
-    Word,
-    Uniprot,
-    Full,
 }
 
 /// What to embed, with what, how and to where. Nothing of it has been opened.
@@ -330,11 +286,6 @@ impl EmbedArgs {
     pub fn plan(self) -> anyhow::Result<EmbedPlan> {
         let long = self.long_plan()?;
         let outputs = self.output_plan()?;
-        let id_style = match self.id {
-            IdPart::Word => IdStyle::Word,
-            IdPart::Uniprot => IdStyle::Uniprot,
-            IdPart::Full => IdStyle::Full,
-        };
         let cores = || machine::cores().0;
         let compute = ComputePlan {
             device: self.device,
@@ -350,11 +301,11 @@ impl EmbedArgs {
         Ok(EmbedPlan {
             inputs: self.inputs,
             model: self.model,
-            read: ReadOptions { id_style, max_residues: self.max_residues },
+            read: self.reading.options(),
             layers: if self.layer.is_empty() { vec![-1] } else { self.layer },
             pool: self.pool,
             long,
-            on_error: self.on_error,
+            on_error: self.reading.on_error,
             compute,
             outputs,
             dry_run: self.dry_run,
@@ -387,7 +338,7 @@ impl EmbedArgs {
         let named = [&self.out, &self.residues, &self.summary, &failures];
         let outputs: Vec<&Path> = named.into_iter().flatten().map(PathBuf::as_path).collect();
         check_targets(&outputs)?;
-        outputs.iter().try_for_each(|output| self.not_an_input(output))?;
+        outputs.iter().try_for_each(|output| not_an_input(&self.inputs, output))?;
         let dtype = match self.out_dtype {
             OutType::F32 => OutDtype::F32,
             OutType::F16 => OutDtype::F16,
@@ -402,53 +353,11 @@ impl EmbedArgs {
             failures,
         })
     }
-
-    /// An output that replaces an input would destroy it in a run that succeeds.
-    fn not_an_input(&self, output: &Path) -> Result<(), TaskError> {
-        let Ok(place) = output.canonicalize() else { return Ok(()) };
-        let same =
-            |input: &&PathBuf| place.is_file() && input.canonicalize().is_ok_and(|input| input == place);
-        match self.inputs.iter().find(same) {
-            None => Ok(()),
-            Some(input) => Err(TaskError::Usage {
-                what: format!(
-                    "the output {} is the input {}: give it another path",
-                    output.display(),
-                    input.display()
-                ),
-            }),
-        }
-    }
-}
-
-/// A number of things of which there must be one.
-fn count<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, &'static str> {
-    let found = text.parse().ok().filter(|number| *number != N::default());
-    found.ok_or("wanted a whole number, at least 1")
 }
 
 fn cpu_path(name: &str) -> Result<CpuPath, String> {
     let names = || CpuPath::ALL.map(CpuPath::name).join(", ");
     CpuPath::from_name(name).ok_or_else(|| format!("known paths are {}", names()))
-}
-
-fn format_named(name: &str) -> Result<Format, String> {
-    let names = || Format::ALL.map(Format::name).join(", ");
-    Format::from_name(name).ok_or_else(|| format!("known formats are {}", names()))
-}
-
-fn layout_named(name: &str) -> Result<H5Layout, String> {
-    let names = || H5Layout::ALL.map(H5Layout::name).join(", ");
-    H5Layout::from_name(name).ok_or_else(|| format!("known layouts are {}", names()))
-}
-
-/// The format of a suffix; of a stream, which has none, the one that can be read as it comes.
-fn format_of(out: &Path) -> anyhow::Result<Format> {
-    match Format::of_path(out) {
-        Ok(format) => Ok(format),
-        Err(_) if Target::resolve(out)?.is_stream() => Ok(Format::Tsv),
-        Err(unknown) => Err(unknown.into()),
-    }
 }
 
 /// The format of the file of states; a stream takes the first that can hold them.

@@ -7,6 +7,8 @@ pub mod doctor;
 pub mod embed;
 pub mod model;
 pub mod print;
+pub mod reading;
+pub mod split;
 
 use std::ffi::OsString;
 
@@ -57,6 +59,8 @@ struct Common {
 pub enum Command {
     /// Turn proteins into vectors
     Embed(Box<embed::EmbedArgs>),
+    /// Cut proteins into shards that can be embedded apart
+    Split(split::SplitArgs),
     /// Look at, check or make model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer

@@ -2,7 +2,10 @@
 
 pub mod doctor;
 pub mod embed;
+mod files;
+mod intake;
 pub mod model;
+pub mod split;
 
 use crate::Context;
 use crate::cli::Command;
@@ -14,6 +17,7 @@ use crate::cli::Command;
 pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Embed(args) => embed::run(&args.plan()?, context),
+        Command::Split(args) => split::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }

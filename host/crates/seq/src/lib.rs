@@ -15,6 +15,7 @@
 
 mod error;
 mod fasta;
+mod hash;
 mod id;
 mod input;
 mod letters;
@@ -23,12 +24,14 @@ mod pack;
 mod reader;
 mod record;
 mod scan;
+mod shards;
 mod vocabulary;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{InputError, RecordError, SettingError};
+pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};
 pub use long::{Cut, LongPolicy, Span, Windows};
@@ -36,4 +39,5 @@ pub use pack::{Pack, Packer, Window};
 pub use reader::{DEFAULT_MAX_RESIDUES, ReadOptions, RecordReader, Totals};
 pub use record::{Duplicate, Failure, Item, Record, Warnings};
 pub use scan::{Longest, Summary, scan};
+pub use shards::{shards, shards_of_residues};
 pub use vocabulary::{ESM2, Tokens, Vocabulary};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::error::{InputError, RecordError};
 use crate::fasta::{FastaError, FastaReader, RawRecord};
+use crate::hash::InputHasher;
 use crate::id::{self, IdStyle};
 use crate::input::{Progress, Source, read_error};
 use crate::letters;
@@ -18,9 +19,6 @@ use crate::record::{Duplicate, Failure, Item, Record, Warnings};
 
 /// The `max_residues` that holds where the user names none.
 pub const DEFAULT_MAX_RESIDUES: u32 = 65_536;
-
-/// Names the way records enter the input hash; changes when that way changes.
-const INPUT_HASH_DOMAIN: &[u8] = b"pliant input records 1\n";
 
 /// How records are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +65,7 @@ pub struct RecordReader {
     seen: HashMap<[u8; 16], Seen>,
     files: Vec<Arc<str>>,
     totals: Totals,
-    hasher: blake3::Hasher,
+    hasher: InputHasher,
     stopped: bool,
 }
 
@@ -87,8 +85,6 @@ struct Seen {
 impl RecordReader {
     /// A reader over `sources` in their order. Opens them one by one as it comes to them.
     pub fn new(sources: &[Source], options: ReadOptions) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(INPUT_HASH_DOMAIN);
         Self {
             sources: Vec::from(sources).into_iter(),
             options,
@@ -97,7 +93,7 @@ impl RecordReader {
             seen: HashMap::new(),
             files: Vec::new(),
             totals: Totals::default(),
-            hasher,
+            hasher: InputHasher::new(),
             stopped: false,
         }
     }
@@ -112,11 +108,10 @@ impl RecordReader {
         &self.totals
     }
 
-    /// BLAKE3, in hex, over ids and residues of the records yielded so far, in order, each with its length
-    /// before it. At the end of the input it names the input: spelling, line breaks, compression, duplicates
-    /// and failed records do not enter it.
+    /// The [`InputHasher`] of the records yielded so far. At the end of the input it names the input: spelling,
+    /// line breaks, compression, duplicates and failed records do not enter it.
     pub fn input_hash(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        self.hasher.to_hex()
     }
 
     fn next_item(&mut self) -> Result<Option<Item>, InputError> {
@@ -203,7 +198,7 @@ impl RecordReader {
             }
         }
         self.count(&raw);
-        hash_record(&mut self.hasher, id.as_bytes(), &raw.residues);
+        self.hasher.push(&id, &raw.residues);
         let record = self.totals.headers;
         Item::Record(Record { index, id, residues: raw.residues, file, line: raw.line, record })
     }
@@ -256,11 +251,4 @@ fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     short
-}
-
-fn hash_record(hasher: &mut blake3::Hasher, id: &[u8], residues: &[u8]) {
-    for part in [id, residues] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
 }

@@ -107,16 +107,25 @@ impl AtomicFile {
         let Self { typed, writer, end, .. } = self;
         settle(writer, end).map_err(|source| StoreError::io(Action::Write, typed, source))
     }
+}
 
-    /// Second half: the name.
+/// A regular file that is complete and on its device but for its name. Dropped, it is removed.
+#[derive(Debug)]
+struct Settled {
+    typed: PathBuf,
+    folder: PathBuf,
+    temporary: TempPath,
+    path: PathBuf,
+}
+
+impl Settled {
+    /// Second half of a commit: the name.
     fn publish(self) -> Result<(), StoreError> {
-        if let End::Rename { temporary, path } = self.end {
-            temporary
-                .persist(&path)
-                .map_err(|refused| StoreError::io(Action::Replace, &self.typed, refused.error))?;
-            // Makes the rename itself durable. Not every file system can, and the file is whole either way.
-            let _ = File::open(&self.scratch).and_then(|folder| folder.sync_all());
-        }
+        self.temporary
+            .persist(&self.path)
+            .map_err(|refused| StoreError::io(Action::Replace, &self.typed, refused.error))?;
+        // Makes the rename itself durable. Not every file system can, and the file is whole either way.
+        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }
@@ -144,6 +153,8 @@ impl Seek for AtomicFile {
 /// Outputs that belong together: all are complete and on their devices before the first gets its name.
 #[derive(Debug, Default)]
 pub struct OutputSet {
+    /// Complete, before all of `files` in the order of the set.
+    settled: Vec<Settled>,
     files: Vec<AtomicFile>,
 }
 
@@ -158,14 +169,40 @@ impl OutputSet {
         self.files.push(file);
     }
 
-    /// Adds all outputs of another set, after those of this one.
+    /// Adds all outputs of another set, after those of this one; what of it is settled already gets its name
+    /// with those of this one that are.
     pub fn append(&mut self, mut other: Self) {
+        self.settled.append(&mut other.settled);
         self.files.append(&mut other.files);
     }
 
     /// The paths of the outputs as the user gave them, in order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(AtomicFile::path)
+        let settled = self.settled.iter().map(|file| file.typed.as_path());
+        settled.chain(self.files.iter().map(AtomicFile::path))
+    }
+
+    /// Makes the regular files of the set durable and closes them, without giving them their names: a set of
+    /// thousands of files then needs neither as many descriptors nor their buffers.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] of the first file that fails; the set must not be committed after that.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let mut streams = Vec::new();
+        for mut file in std::mem::take(&mut self.files) {
+            if file.renames() {
+                file.settle()?;
+            }
+            let AtomicFile { typed, scratch, writer, end } = file;
+            match end {
+                End::Rename { temporary, path } => {
+                    self.settled.push(Settled { typed, folder: scratch, temporary, path });
+                }
+                end => streams.push(AtomicFile { typed, scratch, writer, end }),
+            }
+        }
+        self.files = streams;
+        Ok(())
     }
 
     /// Makes all outputs durable, then renames them one after another.
@@ -177,19 +214,15 @@ impl OutputSet {
     /// [`StoreError::Io`] of the first output that fails. Before the renames nothing has changed; a rename
     /// that fails leaves those before it done.
     pub fn commit(mut self) -> Result<(), StoreError> {
-        for file in self.files.iter_mut().filter(|file| file.renames()) {
-            file.settle()?;
-        }
-        for file in self.files.iter_mut().filter(|file| !file.renames()) {
-            file.settle()?;
-        }
-        self.files.into_iter().try_for_each(AtomicFile::publish)
+        self.settle()?;
+        self.files.iter_mut().try_for_each(AtomicFile::settle)?;
+        self.settled.into_iter().try_for_each(Settled::publish)
     }
 }
 
 impl From<Vec<AtomicFile>> for OutputSet {
     fn from(files: Vec<AtomicFile>) -> Self {
-        Self { files }
+        Self { settled: Vec::new(), files }
     }
 }
 
@@ -392,6 +425,33 @@ mod tests {
         set(Path::new("/dev/null")).commit().unwrap();
         assert_eq!(fs::read_to_string(&one).unwrap(), "new");
         assert_eq!(names(folder.path()), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_settled_set_has_no_names_and_needs_no_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: u32| folder.path().join(format!("{number:04}"));
+        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = descriptors();
+        let mut set = OutputSet::new();
+        for number in 0..500 {
+            let mut file = AtomicFile::create(&path(number), Access::Stream).unwrap();
+            file.write_all(&number.to_le_bytes()).unwrap();
+            set.push(file);
+            set.settle().unwrap();
+        }
+        // Other tests open files at the same time, but not hundreds.
+        assert!(descriptors() < before + 100);
+        assert!(!path(0).exists());
+        assert_eq!(set.paths().last(), Some(path(499).as_path()));
+        drop(set);
+        assert_eq!(names(folder.path()), [""; 0], "a set that is dropped removes what it wrote");
+        let mut file = AtomicFile::create(&path(1), Access::Stream).unwrap();
+        file.write_all(b"x").unwrap();
+        let mut set = OutputSet::from(vec![file]);
+        set.settle().unwrap();
+        set.commit().unwrap();
+        assert_eq!(fs::read(path(1)).unwrap(), b"x");
     }
 
     #[test]

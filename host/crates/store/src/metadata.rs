@@ -54,6 +54,11 @@ impl Metadata {
         self.entries.remove(key)
     }
 
+    /// The keys, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
     /// The canonical text: compact JSON on one line, UTF-8, keys sorted by their bytes at every depth.
     pub fn to_json(&self) -> String {
         let entries = self.entries.iter().map(|(key, value)| (key.clone(), sorted(value)));

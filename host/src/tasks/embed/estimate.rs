@@ -4,10 +4,11 @@ use pliant_kernels::{CpuPath, Precision};
 use pliant_store::{Metadata, TablePlan};
 use serde_json::{Value, json};
 
-use super::survey::{SHOWN_FAILURES, Survey, Warning};
+use super::survey::Survey;
 use crate::cli::embed::EmbedPlan;
 use crate::engine::Card;
 use crate::pipeline;
+use crate::tasks::intake::{SHOWN_FAILURES, Warning};
 
 /// Bytes of the program, its buffers and its libraries.
 const PROGRAM_BYTES: u64 = 48 << 20;
@@ -118,7 +119,7 @@ pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &
         "duplicates": totals.duplicates,
         "bad_records": survey.failures.len(),
         "bad_records_first": survey.failures.iter().take(SHOWN_FAILURES).map(failure).collect::<Vec<_>>(),
-        "would_fail": survey.fatal > 0 && plan.on_error == crate::cli::embed::OnError::Fail
+        "would_fail": survey.fatal > 0 && plan.on_error == crate::cli::reading::OnError::Fail
             || survey.selection.records == 0,
         "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
         "layers": layers,

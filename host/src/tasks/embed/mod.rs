@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use pliant_kernels::Device;
 use pliant_seq::{LongPolicy, Source, Windows};
-use pliant_store::OutputSet;
 
-use crate::cli::embed::{DeviceChoice, EmbedPlan, Long, LongPlan, OnError};
+use crate::cli::embed::{DeviceChoice, EmbedPlan, Long, LongPlan};
 use crate::cli::print::Printer;
+use crate::cli::reading::OnError;
 use crate::engine::{self, Card, Engine};
 use crate::exit::TaskError;
 use crate::pipeline::{self, Work};
+use crate::tasks::{files, intake};
 use crate::{Context, machine};
 use estimate::Estimate;
 use outputs::{Outputs, Shape};
@@ -61,15 +62,17 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let progress = print.progress(survey.selection.residues as u64, "residues");
     let reading = pipeline::run(&work, &engine, &progress, |row| outputs.push(&row))?;
     drop(progress);
-    same_input(&survey, &reading.input_hash)?;
+    intake::same_input(&survey.summary.input_hash, &reading.input_hash)?;
     let computing = computing.elapsed();
     let mut files = outputs.finish()?;
-    add_failures(plan, &survey, &mut files)?;
+    if let Some(path) = &plan.outputs.failures {
+        files::add_failures(&mut files, path, &survey.failures, plan.on_error)?;
+    }
     if let Some(path) = &plan.outputs.summary {
         let outputs = files.paths().collect();
         let run = Run { start, computing, command_line: &context.command_line, outputs };
         let text = format!("{:#}\n", provenance.summary(&run));
-        files.push(outputs::text_file(path, &text)?);
+        files.push(files::text_file(path, &text)?);
     }
     Ok(files.commit()?)
 }
@@ -115,34 +118,8 @@ fn refuse_failures(plan: &EmbedPlan, survey: &Survey) -> anyhow::Result<()> {
     if survey.fatal == 0 || plan.on_error == OnError::Skip {
         return Ok(());
     }
-    if let Some(path) = &plan.outputs.failures {
-        outputs::failure_list(path, &survey.failures)?.commit()?;
-    }
-    Err(TaskError::BadRecords {
-        failed: survey.failures.len(),
-        headers: survey.summary.totals.headers,
-        shown: survey.shown_failures(),
-        list: plan.outputs.failures.clone(),
-    }
-    .into())
-}
-
-/// Adds the list of failures where the run may have some, and where an older one would be taken for this run's.
-fn add_failures(plan: &EmbedPlan, survey: &Survey, files: &mut OutputSet) -> anyhow::Result<()> {
-    let Some(path) = &plan.outputs.failures else { return Ok(()) };
-    let wanted = plan.on_error == OnError::Skip || !survey.failures.is_empty() || path.exists();
-    if wanted {
-        files.push(outputs::failure_list(path, &survey.failures)?);
-    }
-    Ok(())
-}
-
-fn same_input(survey: &Survey, found: &str) -> Result<(), TaskError> {
-    let wanted = survey.summary.input_hash.clone();
-    if found == wanted {
-        return Ok(());
-    }
-    Err(TaskError::InputChanged { found: found.to_owned(), wanted })
+    let headers = survey.summary.totals.headers;
+    intake::refuse(&survey.failures, headers, plan.outputs.failures.as_deref())
 }
 
 /// Refuses what certainly does not fit, before hours of work end in the killing of the process.

@@ -1,12 +1,9 @@
 //! Rows to files: all of them complete before the first gets its name.
 
-use std::io::Write;
 use std::path::Path;
 
-use pliant_seq::Failure;
 use pliant_store::{
-    Access, Action, AtomicFile, FailureWriter, Metadata, OutputSet, PooledWriter, ResidueWriter, StoreError,
-    TablePlan, check_targets, output_paths,
+    Metadata, OutputSet, PooledWriter, ResidueWriter, StoreError, TablePlan, check_targets, output_paths,
 };
 
 use crate::cli::embed::{OutputPlan, residues_format};
@@ -125,33 +122,4 @@ pub(super) fn check(plan: &OutputPlan, layers: &[usize]) -> Result<(), StoreErro
     };
     files.extend([&plan.residues, &plan.summary, &plan.failures].into_iter().flatten().cloned());
     check_targets(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>())
-}
-
-/// The list of failures, complete but for its name.
-///
-/// # Errors
-/// What the system says to a new file.
-pub(super) fn failure_list(path: &Path, failures: &[Failure]) -> Result<AtomicFile, StoreError> {
-    let mut list = FailureWriter::create(path)?;
-    for failure in failures {
-        list.push(&pliant_store::Failure {
-            file: &failure.file,
-            line: failure.line,
-            record: failure.record,
-            id: &failure.id,
-            reason: &failure.reason.to_string(),
-        })?;
-    }
-    Ok(list.finish())
-}
-
-/// A text file, complete but for its name.
-///
-/// # Errors
-/// What the system says to a new file.
-pub(super) fn text_file(path: &Path, text: &str) -> Result<AtomicFile, StoreError> {
-    let mut file = AtomicFile::create(path, Access::Stream)?;
-    let written = file.write_all(text.as_bytes());
-    written.map_err(|source| StoreError::io(Action::Write, path, source))?;
-    Ok(file)
 }

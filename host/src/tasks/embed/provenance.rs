@@ -6,10 +6,11 @@ use std::time::Instant;
 use pliant_store::{Metadata, OutDtype};
 use serde_json::{Value, json};
 
-use super::survey::{Survey, Warning};
+use super::survey::Survey;
 use crate::cli::embed::EmbedPlan;
 use crate::engine::Engine;
 use crate::machine;
+use crate::tasks::intake::Warning;
 
 /// Changes when files of the same settings would mean something else.
 const SCHEMA: u64 = 1;

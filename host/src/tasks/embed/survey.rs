@@ -4,13 +4,10 @@ use pliant_seq::{
     Cut, Failure, InputError, Item, LongPolicy, ReadOptions, RecordError, RecordReader, Source, Summary,
     Vocabulary, scan,
 };
-use serde_json::{Value, json};
 
 use crate::cli::embed::Long;
 use crate::exit::TaskError;
-
-/// Failures that are shown one by one; the file lists all.
-pub(super) const SHOWN_FAILURES: usize = 10;
+use crate::tasks::intake::{Warning, Warnings, counted};
 
 /// What the first reading found.
 pub(super) struct Survey {
@@ -43,24 +40,6 @@ pub(super) struct Selection {
     pub(super) computed_squares: f64,
     /// Records longer than the training length of the model.
     pub(super) over: u64,
-}
-
-/// Something that is not wrong and may not be what was meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Warning {
-    /// Its kind, for programs.
-    pub(super) kind: &'static str,
-    /// Records or letters that it concerns.
-    pub(super) count: u64,
-    /// Its words.
-    pub(super) message: String,
-}
-
-impl Warning {
-    /// For the summary.
-    pub(super) fn json(&self) -> Value {
-        json!({ "kind": self.kind, "count": self.count, "message": self.message })
-    }
 }
 
 /// What the survey must know of the model and the plan.
@@ -99,15 +78,6 @@ impl Survey {
         let warnings = warnings(&summary, &selection, &failures, rules);
         let inputs = sources.iter().map(|source| source.name().to_string()).collect();
         Ok(Self { inputs, summary, failures, fatal, selection, warnings })
-    }
-
-    /// Failures with file, line, id and reason, one line each, as many as are shown.
-    pub(super) fn shown_failures(&self) -> Vec<String> {
-        let line = |failure: &Failure| {
-            let Failure { file, line, id, reason, .. } = failure;
-            format!("{file}:{line} {id}: {reason}")
-        };
-        self.failures.iter().take(SHOWN_FAILURES).map(line).collect()
     }
 
     /// Refuses an input with nothing to compute.
@@ -162,26 +132,10 @@ fn overlong(sources: &[Source], rules: &Rules) -> Result<Vec<Failure>, InputErro
 
 fn warnings(summary: &Summary, selection: &Selection, failures: &[Failure], rules: &Rules) -> Vec<Warning> {
     let (totals, trained) = (&summary.totals, rules.trained);
-    let mut warnings = Vec::new();
-    let mut warn = |kind, count: u64, message: &dyn Fn() -> String| {
-        if count > 0 {
-            warnings.push(Warning { kind, count, message: message() });
-        }
-    };
-    warn("duplicates", totals.duplicates, &|| {
-        let times = counted(totals.duplicates, "record repeats", "records repeat");
-        format!("{times} the id and the sequence of an earlier one: each is computed and written once")
-    });
-    let repairs = &totals.warnings;
-    warn("gaps", repairs.gap_records, &|| {
-        let records = counted(repairs.gap_records, "record", "records");
-        format!("{} ('-' or '.') removed from {records}", counted(repairs.gaps, "gap", "gaps"))
-    });
-    warn("stops", repairs.stop_records, &|| {
-        format!("a final '*' dropped from {}", counted(repairs.stop_records, "record", "records"))
-    });
+    let mut warnings = Warnings::default();
+    warnings.add_repairs(totals, "computed and written");
     for (letter, count) in rules.vocabulary.unknown_letters(&totals.letters) {
-        warn("unknown_letters", count, &|| {
+        warnings.add("unknown_letters", count, || {
             let residues = counted(count, "residue", "residues");
             format!("the model does not know the letter {letter}: {residues} computed as unknown")
         });
@@ -189,27 +143,18 @@ fn warnings(summary: &Summary, selection: &Selection, failures: &[Failure], rule
     let over = counted(selection.over, "record has", "records have");
     let over = format!("{over} more residues than the {trained} of the model's training");
     match rules.asked {
-        Long::Whole => warn("beyond_training", selection.over, &|| {
+        Long::Whole => warnings.add("beyond_training", selection.over, || {
             format!("{over}: computed whole, which the model was not trained for (see --long)")
         }),
-        Long::Window => warn("windowed", selection.over, &|| format!("{over}: computed in windows")),
-        Long::Truncate => warn("truncated", selection.over, &|| {
+        Long::Window => warnings.add("windowed", selection.over, || format!("{over}: computed in windows")),
+        Long::Truncate => warnings.add("truncated", selection.over, || {
             format!("{over}: cut to their first {trained}, the rest has no result")
         }),
         // They are failures, and counted as such.
         Long::Error | Long::Skip => {}
     }
-    let left_out = failures.len() as u64;
-    warn("left_out", left_out, &|| {
-        let records = counted(left_out, "record is", "records are");
-        format!("{records} left out because of errors")
-    });
-    warnings
-}
-
-/// A number with the word that goes with it.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+    warnings.add_left_out(failures.len() as u64);
+    warnings.0
 }
 
 #[cfg(test)]
@@ -258,7 +203,7 @@ mod tests {
             found.failures.iter().map(|failure| (failure.line, failure.record)).collect();
         assert_eq!(lines, [(1, 1), (3, 2), (4, 3)]);
         assert!(found.wants_records().is_err());
-        let shown = found.shown_failures();
+        let shown = crate::tasks::intake::shown(&found.failures);
         assert_eq!(shown[1], "in.fasta:3 b: the record has no residues");
     }
 

@@ -1,0 +1,54 @@
+//! Files that several tasks write beside their results.
+
+use std::io::Write;
+use std::path::Path;
+
+use pliant_seq::Failure;
+use pliant_store::{Access, Action, AtomicFile, FailureWriter, OutputSet, StoreError};
+
+use crate::cli::reading::OnError;
+
+/// Adds the list of failures where the run may have some, and where an older one would be taken for this run's.
+///
+/// # Errors
+/// What the system says to a new file.
+pub(super) fn add_failures(
+    files: &mut OutputSet,
+    path: &Path,
+    failures: &[Failure],
+    on_error: OnError,
+) -> Result<(), StoreError> {
+    if on_error == OnError::Skip || !failures.is_empty() || path.exists() {
+        files.push(failure_list(path, failures)?);
+    }
+    Ok(())
+}
+
+/// The list of failures, complete but for its name.
+///
+/// # Errors
+/// What the system says to a new file.
+pub(super) fn failure_list(path: &Path, failures: &[Failure]) -> Result<AtomicFile, StoreError> {
+    let mut list = FailureWriter::create(path)?;
+    for failure in failures {
+        list.push(&pliant_store::Failure {
+            file: &failure.file,
+            line: failure.line,
+            record: failure.record,
+            id: &failure.id,
+            reason: &failure.reason.to_string(),
+        })?;
+    }
+    Ok(list.finish())
+}
+
+/// A text file, complete but for its name.
+///
+/// # Errors
+/// What the system says to a new file.
+pub(super) fn text_file(path: &Path, text: &str) -> Result<AtomicFile, StoreError> {
+    let mut file = AtomicFile::create(path, Access::Stream)?;
+    let written = file.write_all(text.as_bytes());
+    written.map_err(|source| StoreError::io(Action::Write, path, source))?;
+    Ok(file)
+}
