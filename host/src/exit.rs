@@ -22,6 +22,7 @@ use pliant_seq::{InputError, SettingError};
 use pliant_store::{Action, StoreError};
 
 use crate::engine;
+use crate::tasks::gather::GatherError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,9 +213,10 @@ pub fn report(error: &anyhow::Error) -> Report {
         }
     }
     let task = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
+    let parts = error.chain().find_map(|cause| cause.downcast_ref::<GatherError>());
     Report {
         details: task.map(TaskError::details).unwrap_or_default(),
-        hint: task.and_then(TaskError::hint),
+        hint: task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint)),
         code: code(error),
         message,
         causes,
@@ -264,6 +266,12 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(store) = cause.downcast_ref::<StoreError>() {
         return Some(store_code(store));
+    }
+    if let Some(parts) = cause.downcast_ref::<GatherError>() {
+        return Some(match parts {
+            GatherError::NoLengths { .. } => Code::Usage,
+            _ => Code::Data,
+        });
     }
     if cause.is::<SettingError>() {
         return Some(Code::Data);

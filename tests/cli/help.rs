@@ -5,10 +5,11 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_split", &["split", "--help"]),
+        ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),
         ("help_model_inspect", &["model", "inspect", "--help"]),
         ("help_model_verify", &["model", "verify", "--help"]),

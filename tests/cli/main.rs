@@ -7,6 +7,7 @@ mod disks;
 mod doctor;
 mod errors;
 mod fasta;
+mod gather;
 mod help;
 mod inputs;
 mod long;

@@ -5,6 +5,7 @@
 
 pub mod doctor;
 pub mod embed;
+pub mod gather;
 pub mod model;
 pub mod print;
 pub mod reading;
@@ -61,6 +62,8 @@ pub enum Command {
     Embed(Box<embed::EmbedArgs>),
     /// Cut proteins into shards that can be embedded apart
     Split(split::SplitArgs),
+    /// Join the results for shards into that for the whole
+    Gather(gather::GatherArgs),
     /// Look at, check or make model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod embed;
 mod files;
+pub mod gather;
 mod intake;
 pub mod model;
 pub mod split;
@@ -18,6 +19,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Embed(args) => embed::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
+        Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }

@@ -89,7 +89,10 @@ impl FailureList {
         let malformed = |reason| StoreError::Malformed { path: path.to_path_buf(), reason };
         let text = String::from_utf8(text).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
         let Some(lines) = text.strip_prefix(HEADER) else {
-            return Err(malformed(format!("a list of failed records begins with the line {:?}", HEADER.trim())));
+            return Err(malformed(format!(
+                "a list of failed records begins with the line {:?}",
+                HEADER.trim()
+            )));
         };
         let mut rows = 0;
         for line in lines.split_inclusive('\n') {

@@ -70,6 +70,13 @@ impl Format {
         matches!(self, Self::Npz | Self::Safetensors)
     }
 
+    /// Whether it tells the length of each protein beside its pooled vector.
+    pub fn tells_lengths(self) -> bool {
+        match self {
+            Self::Npz | Self::Tsv => false,
+        }
+    }
+
     /// Bytes that results of this plan will take, over all files; for TSV an estimate from 11 characters per
     /// number. `residues` is the sum of L for per-residue states, `id_chars` the letters of the longest id.
     pub fn estimated_bytes(self, plan: &TablePlan, residues: Option<usize>, id_chars: usize) -> u64 {
