@@ -99,11 +99,18 @@ fn parts_of_other_formats_give_the_same_bytes_too() {
     embed_parts(&scratch, "tsv", &[]);
     embed_parts(&scratch, "npz", &[]);
     let parts = ["a.tsv", "b.npz", "c.tsv"];
-    for out in ["whole.npz", "whole.tsv"] {
+    for out in ["whole.npz", "whole.tsv", "whole.h5", "whole.safetensors"] {
         scratch.embedding("in.fasta", "one", &["--format", &out[6..]]).go().code(0);
         gathering(&scratch, &parts, out, &[]).go().code(0);
         assert!(scratch.read(out) == scratch.read("one"), "{out}");
     }
+    let ended = gathering(&scratch, &parts, "whole.parquet", &[]).go().code(2);
+    check("error_gather_no_lengths", &told(&ended));
+    embed_parts(&scratch, "parquet", &[]);
+    scratch.embedding("in.fasta", "one.h5", &["--h5-layout", "bio_embeddings"]).go().code(0);
+    let columns = ["a.parquet", "b.parquet", "c.parquet"];
+    gathering(&scratch, &columns, "whole.h5", &["--h5-layout", "bio_embeddings"]).go().code(0);
+    assert!(scratch.read("whole.h5") == scratch.read("one.h5"));
     let piped = gathering(&scratch, &parts, "-", &[]).go().code(0);
     assert!(piped.stdout == scratch.read("whole.tsv"));
     let piped = gathering(&scratch, &parts, "-", &["--format", "npz"]).go().code(0);
@@ -145,38 +152,81 @@ fn a_changed_record_changes_its_shard_alone() {
     assert!(before[0] == after[0] && before[1] == after[1] && before[2] != after[2]);
 }
 
+/// Seven records: a bad one, two too long for the training of the tiny model, of which one is a shard of its own.
+fn with_long_records() -> Scratch {
+    let long = "MKVLATGAWY".repeat(103);
+    let text = format!(">p1\nMKV\n>bad\nM1\n>p2\n{long}\n>p3\n{long}A\n>p4\nMKVL\n>p5\nMK\n");
+    let scratch = split(text, &["--on-error", "skip"]);
+    let shards = scratch.text("shards/split.json");
+    let records = |count: usize| shards.matches(&format!("\"records\": {count},")).count();
+    assert_eq!((records(1), records(2)), (1, 2), "{shards}");
+    scratch
+}
+
+#[test]
+fn records_that_a_policy_leaves_out_are_listed_for_the_whole() {
+    let scratch = with_long_records();
+    for policy in [&["--long", "skip", "--quiet"][..], &["--long", "error", "--on-error", "skip", "--quiet"]]
+    {
+        for format in Format::ALL {
+            let (suffix, mut more) = (format.name(), policy.to_vec());
+            if format.holds_residues() {
+                more.extend(["--residues", "STATES"]);
+            }
+            embed_parts(&scratch, suffix, &more);
+            let states = format!("one_states.{suffix}");
+            let more: Vec<&str> =
+                more.iter().map(|word| if *word == "STATES" { states.as_str() } else { *word }).collect();
+            let more = [&more[..], &["--on-error", "skip"]].concat();
+            let more = if policy.len() > 3 { &more[..more.len() - 2] } else { &more[..] };
+            scratch.embedding("in.fasta", &format!("one.{suffix}"), more).go().code(0);
+            for kind in if format.holds_residues() { &["", "_states"][..] } else { &[""] } {
+                let tail = format!("{kind}.{suffix}");
+                let parts = ORDER.map(|(_, name)| format!("{name}{tail}"));
+                let out = format!("whole{tail}");
+                let parts = parts.each_ref().map(|part| part.as_str());
+                gathering(&scratch, &parts, &out, &["--quiet"]).go().code(0);
+                assert!(scratch.read(&out) == scratch.read(&format!("one{tail}")), "{out} {policy:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn lists_of_failed_records_are_joined() {
-    let scratch = Scratch::new();
-    let long = "MKVLATGAWY".repeat(20);
-    scratch.write("in.fasta", format!(">p1\nMKV\n>bad\nM1\n>p2\n{long}\n>p3\nMKVL\n>p4\n{long}A\n>p5\nMK\n"));
-    let words = ["split", "in.fasta", "--shards", "3", "--out-dir", "shards", "--on-error", "skip"];
-    scratch.run(&words).go().code(0);
-    let more = ["--max-residues", "100", "--on-error", "skip", "--residues", "STATES", "--quiet"];
-    for (shard, name) in ORDER {
-        let input = format!("shards/shard_{shard:04}.fasta");
-        let states = format!("{name}_states.npz");
-        let more = more.map(|word| if word == "STATES" { states.as_str() } else { word });
-        scratch.embedding(&input, &format!("{name}.npz"), &more).go().code(0);
-    }
-    let more = more.map(|word| if word == "STATES" { "one_states.npz" } else { word });
-    scratch.embed(&more).code(0);
-    let parts = ["a.npz", "b.npz", "c.npz"];
-    let ended = gathering(&scratch, &parts, "whole.npz", &[]).go().code(0);
+    let scratch = with_long_records();
+    embed_parts(&scratch, "tsv", &["--long", "skip", "--quiet"]);
+    let parts = ["a.tsv", "b.tsv", "c.tsv"];
+    let ended = gathering(&scratch, &parts, "whole.tsv", &[]).go().code(0);
     assert_eq!(ended.stderr, "warning: 3 records are left out because of errors\n");
-    // The hash of the input names its good records, and the limit decides which those are.
-    assert_eq!(scratch.npz("whole.npz").ids, scratch.npz("out.npz").ids);
-    check("gather_failures", &scratch.text("whole.npz.failures.tsv"));
-    // A list that does not explain what is missing, and none at all.
-    fs::rename(scratch.path("b.npz.failures.tsv"), scratch.path("kept")).unwrap();
-    let ended = gathering(&scratch, &parts, "whole.npz", &[]).go().code(65);
-    assert!(ended.stderr.contains("b.npz has "), "{}", ended.stderr);
-    scratch.write("b.npz.failures.tsv", "file\tline\trecord\tid\treason\n");
-    let ended = gathering(&scratch, &parts, "whole.npz", &[]).go().code(65);
-    assert!(ended.stderr.contains("b.npz.failures.tsv lists 0 failed records"), "{}", ended.stderr);
-    scratch.write("b.npz.failures.tsv", "nonsense");
-    let ended = gathering(&scratch, &parts, "whole.npz", &[]).go().code(65);
-    assert!(ended.stderr.contains("b.npz.failures.tsv"), "{}", ended.stderr);
+    check("gather_failures", &scratch.text("whole.tsv.failures.tsv"));
+    // Lists that do not explain what is missing, or are none.
+    for (text, wanted) in [
+        ("file\tline\trecord\tid\treason\n", "b.tsv.failures.tsv lists 0 failed records"),
+        ("nonsense", "b.tsv.failures.tsv"),
+    ] {
+        scratch.write("b.tsv.failures.tsv", text);
+        let ended = gathering(&scratch, &parts, "whole.tsv", &[]).go().code(65);
+        assert!(ended.stderr.contains(wanted), "{}", ended.stderr);
+    }
+    // Without a list the policy explains it; and an older list of the whole is brought up to date.
+    for name in ["a.tsv", "b.tsv", "c.tsv", "shards/split"] {
+        let _ = fs::remove_file(scratch.path(&format!("{name}.failures.tsv")));
+    }
+    gathering(&scratch, &parts, "whole.tsv", &[]).go().code(0);
+    assert_eq!(scratch.text("whole.tsv.failures.tsv").lines().count(), 1);
+}
+
+#[test]
+fn the_list_of_a_layer_is_that_of_its_run() {
+    let scratch = with_long_records();
+    embed_parts(&scratch, "tsv", &["--long", "skip", "--layer", "1,2", "--quiet"]);
+    let parts = ["a.layer2.tsv", "b.layer2.tsv", "c.layer2.tsv"];
+    let ended = gathering(&scratch, &parts, "whole.layer2.tsv", &[]).go().code(0);
+    assert_eq!(ended.stderr, "warning: 3 records are left out because of errors\n");
+    assert_eq!(scratch.text("whole.layer2.tsv.failures.tsv").lines().count(), 4);
+    let ended = gathering(&scratch, &["a.layer1.tsv", "b.layer2.tsv", "c.layer2.tsv"], "whole.tsv", &[]).go();
+    assert!(ended.code(65).stderr.contains("gathered layer by layer"));
 }
 
 /// Runs in a folder of small parts; compares what is said; nothing may be new.

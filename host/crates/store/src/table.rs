@@ -72,9 +72,7 @@ impl Format {
 
     /// Whether it tells the length of each protein beside its pooled vector.
     pub fn tells_lengths(self) -> bool {
-        match self {
-            Self::Npz | Self::Tsv => false,
-        }
+        self == Self::Parquet
     }
 
     /// Bytes that results of this plan will take, over all files; for TSV an estimate from 11 characters per

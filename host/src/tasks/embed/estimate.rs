@@ -120,7 +120,7 @@ pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &
         "bad_records": survey.failures.len(),
         "bad_records_first": survey.failures.iter().take(SHOWN_FAILURES).map(failure).collect::<Vec<_>>(),
         "would_fail": survey.fatal > 0 && plan.on_error == crate::cli::reading::OnError::Fail
-            || survey.selection.records == 0,
+            || survey.wants_records().is_err(),
         "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
         "layers": layers,
         "threads": plan.compute.threads,

@@ -80,12 +80,13 @@ impl Survey {
         Ok(Self { inputs, summary, failures, fatal, selection, warnings })
     }
 
-    /// Refuses an input with nothing to compute.
+    /// Refuses an input without a good record. One whose good records are all left out, as too long, has a result
+    /// without rows, so that a shard of an input ends as the input itself would.
     ///
     /// # Errors
     /// [`TaskError::NoRecords`].
     pub(super) fn wants_records(&self) -> Result<(), TaskError> {
-        if self.selection.records > 0 {
+        if self.summary.totals.records > 0 {
             return Ok(());
         }
         let (headers, failed) = (self.summary.totals.headers, self.failures.len());
@@ -202,7 +203,8 @@ mod tests {
         let lines: Vec<(u64, u64)> =
             found.failures.iter().map(|failure| (failure.line, failure.record)).collect();
         assert_eq!(lines, [(1, 1), (3, 2), (4, 3)]);
-        assert!(found.wants_records().is_err());
+        assert!(found.wants_records().is_ok(), "good records that are left out are no missing ones");
+        assert!(survey(">b\n", Long::Whole).wants_records().is_err());
         let shown = crate::tasks::intake::shown(&found.failures);
         assert_eq!(shown[1], "in.fasta:3 b: the record has no residues");
     }

@@ -132,7 +132,7 @@ impl GatherError {
             }
             Self::Foreign { id, .. } => {
                 return Some(format!(
-                    "embed the shards beside that split file, all of each, with --id {id} as they were split; \
+                    "embed the shards beside that split file, with --id {id} and the --max-residues of the split; \
                      after a new split, embed what changed"
                 ));
             }

@@ -27,7 +27,8 @@ use parts::{INPUT_KEY, Part, ordered};
 pub fn run(plan: &GatherPlan, context: &Context) -> anyhow::Result<()> {
     let split = SplitFile::read(&plan.split)?;
     let parts = ordered(plan, &split)?;
-    let Some(first) = parts.first() else { return Ok(()) };
+    // One with records where there is one, as others may not know their width.
+    let Some(first) = parts.iter().find(|part| part.records > 0).or(parts.first()) else { return Ok(()) };
     let format = format(plan, first.kind)?;
     check_outputs(plan, format, &first.layers)?;
     let mut lists = Vec::new();
@@ -35,7 +36,7 @@ pub fn run(plan: &GatherPlan, context: &Context) -> anyhow::Result<()> {
     if split_list.exists() {
         lists.push(FailureList::read(&split_list)?);
     }
-    let mut whole = Whole::create(plan, format, &split, &parts)?;
+    let mut whole = Whole::create(plan, format, &split, (first, &parts))?;
     let progress = context.print.progress(whole.records as u64, "records");
     for part in &parts {
         whole.copy(part, || progress.advance(1))?;
@@ -78,14 +79,15 @@ enum Writer {
 }
 
 impl<'a> Whole<'a> {
-    /// Begins what one run over the whole input would have begun. At least one part.
+    /// Begins what one run over the whole input would have begun. The first of the parts is the one whose
+    /// settings are taken.
     fn create(
         plan: &'a GatherPlan,
         format: Format,
         split: &SplitFile,
-        parts: &[Part],
+        (first, parts): (&Part, &[Part]),
     ) -> Result<Self, StoreError> {
-        let (out, first) = (plan.out.as_path(), &parts[0]);
+        let out = plan.out.as_path();
         let records = parts.iter().map(|part| part.records).sum();
         let table = TablePlan {
             rows: records,

@@ -54,7 +54,12 @@ pub(super) fn ordered(plan: &GatherPlan, split: &SplitFile) -> anyhow::Result<Ve
     // Stable: two parts of one shard stand in the order in which they were named.
     parts.sort_by_key(|part| part.shard);
     if let Some((first, others)) = parts.split_first() {
-        others.iter().try_for_each(|other| first.fits(other))?;
+        others.iter().try_for_each(|other| first.same_settings(other))?;
+    }
+    // A file without records need not know the width of its rows.
+    let filled: Vec<&Part> = parts.iter().filter(|part| part.records > 0).collect();
+    if let Some((first, others)) = filled.split_first() {
+        others.iter().try_for_each(|other| first.same_shape(other))?;
     }
     if let Some(pair) = parts.windows(2).find(|pair| pair[0].shard == pair[1].shard) {
         return Err(GatherError::Doubled {
@@ -131,7 +136,7 @@ impl Part {
     }
 
     /// Checks that another part was computed in the same way.
-    fn fits(&self, other: &Self) -> Result<(), GatherError> {
+    fn same_settings(&self, other: &Self) -> Result<(), GatherError> {
         let keys: BTreeSet<&str> = self.metadata.keys().chain(other.metadata.keys()).collect();
         let shown = |part: &Self, key: &str| match part.metadata.get(key) {
             None => "not there".to_owned(),
@@ -142,7 +147,11 @@ impl Part {
                 return Err(self.differs(other, key, shown(self, key), shown(other, key)));
             }
         }
-        // Files of this program cannot differ in these alone.
+        Ok(())
+    }
+
+    /// Checks that another part has rows of the same kind. Files of this program with the same settings do.
+    fn same_shape(&self, other: &Self) -> Result<(), GatherError> {
         let properties = |part: &Self| {
             [
                 ("kind", format!("{:?}", part.kind)),
@@ -163,8 +172,8 @@ impl Part {
         GatherError::Differ { first, second, what: what.to_owned(), first_value, second_value }
     }
 
-    /// Checks the number of records. A part may lack some of its shard: those that failed, which a list beside it
-    /// tells, or those too long for a policy that leaves long ones out.
+    /// Checks the number of records. A part may lack those of its shard that were too long for its policy; where a
+    /// list stands beside it, it tells them all.
     fn holds_its_shard(&self, plan: &GatherPlan, split: &SplitFile) -> Result<(), GatherError> {
         let shard = &split.shards[self.shard];
         let (part, found, wanted) = (self.path.clone(), self.records, shard.records);
