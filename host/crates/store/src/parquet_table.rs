@@ -122,9 +122,9 @@ impl ParquetTable {
             self.write_group()?;
         }
         let mut done = Vec::with_capacity(self.files.len());
-        for mut file in self.files {
+        for file in self.files {
             let path = file.writer.inner().path().to_path_buf();
-            let closed = file.writer.finish().and_then(|_| file.writer.into_inner());
+            let closed = file.writer.into_inner();
             done.push(closed.map_err(|cause| write_error(&path, cause))?);
         }
         Ok(OutputSet::from(done))
