@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(by_count(&[9, 1, 4], usize::MAX), [9, 1, 4]);
         assert_eq!(by_count(&[9], 1), [9]);
         assert_eq!(by_count(&[], 3), [0; 0]);
-        assert_eq!(shards(&[9], 0), []);
+        assert!(shards(&[9], 0).is_empty());
         assert_eq!(by_residues(&[], 3), [0; 0]);
     }
 
