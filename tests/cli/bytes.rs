@@ -112,16 +112,48 @@ fn the_company_leaves_no_trace() {
 #[test]
 fn formats_hold_the_same_numbers() {
     let scratch = Scratch::new();
-    scratch.embedding(ECOLI, "out.npz", &["--layer", "2,0"]).go().code(0);
-    scratch.embedding(ECOLI, "out.tsv", &["--layer", "2,0"]).go().code(0);
-    let npz = scratch.npz("out.npz");
-    for embedding in &npz.embeddings {
-        let text = scratch.text(&format!("out.layer{}.tsv", embedding.layer.unwrap()));
-        let rows: Vec<Vec<&str>> = text.lines().skip(2).map(|line| line.split('\t').collect()).collect();
-        let ids: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-        assert_eq!(ids, npz.ids);
-        let numbers: Vec<f32> =
-            rows.iter().flat_map(|row| &row[1..]).map(|cell| cell.parse().unwrap()).collect();
-        assert_eq!(numbers, embedding.values);
+    for dtype in ["f32", "f16"] {
+        let more = ["--layer", "2,0", "--out-dtype", dtype];
+        let states = [&more[..], &["--residues", "r.npz"]].concat();
+        scratch.embedding(ECOLI, "out.npz", &states).go().code(0);
+        let (pooled, residues) = (scratch.records("out.npz"), scratch.records("r.npz"));
+        scratch.embedding(ECOLI, "out.tsv", &more).go().code(0);
+        same(&scratch, "out.layer{}.tsv", &pooled);
+        for suffix in ["h5", "parquet", "safetensors"] {
+            let (out, states) = (format!("out.{suffix}"), format!("r.{suffix}"));
+            scratch.embedding(ECOLI, &out, &[&more[..], &["--residues", &states]].concat()).go().code(0);
+            let one_file = suffix == "safetensors";
+            same(&scratch, &if one_file { out } else { format!("out.layer{{}}.{suffix}") }, &pooled);
+            same(&scratch, &if one_file { states } else { format!("r.layer{{}}.{suffix}") }, &residues);
+        }
     }
+}
+
+/// Checks that the file, or the files of layers 2 and 0 where the name has a place for them, hold these records.
+fn same(scratch: &Scratch, name: &str, wanted: &[pliant_store::StoredRecord]) {
+    let layers = if name.contains("{}") { vec![Some(2), Some(0)] } else { vec![None] };
+    for (place, layer) in layers.into_iter().enumerate() {
+        let name = layer.map_or(name.to_owned(), |layer: usize| name.replace("{}", &layer.to_string()));
+        let found = scratch.records(&name);
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert_eq!(found.id, wanted.id, "{name}");
+            let values = if layer.is_some() { &wanted.layers[place..=place] } else { &wanted.layers[..] };
+            assert!(found.layers == values, "{name}: {}", found.id);
+        }
+    }
+}
+
+#[test]
+fn layouts_of_h5_differ_in_names_alone() {
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", ">sp|P1|A/B\nMKV\n>a\nACDEF\n");
+    scratch.embedding("in.fasta", "id.h5", &[]).go().code(0);
+    scratch.embedding("in.fasta", "number.h5", &["--h5-layout", "bio_embeddings"]).go().code(0);
+    let ids = |name: &str| scratch.records(name).into_iter().map(|record| record.id).collect::<Vec<_>>();
+    assert_eq!(ids("id.h5"), ["sp|P1|A/B", "a"]);
+    assert!(scratch.records("id.h5") == scratch.records("number.h5"));
+    let has =
+        |name: &str, word: &str| scratch.read(name).windows(word.len()).any(|bytes| bytes == word.as_bytes());
+    assert!(has("id.h5", "sp|P1|A%2FB\0") && !has("number.h5", "%2F"));
 }

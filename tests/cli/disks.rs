@@ -20,6 +20,9 @@ fn a_full_device_is_an_error_for_every_output() {
     for (out, more) in [
         ("/dev/full", &["--format", "tsv"][..]),
         ("/dev/full", &["--format", "npz"]),
+        ("/dev/full", &["--format", "h5"]),
+        ("/dev/full", &["--format", "parquet"]),
+        ("/dev/full", &["--format", "safetensors"]),
         ("out.npz", &["--residues", "/dev/full"]),
         ("out.npz", &["--summary", "/dev/full"]),
     ] {

@@ -48,6 +48,8 @@ fn flags_that_do_not_go_together() {
     };
     case("unknown_format", 2, &embed(&["--out", "o.csv"]), &[]);
     case("residues_as_text", 2, &embed(&["--out", "o.npz", "--residues", "r.tsv"]), &[]);
+    case("unknown_h5_layout", 2, &embed(&["--out", "o.h5", "--h5-layout", "dscript"]), &[]);
+    case("layers_in_one_h5", 2, &embed(&["--out", "-", "--format", "h5", "--layer", "0,1"]), &[]);
     case("same_output", 2, &embed(&["--out", "o.npz", "--residues", "./o.npz"]), &[]);
     case("summary_is_failures", 2, &embed(&["--out", "o.npz", "--summary", "o.npz.failures.tsv"]), &[]);
     case("output_is_input", 2, &embed(&["--out", "in.fasta", "--format", "tsv"]), &[]);

@@ -12,7 +12,8 @@ const TEXT: &str = ">a\nMKVLATG\n>b\nACDEFW\n";
 fn standard_output_takes_what_a_file_would() {
     let scratch = Scratch::new();
     scratch.write("in.fasta", TEXT);
-    for (format, file) in [("tsv", "out.tsv"), ("npz", "out.npz")] {
+    for format in ["tsv", "npz", "h5", "parquet", "safetensors"] {
+        let file = &format!("out.{format}");
         scratch.embedding("in.fasta", file, &[]).go().code(0);
         let piped = scratch.embedding("in.fasta", "-", &["--format", format]).go().code(0);
         assert!(piped.stdout == scratch.read(file), "{format}");
@@ -48,9 +49,9 @@ fn a_fifo_takes_a_result() {
     assert!(Command::new("mkfifo").arg(scratch.path("pipe")).status().unwrap().success());
     let pipe = scratch.path("pipe");
     let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
-    scratch.embedding("in.fasta", "pipe", &["--format", "npz"]).go().code(0);
-    scratch.embed(&[]).code(0);
-    assert!(reader.join().unwrap() == scratch.read("out.npz"));
+    scratch.embedding("in.fasta", "pipe", &["--format", "h5"]).go().code(0);
+    scratch.embedding("in.fasta", "out.h5", &[]).go().code(0);
+    assert!(reader.join().unwrap() == scratch.read("out.h5"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use pliant_store::{NpzContents, read_npz};
+use pliant_store::{NpzContents, ResultReader, StoredRecord, read_npz};
 use tempfile::TempDir;
 
 /// Names a program to test instead of the one beside the tests.
@@ -228,6 +228,12 @@ impl Scratch {
     #[track_caller]
     pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
+    }
+
+    /// Every record of a result file of any format.
+    pub(crate) fn records(&self, name: &str) -> Vec<StoredRecord> {
+        let mut reader = ResultReader::open(&self.path(name)).unwrap();
+        std::iter::from_fn(|| reader.next_record().unwrap()).collect()
     }
 
     /// The arrays of a result in it.

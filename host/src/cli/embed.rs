@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   pliant embed proteins.fasta --model esm2_t6_8M --out embeddings.npz
   pliant embed a.fasta b.fasta.gz --model esm2_t6_8M --out pooled.tsv --pool cls --layer -1,-2
-  pliant embed proteins.fasta --model esm2_t6_8M --out pooled.npz --residues states.npz
+  pliant embed proteins.fasta --model esm2_t6_8M --out pooled.parquet --residues states.h5
   pliant embed proteins.fasta --model esm2_t6_8M --dry-run
 
 Results stand in the order of the input. A record with the id and the sequence of an earlier one is
@@ -34,10 +34,11 @@ pub struct EmbedArgs {
     /// The model folder: config.json and weights as safetensors
     #[arg(long, env = "PLIANT_MODEL", value_name = "DIR")]
     model: PathBuf,
-    /// Where the pooled vectors go; the suffix names the format: .npz or .tsv. '-' is standard output
+    /// Where the pooled vectors go; the suffix names the format: .npz, .tsv, .h5, .parquet or .safetensors. '-' is
+    /// standard output
     #[arg(long, env = "PLIANT_OUT", value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// The format of --out where no suffix names it: npz or tsv (for a stream: tsv)
+    /// The format of --out where no suffix names it: npz, tsv, h5, parquet or safetensors (for a stream: tsv)
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = format_named)]
     format: Option<Format>,
     /// The names of datasets in .h5
@@ -61,7 +62,7 @@ pub struct EmbedArgs {
         help = "How the states of a protein become one vector: mean or max of its residues, or cls"
     )]
     pool: Pool,
-    /// Write the state of every residue too, to this .npz
+    /// Write the state of every residue too, to this .npz, .h5, .parquet or .safetensors
     #[arg(long, env = "PLIANT_RESIDUES", value_name = "FILE")]
     residues: Option<PathBuf>,
     /// The layer to take, repeatable: 0 is the embedding, negative numbers count from the end [default: -1]

@@ -11,7 +11,7 @@
 //! compressed: they hardly shrink, and the bytes stay those of this crate alone.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::Encoding;
@@ -33,7 +33,7 @@ use crate::tally::Tally;
 use crate::values::{Encoder, OutDtype};
 
 /// Rows of every row group but the last: the bytes of a file depend on it.
-const GROUP_ROWS: usize = 4096;
+pub(crate) const GROUP_ROWS: usize = 4096;
 
 /// Rows handed to the column writer at a time; half-precision numbers take 16 times their size while they wait.
 const BATCH_ROWS: usize = 64;
@@ -63,7 +63,7 @@ impl ParquetTable {
     pub fn create(path: &Path, plan: &TablePlan, residues: Option<usize>) -> Result<Self, StoreError> {
         let tally = Tally::new(path, plan, residues)?;
         let paths = output_paths(path, Format::Parquet, &plan.layers)?;
-        let begin = |(path, layer): (&std::path::PathBuf, &usize)| {
+        let begin = |(path, layer): (&PathBuf, &usize)| {
             let file = AtomicFile::create(path, Access::Stream)?;
             let properties = Arc::new(properties(plan, *layer, residues.is_some()));
             let begun = parse_message_type(&schema(plan.dtype, residues.is_some()))
@@ -89,6 +89,11 @@ impl ParquetTable {
     pub fn push(&mut self, id: &str, length: usize, layers: &[&[f32]]) -> Result<(), StoreError> {
         let rows = self.tally.begin(id, layers)?;
         let width = self.tally.plan.width;
+        if rows == 0 {
+            // Its rows are all that tells of a record here.
+            let (id, layer) = (id.to_owned(), self.tally.plan.layers[0]);
+            return Err(StoreError::Shape { id, layer, wanted: width, found: 0 });
+        }
         let id_bytes = ByteArray::from(id.as_bytes().to_vec());
         let mut next = 0;
         while next < rows {
@@ -124,8 +129,12 @@ impl ParquetTable {
         let mut done = Vec::with_capacity(self.files.len());
         for file in self.files {
             let path = file.writer.inner().path().to_path_buf();
+<<<<<<< HEAD
             let closed = file.writer.into_inner();
             done.push(closed.map_err(|cause| write_error(&path, cause))?);
+=======
+            done.push(file.writer.into_inner().map_err(|cause| write_error(&path, cause))?);
+>>>>>>> 6d728d2 (Files of h5py, numpy, pandas and polars as fixtures; readers of every format in the checks)
         }
         Ok(OutputSet::from(done))
     }

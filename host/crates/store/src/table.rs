@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::h5_table::H5Table;
 use crate::metadata::Metadata;
 use crate::npz::NpzTable;
-use crate::parquet_table::ParquetTable;
+use crate::parquet_table::{GROUP_ROWS, ParquetTable};
 use crate::safetensors_table::SafetensorsTable;
 use crate::target::Target;
 use crate::tsv::TsvTable;
@@ -92,6 +92,20 @@ impl Format {
             Self::H5 => values + (records * H5_RECORD_BYTES + ids * 2) * layers,
             Self::Parquet => values + (rows * 4 + ids + records * 4) * layers,
             Self::Safetensors => values + ids + records * 3 + offsets,
+        }
+    }
+}
+
+impl Format {
+    /// Bytes of results that a writer of this plan holds in memory at a time; `residues` as in
+    /// [`Format::estimated_bytes`].
+    pub fn held_bytes(self, plan: &TablePlan, residues: Option<usize>) -> u64 {
+        match self {
+            Self::Parquet => {
+                let rows = residues.unwrap_or(plan.rows).min(GROUP_ROWS) * plan.layers.len();
+                (rows as u64).saturating_mul((plan.width * plan.dtype.bytes()) as u64)
+            }
+            Self::Npz | Self::Tsv | Self::H5 | Self::Safetensors => 0,
         }
     }
 }
@@ -367,6 +381,7 @@ mod tests {
         is_send::<PooledWriter>();
         is_send::<ResidueWriter>();
         is_send::<OutputSet>();
+        is_send::<crate::ResultReader>();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use pliant_store::{Metadata, TablePlan};
 use serde_json::{Value, json};
 
 use super::survey::Survey;
-use crate::cli::embed::EmbedPlan;
+use crate::cli::embed::{EmbedPlan, residues_format};
 use crate::engine::Card;
 use crate::pipeline;
 use crate::tasks::intake::{SHOWN_FAILURES, Warning};
@@ -61,7 +61,7 @@ impl Estimate {
         let pack = card.pack_bytes(longest.max(compute.batch_tokens));
         let weights = card.weight_bytes(precision);
         let records = survey.summary.totals.headers * RECORD_BYTES;
-        let held = (group_tokens * states) as u64 * GROUPS;
+        let held = (group_tokens * states) as u64 * GROUPS + written_bytes(plan, card, layers, survey);
         let special = card.vocabulary.tokens_for(0) * selection.records;
         let tokens = selection.computed as f64 + special as f64;
         let flops = card.flops(tokens, selection.computed_squares);
@@ -76,26 +76,48 @@ impl Estimate {
     }
 }
 
-/// Bytes of the tables of a run.
-fn output_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Value {
-    let outputs = &plan.outputs;
-    let table = TablePlan {
+/// The tables of a run, as far as their sizes go.
+fn table(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> TablePlan {
+    TablePlan {
         rows: survey.selection.records,
         width: card.about.width,
         layers: layers.to_vec(),
-        dtype: outputs.dtype,
+        dtype: plan.outputs.dtype,
         metadata: Metadata::new(),
-        h5_layout: outputs.h5_layout,
-    };
+        h5_layout: plan.outputs.h5_layout,
+    }
+}
+
+/// Bytes of results that wait in the writers.
+fn written_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> u64 {
+    let table = table(plan, card, layers, survey);
+    let pooled = plan.outputs.format.held_bytes(&table, None);
+    let states = plan.outputs.residues.as_ref().and_then(|out| residues_format(out).ok());
+    pooled + states.map_or(0, |format| format.held_bytes(&table, Some(survey.selection.residues)))
+}
+
+/// Bytes of the tables of a run.
+fn output_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> anyhow::Result<Value> {
+    let outputs = &plan.outputs;
+    let table = table(plan, card, layers, survey);
     let pooled = outputs.format.estimated_bytes(&table, None, ID_CHARS);
-    let residues = outputs.residues.as_ref().map_or(0, |_| {
-        pliant_store::Format::Npz.estimated_bytes(&table, Some(survey.selection.residues), ID_CHARS)
-    });
-    json!({ "pooled": pooled, "residues": residues, "total": pooled + residues })
+    let residues = match &outputs.residues {
+        None => 0,
+        Some(out) => residues_format(out)?.estimated_bytes(&table, Some(survey.selection.residues), ID_CHARS),
+    };
+    Ok(json!({ "pooled": pooled, "residues": residues, "total": pooled + residues }))
 }
 
 /// The answer to `--dry-run`.
-pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Value {
+///
+/// # Errors
+/// An output of states that no format can hold.
+pub(super) fn dry_run(
+    plan: &EmbedPlan,
+    card: &Card,
+    layers: &[usize],
+    survey: &Survey,
+) -> anyhow::Result<Value> {
     let estimate = Estimate::of(plan, card, layers, survey);
     let totals = &survey.summary.totals;
     let failure = |failure: &pliant_seq::Failure| {
@@ -109,7 +131,7 @@ pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &
         .longest
         .as_ref()
         .map(|longest| json!({ "id": longest.id, "residues": longest.residues }));
-    json!({
+    Ok(json!({
         "inputs": survey.inputs,
         "input_hash": survey.summary.input_hash,
         "headers": totals.headers,
@@ -126,9 +148,9 @@ pub(super) fn dry_run(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &
         "threads": plan.compute.threads,
         "precision": plan.compute.precision.name(),
         "estimated_memory_bytes": estimate.memory_bytes,
-        "estimated_output_bytes": output_bytes(plan, card, layers, survey),
+        "estimated_output_bytes": output_bytes(plan, card, layers, survey)?,
         "estimated_flops": estimate.flops,
         "assumed_flops_per_second_per_thread": estimate.flops_per_second,
         "estimated_seconds_at_assumed_rate": estimate.seconds,
-    })
+    }))
 }

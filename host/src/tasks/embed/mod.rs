@@ -38,7 +38,7 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let sources = Source::from_arguments(&plan.inputs)?;
     let survey = Survey::of(&sources, &rules(plan, &card, long))?;
     if plan.dry_run {
-        let answer = estimate::dry_run(plan, &card, &layers, &survey);
+        let answer = estimate::dry_run(plan, &card, &layers, &survey)?;
         return Ok(print.data(&format!("{answer:#}\n"))?);
     }
     refuse_failures(plan, &survey)?;

@@ -115,11 +115,14 @@ fn views(layers: &[Vec<f32>]) -> Vec<&[f32]> {
 ///
 /// # Errors
 /// Two outputs that are one file, or one that cannot be.
-pub(super) fn check(plan: &OutputPlan, layers: &[usize]) -> Result<(), StoreError> {
+pub(super) fn check(plan: &OutputPlan, layers: &[usize]) -> anyhow::Result<()> {
     let mut files = match &plan.pooled {
         Some(out) => output_paths(out, plan.format, layers)?,
         None => Vec::new(),
     };
-    files.extend([&plan.residues, &plan.summary, &plan.failures].into_iter().flatten().cloned());
-    check_targets(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>())
+    if let Some(out) = &plan.residues {
+        files.extend(output_paths(out, residues_format(out)?, layers)?);
+    }
+    files.extend([&plan.summary, &plan.failures].into_iter().flatten().cloned());
+    Ok(check_targets(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>())?)
 }

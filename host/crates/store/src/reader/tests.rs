@@ -1,5 +1,8 @@
 //! Reading back what the writers wrote, what other programs wrote, and what nobody should have written.
 
+mod foreign;
+mod hostile;
+
 use super::*;
 use crate::table::{H5Layout, PooledWriter, ResidueWriter, TablePlan};
 
@@ -14,7 +17,7 @@ fn plan(rows: usize, layers: &[usize], dtype: OutDtype) -> TablePlan {
 
 /// Numbers that half precision holds too, different for every place.
 fn numbers(record: usize, layer: usize, rows: usize) -> Vec<f32> {
-    (0..rows * 3).map(|place| (record * 100 + layer * 10) as f32 + place as f32 * 0.25 - 7.5).collect()
+    (0..rows * 3).map(|place| (record * 20 + layer) as f32 + place as f32 * 0.25 - 7.5).collect()
 }
 
 fn write_pooled(path: &Path, format: Format, layers: &[usize], dtype: OutDtype) {
@@ -104,6 +107,105 @@ fn states_of_residues_come_back_from_every_format_that_holds_them() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_same_records_give_the_same_bytes_and_a_layer_those_of_a_run_over_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in Format::ALL {
+        let named = |name: &str| folder.path().join(format!("{name}.{}", format.name()));
+        let bytes = |path: &Path| std::fs::read(path).unwrap();
+        for name in ["one", "two"] {
+            write_pooled(&named(name), format, &[6], OutDtype::F16);
+        }
+        assert_eq!(bytes(&named("one")), bytes(&named("two")), "{}", format.name());
+        if format.holds_residues() {
+            for name in ["one", "two"] {
+                write_residues(&named(name), format, &[6], OutDtype::F32);
+            }
+            assert_eq!(bytes(&named("one")), bytes(&named("two")), "{}", format.name());
+            if !format.holds_layers() {
+                write_residues(&named("both"), format, &[2, 6], OutDtype::F32);
+                let alone = crate::table::layer_path(&named("both"), 6);
+                assert_eq!(bytes(&named("one")), bytes(&alone), "{}", format.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn both_layouts_of_datasets_keep_ids_and_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e.h5");
+    // More records than fit into one leaf, one heap of strings or one node of the group.
+    let count = 5000;
+    for layout in H5Layout::ALL {
+        let plan = TablePlan { h5_layout: layout, ..plan(count, &[6], OutDtype::F32) };
+        let mut writer = PooledWriter::create(&path, Format::H5, &plan).unwrap();
+        let id = |record: usize| format!("tr|{}|X/{record}", (record * 7919) % count);
+        for record in 0..count {
+            writer.push(&id(record), 1, &[&numbers(record, 6, 1)]).unwrap();
+        }
+        writer.finish().unwrap().commit().unwrap();
+        let (_, records) = read(&path).unwrap();
+        assert_eq!(records.len(), count);
+        for (place, record) in records.iter().enumerate() {
+            assert_eq!((&record.id, &record.layers[0]), (&id(place), &numbers(place, 6, 1)));
+        }
+        let file = hdf5_pure::File::open(&path).unwrap();
+        let name = match layout {
+            H5Layout::Uniprot => "tr|7919|X%2F1".replace("7919", &(7919 % count).to_string()),
+            H5Layout::BioEmbeddings => "1".to_owned(),
+        };
+        assert_eq!(file.dataset(&name).unwrap().read_f32().unwrap(), numbers(1, 6, 1));
+    }
+}
+
+#[test]
+fn an_id_that_came_twice_has_no_dataset_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e.h5");
+    for (layout, fits) in [(H5Layout::Uniprot, false), (H5Layout::BioEmbeddings, true)] {
+        let plan = TablePlan { h5_layout: layout, ..plan(2, &[6], OutDtype::F32) };
+        let mut writer = PooledWriter::create(&path, Format::H5, &plan).unwrap();
+        writer.push("P1", 1, &[&[1.0; 3]]).unwrap();
+        writer.push("P1", 1, &[&[1.0; 3]]).unwrap();
+        assert_eq!(writer.finish().is_ok(), fits);
+    }
+}
+
+/// Row groups, pages and records of Parquet end at different rows.
+#[test]
+fn long_proteins_cross_row_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.parquet");
+    let lengths = [4095, 1, 1, 9000, 2];
+    for dtype in [OutDtype::F32, OutDtype::F16] {
+        let plan = plan(lengths.len(), &[6], dtype);
+        let mut writer = ResidueWriter::create(&path, Format::Parquet, &plan, lengths.iter().sum()).unwrap();
+        let states = |rows: usize| -> Vec<f32> { (0..rows * 3).map(|place| (place % 2048) as f32).collect() };
+        for (record, rows) in lengths.iter().enumerate() {
+            writer.push(&record.to_string(), &[&states(*rows)]).unwrap();
+        }
+        writer.finish().unwrap().commit().unwrap();
+        let (reader, records) = read(&path).unwrap();
+        assert_eq!(reader.residues(), Some(lengths.iter().sum()));
+        for (record, rows) in records.iter().zip(lengths) {
+            assert_eq!((record.length, &record.layers[0]), (Some(rows), &states(rows)));
+        }
+    }
+}
+
+#[test]
+fn a_table_without_records_is_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in Format::ALL {
+        let path = folder.path().join(format!("empty.{}", format.name()));
+        let writer = PooledWriter::create(&path, format, &plan(0, &[6], OutDtype::F32)).unwrap();
+        writer.finish().unwrap().commit().unwrap();
+        let (reader, records) = read(&path).unwrap();
+        assert_eq!((reader.records(), records.len()), (0, 0), "{}", format.name());
     }
 }
 
