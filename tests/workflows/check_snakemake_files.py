@@ -1,14 +1,17 @@
-"""Checks what Snakemake itself does not: the configuration's schema and the wrappers' descriptions.
+"""Checks what Snakemake itself does not: the configuration's schema, descriptions of wrappers, versions.
 
 Usage: check_snakemake_files.py FOLDER, the folder `snakemake/`.
 """
 
 import copy
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
 from snakemake.utils import validate
+
+SCHEMA = "workflow/schemas/config.schema.yaml"
 
 SMALLEST = {"samples": {"a": "a.fasta"}, "model": "model"}
 
@@ -51,7 +54,7 @@ def refused(schema: Path, changes: dict) -> bool:
 
 def check_schema(folder: Path) -> list[str]:
     """Faults of the schema."""
-    schema = folder / "workflow/schemas/config.schema.yaml"
+    schema = folder / SCHEMA
     faults = [f"taken: {name}" for name, changes in WRONG.items() if not refused(schema, changes)]
     faults += [f"refused: {name}" for name, changes in RIGHT.items() if refused(schema, changes)]
     config = copy.deepcopy(SMALLEST)
@@ -78,16 +81,26 @@ def check_wrappers(folder: Path) -> list[str]:
     return faults
 
 
-def check_environments(folder: Path) -> list[str]:
-    """Environment files that differ from the workflow's own."""
-    own = yaml.safe_load((folder / "workflow/envs/pliant.yml").read_text())
-    others = sorted((folder / "wrappers").glob("*/environment.yaml"))
-    return [f"{file} differs from envs/pliant.yml" for file in others if yaml.safe_load(file.read_text()) != own]
+def check_versions(folder: Path) -> list[str]:
+    """Environments, and the image, that are of another version than the program or differ from each other."""
+    manifest = tomllib.loads((folder.parent / "Cargo.toml").read_text())
+    version = manifest["workspace"]["package"]["version"]
+    wanted = {
+        "channels": ["conda-forge", "bioconda", "nodefaults"],
+        "dependencies": [f"bioconda::pliant ={version}"],
+    }
+    files = [folder / "workflow/envs/pliant.yml", *sorted((folder / "wrappers").glob("*/environment.yaml"))]
+    faults = [f"{file} is not {wanted}" for file in files if yaml.safe_load(file.read_text()) != wanted]
+    schema = yaml.safe_load((folder / SCHEMA).read_text())
+    image = schema["properties"]["container"]["default"]
+    if image != f"docker://ghcr.io/pliant/pliant:{version}":
+        faults.append(f"{SCHEMA}: the image is {image}, the program has version {version}")
+    return faults
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    faults = check_schema(folder) + check_wrappers(folder) + check_environments(folder)
+    faults = check_schema(folder) + check_wrappers(folder) + check_versions(folder)
     if faults:
         sys.exit("\n".join(faults))
 

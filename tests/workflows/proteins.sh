@@ -56,7 +56,7 @@ append_long_record() {
 # call that holds the word TRY_AGAIN ends as if the system were short of something.
 make_tracing_program() {
   local real
-  real=$(command -v pliant)
+  real=$(realpath "$(command -v pliant)")
   mkdir -p "$1"
   cat >"$1/pliant" <<END
 #!/usr/bin/env bash
