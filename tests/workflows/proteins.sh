@@ -52,6 +52,12 @@ append_long_record() {
   { printf '>too_long\nM'; printf 'ACDEFGHIKLMNPQRSTVWY%.0s' {1..60}; printf '\n'; } >>"$1"
 }
 
+# Adds a dozen records with a stop inside.
+append_bad_records() {
+  local number
+  for number in {1..12}; do printf '>bad_%d\nMK*LV\n' "$number"; done >>"$1"
+}
+
 # Puts a `pliant` into the folder that writes each call's words to the file CALLS and then is the real one; the first
 # call that holds the word TRY_AGAIN ends as if the system were short of something.
 make_tracing_program() {

@@ -150,7 +150,7 @@ scatter_and_gather() {
   same_as_one_run "$folder" 'after one substitution'
 
   say 'other weights at the same place: every shard runs'
-  pliant model new --config "$tiny.config.json" --seed 99 --out "$scratch/other" --quiet
+  pliant model new --config "$tiny.config.json" --seed 99 --out "$scratch/other" --quiet >/dev/null
   cat "$scratch/other/model.safetensors" >"$folder/model/model.safetensors"
   workflow "$folder"
   called '0 4 1' 'after a change of the weights'
@@ -205,6 +205,12 @@ failing_shard() {
   called '1 4 0' 'with a failing shard'
   grep -q too_long "$folder"/logs/all/embed/shard_0004.*.log || fail 'the log of the shard does not name the record'
   [[ ! -e $folder/results/all/embeddings.npz ]] || fail 'a result was written although a shard failed'
+  append_bad_records "$folder/proteins.fasta"
+  if snake "$folder" --snakefile "$workflow/workflow/Snakefile" --config retries=0; then
+    fail 'the run succeeded with records that are no proteins'
+  fi
+  called '1 0 0' 'with bad records'
+  grep -q 'bad_12\b' "$folder/logs/all/split.log" || fail 'the log of split does not name every bad record'
 }
 
 module_import() {

@@ -17,5 +17,7 @@ checkpoint split:
         runtime=growing(30),
     params:
         flags=SPLIT_FLAGS,
+    # The list of failed records would go with the folder, which Snakemake removes after a failure.
     shell:
-        "pliant split {input:q} {params.flags:q} --out-dir {output.shards:q} 2> {log:q}"
+        "pliant split {input:q} {params.flags:q} --out-dir {output.shards:q} 2> {log:q} || "
+        "{{ code=$?; cat {output.shards:q}/split.failures.tsv >> {log:q} 2> /dev/null; exit $code; }}"
