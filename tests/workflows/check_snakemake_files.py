@@ -24,6 +24,7 @@ WRONG = {
     "an unknown key of extra": {"extra": {"embde": ""}},
     "an unknown format": {"format": "csv"},
     "no shards": {"shards": 0},
+    "more shards than a command can name": {"shards": 1001},
     "half a shard": {"shards": 1.5},
     "a flag in words": {"residues": "yes"},
     "residues as tsv": {"residues": True, "format": "tsv"},

@@ -121,10 +121,11 @@ form_and_lint() {
 
 profiles() {
   say 'profiles'
-  workflow "$scratch/demo" --profile "$workflow/profiles/slurm" --dry-run --config gpu=1
-  grep -q 'split  *1' "$scratch/demo/run.log" || fail 'dry run with the profile slurm'
   workflow "$scratch/demo" --workflow-profile "$workflow/profiles/local"
   called '1 4 1' 'profile local'
+  # Numbers of another device are others: every shard would run again, on the GPU.
+  workflow "$scratch/demo" --profile "$workflow/profiles/slurm" --dry-run --printshellcmds --config gpu=1
+  [[ $(grep -c -e '--device cuda ' "$scratch/demo/run.log") -eq 4 ]] || fail 'profile slurm: wanted four shards on a GPU'
 }
 
 scatter_and_gather() {
@@ -145,7 +146,8 @@ scatter_and_gather() {
 
   say 'one substituted residue: one shard runs'
   substitute_residue "$folder/proteins.fasta" 100
-  workflow "$folder"
+  # As for shards that are too large for Snakemake's own checksums.
+  workflow "$folder" --max-checksum-file-size 1
   called '1 1 1' 'after one substitution'
   same_as_one_run "$folder" 'after one substitution'
 
@@ -195,7 +197,7 @@ cached() {
 }
 
 failing_shard() {
-  local folder=$scratch/failing
+  local folder=$scratch/failing id
   say 'a failing shard fails the run and names the record'
   make_folder "$folder"
   append_long_record "$folder/proteins.fasta"
@@ -211,6 +213,11 @@ failing_shard() {
   fi
   called '1 0 0' 'with bad records'
   grep -q 'bad_12\b' "$folder/logs/all/split.log" || fail 'the log of split does not name every bad record'
+  workflow "$folder" --config long=error on_error=skip
+  same_as_one_run "$folder" 'without the records that cannot be computed' --long error --on-error skip
+  for id in bad_12 too_long; do
+    grep -q "$id" "$folder/results/all/embeddings.npz.failures.tsv" || fail "$id is not in the list of failures"
+  done
 }
 
 module_import() {
