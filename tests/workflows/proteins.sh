@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # Proteins for the proofs of the workflows, and changes to them. To be sourced.
 
-# About 200 proteins: real ones where PLIANT_TEST_DATA has the proteome, otherwise made up, the same ones every time.
-# The last two are a repeated record and one in lower case, as such things happen.
+# About 200 proteins, no two with one sequence: real ones where PLIANT_TEST_DATA has the proteome, otherwise made up,
+# the same ones every time. The last two are a repeated record and one in lower case, as such things happen.
 make_proteins() {
   local proteome=${PLIANT_TEST_DATA:-/nonexistent}/proteome_ecoli_k12/UP000000625_83333.fasta.gz
   if [[ -r $proteome ]]; then
     gzip -dc "$proteome" | awk '
-      function put() { if (name != "" && length(body) <= 500 && ++count <= 200) print name "\n" body }
+      function put() { if (name != "" && length(body) <= 500 && !seen[body]++ && ++count <= 200) print name "\n" body }
       /^>/ { put(); name = $0; body = ""; next }
       { body = body $0 }
       END { put() }' >"$1"
@@ -35,7 +35,7 @@ make_proteins() {
 substitute_residue() {
   awk -v wanted="$2" '
     /^>/ { record++; print; next }
-    record == wanted { place = 10; $0 = substr($0, 1, place - 1) (substr($0, place, 1) == "A" ? "L" : "A") substr($0, place + 1) }
+    record == wanted { $0 = substr($0, 1, 9) (substr($0, 10, 1) == "A" ? "L" : "A") substr($0, 11) }
     { print }' "$1" >"$1.new"
   cmp -s "$1" "$1.new" && return 1
   mv "$1.new" "$1"

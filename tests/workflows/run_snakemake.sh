@@ -107,8 +107,8 @@ say() {
 
 form_and_lint() {
   say 'form, lint, configuration'
-  "$environment/bin/python" -m snakefmt --check "$workflow/workflow" "$workflow/wrappers" >"$scratch/snakefmt.log" 2>&1 ||
-    fail "run 'snakefmt snakemake/workflow snakemake/wrappers': $(cat "$scratch/snakefmt.log")"
+  "$environment/bin/python" -m snakefmt --check "$workflow/workflow" "$workflow/wrappers" "$tests/module.Snakefile" \
+    >"$scratch/snakefmt.log" 2>&1 || fail "run snakefmt: $(cat "$scratch/snakefmt.log")"
   mkdir -p "$scratch/demo/config"
   sed "s|\.\./\.\.|$root|" "$workflow/.test/config/config.yaml" >"$scratch/demo/config/config.yaml"
   workflow "$scratch/demo" --lint
