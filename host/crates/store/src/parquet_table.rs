@@ -129,12 +129,8 @@ impl ParquetTable {
         let mut done = Vec::with_capacity(self.files.len());
         for file in self.files {
             let path = file.writer.inner().path().to_path_buf();
-<<<<<<< HEAD
             let closed = file.writer.into_inner();
             done.push(closed.map_err(|cause| write_error(&path, cause))?);
-=======
-            done.push(file.writer.into_inner().map_err(|cause| write_error(&path, cause))?);
->>>>>>> 6d728d2 (Files of h5py, numpy, pandas and polars as fixtures; readers of every format in the checks)
         }
         Ok(OutputSet::from(done))
     }

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Proteins for the proofs of the workflows, and changes to them. To be sourced.
+
+# About 200 proteins, no two with one sequence: real ones where PLIANT_TEST_DATA has the proteome, otherwise made up,
+# the same ones every time. The last two are a repeated record and one in lower case, as such things happen.
+make_proteins() {
+  local proteome=${PLIANT_TEST_DATA:-/nonexistent}/proteome_ecoli_k12/UP000000625_83333.fasta.gz
+  if [[ -r $proteome ]]; then
+    gzip -dc "$proteome" | awk '
+      function put() { if (name != "" && length(body) <= 500 && !seen[body]++ && ++count <= 200) print name "\n" body }
+      /^>/ { put(); name = $0; body = ""; next }
+      { body = body $0 }
+      END { put() }' >"$1"
+  else
+    echo 'NOTE: no proteome in PLIANT_TEST_DATA; the proteins are made up' >&2
+    awk 'BEGIN {
+      state = 20
+      for (record = 1; record <= 200; record++) {
+        printf ">made%03d\nM", record
+        state = (state * 16807) % 2147483647
+        for (rest = 30 + state % 400; rest > 0; rest--) {
+          state = (state * 16807) % 2147483647
+          printf "%s", substr("ACDEFGHIKLMNPQRSTVWY", 1 + state % 20, 1)
+        }
+        print ""
+      }
+    }' >"$1"
+  fi
+  { head -n 2 "$1"; printf '>lower\nmktaeqldnwgskvrhpf\n'; } >"$1.more"
+  cat "$1.more" >>"$1"
+  rm "$1.more"
+}
+
+# Substitutes one residue of the record with this number, from 1; its sequence stands on one line.
+substitute_residue() {
+  awk -v wanted="$2" '
+    /^>/ { record++; print; next }
+    record == wanted { $0 = substr($0, 1, 9) (substr($0, 10, 1) == "A" ? "L" : "A") substr($0, 11) }
+    { print }' "$1" >"$1.new"
+  cmp -s "$1" "$1.new" && return 1
+  mv "$1.new" "$1"
+}
+
+# Inserts a record before all others, long enough to move the boundaries of shards.
+insert_record() {
+  { printf '>inserted\nM'; printf 'KLNEDWAGTRHS%.0s' {1..80}; printf '\n'; cat "$1"; } >"$1.new"
+  mv "$1.new" "$1"
+}
+
+# Adds a record that is longer than the tiny model's training, which only `--long error` minds.
+append_long_record() {
+  { printf '>too_long\nM'; printf 'ACDEFGHIKLMNPQRSTVWY%.0s' {1..60}; printf '\n'; } >>"$1"
+}
+
+# Adds a dozen records with a stop inside.
+append_bad_records() {
+  local number
+  for number in {1..12}; do printf '>bad_%d\nMK*LV\n' "$number"; done >>"$1"
+}
+
+# Puts a `pliant` into the folder that writes each call's words to the file CALLS and then is the real one; the first
+# call that holds the word TRY_AGAIN ends as if the system were short of something.
+make_tracing_program() {
+  local real
+  real=$(realpath "$(command -v pliant)")
+  mkdir -p "$1"
+  cat >"$1/pliant" <<END
+#!/usr/bin/env bash
+printf '%s\n' "\$*" >>"\$CALLS"
+if [[ -n "\${TRY_AGAIN:-}" && "\$*" == *"\$TRY_AGAIN"* && ! -e "\$CALLS.tried" ]]; then
+  : >"\$CALLS.tried"
+  exit 75
+fi
+exec $(printf '%q' "$real") "\$@"
+END
+  chmod +x "$1/pliant"
+}
