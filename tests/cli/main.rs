@@ -9,6 +9,7 @@ mod errors;
 mod fasta;
 mod help;
 mod inputs;
+mod interrupted;
 mod long;
 mod model;
 mod outputs;
