@@ -8,6 +8,7 @@ machine's cargo and C compiler in place of those that the recipe asks for, and w
 
 import os
 import re
+import shlex
 import sys
 import tarfile
 import warnings
@@ -61,20 +62,20 @@ def faults(text, recipe):
 
 
 def translated(recipe, checkout):
-    """The fields that rattler-build reads, without the compilers' packages. It builds in the checkout itself, whose
-    build outputs are warm."""
-    carried = ["PROFILE", "CARGO_TARGET_DIR", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"]
-    homes = {"CARGO_HOME": str(Path.home() / ".cargo"), "RUSTUP_HOME": str(Path.home() / ".rustup")}
-    known = {name: os.environ.get(name, homes.get(name)) for name in carried}
-    known["PATH"] = os.environ["PATH"]
-    lines = [f"export {name}='{value}'" for name, value in known.items() if value]
+    """The fields that rattler-build reads, without the compilers' packages. It builds in the checkout itself, with the
+    environment of everything else here, so that the build outputs are warm and stay so: another CFLAGS would have
+    cargo compile every C source again, now and in the next ordinary build."""
+    carried = ["HOME", "PATH", "PROFILE", "RUSTFLAGS"]
+    carried += ["CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"]
+    known = [f"{name}={shlex.quote(os.environ[name])}" for name in carried if os.environ.get(name)]
+    script = [
+        f"cd {shlex.quote(str(checkout))}",
+        f'env -i {" ".join(known)} PREFIX="$PREFIX" bash {RECIPE}/build.sh',
+    ]
     return {
         "package": {"name": recipe["package"]["name"], "version": str(recipe["package"]["version"])},
         "source": {"path": str(checkout)},
-        "build": {
-            "number": recipe["build"]["number"],
-            "script": [*lines, f"cd '{checkout}'", f"bash {RECIPE}/build.sh"],
-        },
+        "build": {"number": recipe["build"]["number"], "script": script},
         "tests": [{"script": recipe["test"]["commands"], "files": {"source": recipe["test"]["source_files"]}}],
         "about": {key: recipe["about"][key] for key in ("summary", "license", "license_file")},
     }

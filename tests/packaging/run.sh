@@ -56,7 +56,7 @@ install_and_use() {
   fi
   (cd "$scratch/source" && "${user[@]}" env -i PATH="$prefix/bin:/usr/bin:/bin" bash -s "$version") \
     <host/packaging/check.sh
-  done_with "installed below a folder and used there by user ${user[1]-of this run}"
+  done_with "installed below a folder and used there${user[1]+ by a user without rights}"
 }
 
 engine() {
