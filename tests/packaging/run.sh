@@ -101,7 +101,8 @@ if environment; then
   lint
   install_and_use
   mkdir "$scratch/conda"
-  "$tools/bin/python" tests/packaging/conda.py . "$scratch/conda"
+  # It looks for patchelf on PATH.
+  PATH=$tools/bin:$PATH "$tools/bin/python" tests/packaging/conda.py . "$scratch/conda"
   done_with 'conda package built, installed and tested (rattler-build, without conda channels)'
 else
   skipped 'nothing was linted and no conda package was made (python3 with venv, pip and a package index is needed)'
