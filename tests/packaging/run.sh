@@ -70,7 +70,8 @@ engine() {
 }
 
 image() {
-  local engine tag=localhost/pliant-packaging-test bytes base
+  local engine tag=localhost/pliant-packaging-test bytes base base_image
+  base_image=$(sed -n 's/^ARG BASE_IMAGE=//p' "$dockerfile")
   engine=$(engine)
   if [[ -z $engine ]]; then
     skipped 'the image was not built (neither docker nor podman answers here); its Dockerfile was linted and its' \
@@ -83,6 +84,10 @@ image() {
       return
     fi
   done < <(sed -n 's/^ARG [A-Z]*_IMAGE=//p' "$dockerfile")
+  if ! "$engine" run --rm "$base_image" true >/dev/null 2>&1; then
+    skipped "the image was not built ($engine answers here and may not start a container)"
+    return
+  fi
   "$engine" build --file "$dockerfile" --tag "$tag" .
   # As anybody, without a home, with nothing to write to but /tmp.
   "$engine" run --rm --user 54321:54321 --network none --read-only --tmpfs /tmp --volume "$PWD:/data:ro" \
