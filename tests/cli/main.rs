@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod binary;
 mod bytes;
 mod disks;
 mod doctor;
@@ -10,6 +11,7 @@ mod fasta;
 mod gather;
 mod help;
 mod inputs;
+mod interrupted;
 mod long;
 mod model;
 mod outputs;

@@ -1,10 +1,9 @@
-//! Where results go: files that appear whole, standard output, FIFOs; what a killed run leaves.
+//! Where results go: files that appear whole, standard output, FIFOs.
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::tool::{ECOLI, Run, Scratch, model};
+use crate::tool::{Run, Scratch, model};
 
 const TEXT: &str = ">a\nMKVLATG\n>b\nACDEFW\n";
 
@@ -65,29 +64,4 @@ fn a_result_is_replaced_by_a_run_that_succeeds_only() {
     assert_eq!(scratch.npz("out.npz").ids, ["a", "b"]);
     assert!(scratch.text("s.json").starts_with('{'));
     assert_eq!(scratch.names(), ["bad.fasta", "in.fasta", "out.npz", "out.npz.failures.tsv", "s.json"]);
-}
-
-#[test]
-fn a_killed_run_leaves_no_result() {
-    let scratch = Scratch::new();
-    let text = fs::read_to_string(ECOLI).unwrap();
-    let many: String = (0..200).map(|copy| text.replace('>', &format!(">{copy}_"))).collect();
-    scratch.write("in.fasta", many).write("out.npz", "old");
-    let mut child =
-        scratch.embedding("in.fasta", "out.npz", &["--residues", "r.npz", "--summary", "s.json"]).start();
-    let start = Instant::now();
-    let partial = || {
-        let hidden = |name: &String| name.ends_with(".partial") && scratch.read(name).len() > 100_000;
-        scratch.names().iter().any(hidden)
-    };
-    while !partial() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-        assert!(start.elapsed() < Duration::from_secs(60), "nothing was written for a minute");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let visible: Vec<String> = scratch.names().into_iter().filter(|name| !name.starts_with('.')).collect();
-    assert_eq!(visible, ["in.fasta", "out.npz"]);
-    assert_eq!(scratch.text("out.npz"), "old");
 }

@@ -10,6 +10,7 @@ mod fixtures;
 mod layout;
 mod lints;
 mod ops;
+mod packaging;
 mod readme;
 mod sizes;
 mod table;

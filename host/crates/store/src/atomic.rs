@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Action, StoreError};
@@ -24,11 +25,12 @@ pub enum Access {
     Seek,
 }
 
-/// One output, under a hidden temporary name in the folder of its target until it is committed.
+/// One output, in the folder of its target and without a name until it is committed.
 ///
-/// Dropped without a commit it removes what it wrote, and a file that had the name before is untouched. A
-/// killed process leaves the hidden `.pliant-*.partial` file behind, never a damaged target. Targets that are
-/// no regular files (standard output, devices, FIFOs) are written directly.
+/// Dropped without a commit it removes what it wrote, and a file that had the name before is untouched. So does
+/// a killed process; only one killed within a commit, or on a file system that has no files without names (NFS,
+/// FAT), leaves a hidden `.pliant-*.partial` file behind, never a damaged target. Targets that are no regular
+/// files (standard output, devices, FIFOs) are written directly.
 #[derive(Debug)]
 pub struct AtomicFile {
     typed: PathBuf,
@@ -40,7 +42,11 @@ pub struct AtomicFile {
 /// What happens to the written bytes at the commit.
 #[derive(Debug)]
 enum End {
-    Rename { temporary: TempPath, path: PathBuf },
+    /// The hidden name is one from the start, or from the commit on.
+    Rename {
+        temporary: Option<TempPath>,
+        path: PathBuf,
+    },
     Nothing,
     Copy(File),
 }
@@ -54,7 +60,7 @@ impl AtomicFile {
         let refused = |source| StoreError::io(Action::Create, typed, source);
         let (file, scratch, end) = match Target::resolve(typed)? {
             Target::File { path, folder, replaced } => {
-                let (file, temporary) = hidden_file(&folder).map_err(refused)?.into_parts();
+                let (file, temporary) = begin(&folder).map_err(refused)?;
                 if let Some(permissions) = replaced {
                     let mode = permissions.mode() & 0o777;
                     file.set_permissions(fs::Permissions::from_mode(mode)).map_err(refused)?;
@@ -97,6 +103,16 @@ impl AtomicFile {
         OutputSet::from(vec![self]).commit()
     }
 
+    /// Sees to it that a file that will be renamed has a name.
+    fn name(&mut self) -> Result<(), StoreError> {
+        let Self { typed, scratch, writer, end } = self;
+        if let End::Rename { temporary: temporary @ None, .. } = end {
+            let named = give_hidden_name(writer.get_mut(), scratch);
+            *temporary = Some(named.map_err(|source| StoreError::io(Action::Replace, typed, source))?);
+        }
+        Ok(())
+    }
+
     /// Whether the commit renames; otherwise it sends or has already sent.
     fn renames(&self) -> bool {
         matches!(self.end, End::Rename { .. })
@@ -109,7 +125,7 @@ impl AtomicFile {
     }
 }
 
-/// A regular file that is complete and on its device but for its name. Dropped, it is removed.
+/// A regular file that is complete and on its device, under its hidden name. Dropped, it is removed.
 #[derive(Debug)]
 struct Settled {
     typed: PathBuf,
@@ -119,7 +135,7 @@ struct Settled {
 }
 
 impl Settled {
-    /// Second half of a commit: the name.
+    /// Second half of a commit: the name that was asked for.
     fn publish(self) -> Result<(), StoreError> {
         self.temporary
             .persist(&self.path)
@@ -188,14 +204,18 @@ impl OutputSet {
     /// # Errors
     /// [`StoreError::Io`] of the first file that fails; the set must not be committed after that.
     pub fn settle(&mut self) -> Result<(), StoreError> {
+        self.files.iter_mut().filter(|file| file.renames()).try_for_each(AtomicFile::settle)?;
+        self.close()
+    }
+
+    /// Gives the regular files of the set, which are on their devices, hidden names, and closes them.
+    fn close(&mut self) -> Result<(), StoreError> {
         let mut streams = Vec::new();
         for mut file in std::mem::take(&mut self.files) {
-            if file.renames() {
-                file.settle()?;
-            }
+            file.name()?;
             let AtomicFile { typed, scratch, writer, end } = file;
             match end {
-                End::Rename { temporary, path } => {
+                End::Rename { temporary: Some(temporary), path } => {
                     self.settled.push(Settled { typed, folder: scratch, temporary, path });
                 }
                 end => streams.push(AtomicFile { typed, scratch, writer, end }),
@@ -214,8 +234,14 @@ impl OutputSet {
     /// [`StoreError::Io`] of the first output that fails. Before the renames nothing has changed; a rename
     /// that fails leaves those before it done.
     pub fn commit(mut self) -> Result<(), StoreError> {
-        self.settle()?;
-        self.files.iter_mut().try_for_each(AtomicFile::settle)?;
+        for file in self.files.iter_mut().filter(|file| file.renames()) {
+            file.settle()?;
+        }
+        for file in self.files.iter_mut().filter(|file| !file.renames()) {
+            file.settle()?;
+        }
+        // As late as this, because a hidden name is what a killed process leaves.
+        self.close()?;
         self.settled.into_iter().try_for_each(Settled::publish)
     }
 }
@@ -226,11 +252,60 @@ impl From<Vec<AtomicFile>> for OutputSet {
     }
 }
 
+/// A new file with the permissions of any new file: without a name where the file system has such files and gives
+/// them one later, else with a hidden one.
+fn begin(folder: &Path) -> io::Result<(File, Option<TempPath>)> {
+    // Through this folder of the system the file gets its name.
+    if Path::new(OPEN_FILES).exists()
+        && let Ok(file) = unnamed_file(folder)
+    {
+        return Ok((file, None));
+    }
+    // What speaks against the other kind of file lets this one pass or comes up again.
+    let (file, temporary) = hidden_file(folder)?.into_parts();
+    Ok((file, Some(temporary)))
+}
+
+/// The open files of this process.
+const OPEN_FILES: &str = "/proc/self/fd";
+
+fn unnamed_file(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666))?))
+}
+
+fn hidden_name() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".pliant-").suffix(".partial");
+    builder
+}
+
+/// Gives a file of [`unnamed_file`] a hidden name in its folder.
+fn give_hidden_name(file: &mut File, folder: &Path) -> io::Result<TempPath> {
+    let open = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+    let link = |path: &Path| Ok(rustix::fs::linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
+    match hidden_name().make_in(folder, link) {
+        Ok(named) => Ok(named.into_temp_path()),
+        // Hours of work are not lost to a file system that has such files and cannot name them.
+        Err(_) => copied(file, folder),
+    }
+}
+
+/// A copy of a file with a hidden name, on its device.
+fn copied(file: &mut File, folder: &Path) -> io::Result<TempPath> {
+    let (mut named, temporary) = hidden_file(folder)?.into_parts();
+    named.set_permissions(file.metadata()?.permissions())?;
+    file.rewind()?;
+    copy(file, &mut named)?;
+    sync(&named)?;
+    Ok(temporary)
+}
+
 /// A new file with a hidden name and the permissions of any new file.
 ///
 /// Opened here, because the crate's own opening hides the system's error code behind a text.
 fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".pliant-").suffix(".partial").make_in(folder, |path| {
+    hidden_name().make_in(folder, |path| {
         OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(path)
     })
 }
@@ -240,7 +315,7 @@ fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
 /// # Errors
 /// Whatever the system says to a new file there.
 pub(crate) fn scratch_file(folder: &Path) -> io::Result<File> {
-    hidden_file(folder).map(NamedTempFile::into_file)
+    unnamed_file(folder).or_else(|_| hidden_file(folder).map(NamedTempFile::into_file))
 }
 
 /// Flushes, then syncs a file or sends a spool.
@@ -248,20 +323,25 @@ fn settle(writer: &mut BufWriter<File>, end: &mut End) -> io::Result<()> {
     writer.flush()?;
     match end {
         End::Nothing => Ok(()),
-        End::Rename { .. } => match writer.get_ref().sync_all() {
-            // Some network and user-space file systems have no fsync; a refusal of the call is no lost byte.
-            Err(refused)
-                if matches!(refused.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-            {
-                Ok(())
-            }
-            answer => answer,
-        },
+        End::Rename { .. } => sync(writer.get_ref()),
         End::Copy(sink) => {
             let spool = writer.get_mut();
             spool.rewind()?;
             copy(spool, sink)
         }
+    }
+}
+
+/// Waits until a file is on its device.
+fn sync(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        // Some network and user-space file systems have no fsync; a refusal of the call is no lost byte.
+        Err(refused)
+            if matches!(refused.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        answer => answer,
     }
 }
 
@@ -316,14 +396,49 @@ mod tests {
         file.write_all(b"new").unwrap();
         file.flush().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        assert_eq!(names(folder.path()).len(), 2, "the temporary file lies in the same folder");
-        assert!(names(folder.path())[0].starts_with(".pliant-"));
+        if unnamed_file(folder.path()).is_ok() {
+            assert_eq!(names(folder.path()), ["out.tsv"], "a killed process would leave nothing");
+        }
         drop(file);
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["out.tsv"]);
         write(&path, "new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(names(folder.path()), ["out.tsv"]);
+    }
+
+    /// As on a file system without files that have no name.
+    #[test]
+    fn a_file_with_a_hidden_name_is_renamed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.tsv");
+        let hidden = || {
+            let (file, temporary) = hidden_file(folder.path()).unwrap().into_parts();
+            let (typed, scratch) = (path.clone(), folder.path().to_path_buf());
+            let end = End::Rename { temporary: Some(temporary), path: path.clone() };
+            AtomicFile { typed, scratch, writer: BufWriter::new(file), end }
+        };
+        let mut file = hidden();
+        assert!(names(folder.path())[0].starts_with(".pliant-"));
+        file.write_all(b"bytes").unwrap();
+        file.commit().unwrap();
+        drop(hidden());
+        assert_eq!(names(folder.path()), ["out.tsv"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "bytes");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_linked_is_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = scratch_file(folder.path()).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o640)).unwrap();
+        file.write_all(b"bytes").unwrap();
+        let named = copied(&mut file, folder.path()).unwrap();
+        assert_eq!(fs::read(&named).unwrap(), b"bytes");
+        assert_eq!(fs::metadata(&named).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(names(folder.path()).len(), 1);
+        drop(named);
+        assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]
