@@ -22,6 +22,7 @@ use pliant_seq::{InputError, SettingError};
 use pliant_store::{Action, StoreError};
 
 use crate::engine;
+use crate::hub::HubError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,9 +213,10 @@ pub fn report(error: &anyhow::Error) -> Report {
         }
     }
     let task = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
+    let hub = error.chain().find_map(|cause| cause.downcast_ref::<HubError>());
     Report {
-        details: task.map(TaskError::details).unwrap_or_default(),
-        hint: task.and_then(TaskError::hint),
+        details: task.map(TaskError::details).or(hub.map(HubError::details)).unwrap_or_default(),
+        hint: task.and_then(TaskError::hint).or(hub.and_then(HubError::hint)),
         code: code(error),
         message,
         causes,
@@ -264,6 +266,9 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(store) = cause.downcast_ref::<StoreError>() {
         return Some(store_code(store));
+    }
+    if let Some(hub) = cause.downcast_ref::<HubError>() {
+        return hub.code();
     }
     if cause.is::<SettingError>() {
         return Some(Code::Data);

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod embed;
 pub mod model;
 pub mod print;
+pub mod pull;
 
 use std::ffi::OsString;
 
@@ -57,7 +58,7 @@ struct Common {
 pub enum Command {
     /// Turn proteins into vectors
     Embed(Box<embed::EmbedArgs>),
-    /// Look at, check or make model folders
+    /// Fetch, look at, check or make model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod embed;
 pub mod model;
+pub mod pull;
 
 use crate::Context;
 use crate::cli::Command;
