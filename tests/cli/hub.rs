@@ -127,6 +127,11 @@ impl Hub {
         Self { url, seen, over }
     }
 
+    /// An address where nobody answers.
+    pub(crate) fn gone(url: &str) -> Self {
+        Self { url: url.to_owned(), seen: Arc::default(), over: Arc::default() }
+    }
+
     /// Every request so far.
     pub(crate) fn seen(&self) -> Vec<Asked> {
         self.seen.lock().unwrap().clone()

@@ -102,7 +102,7 @@ fn a_model_is_pulled_once_and_used_without_a_server() {
     // From now on nobody is asked.
     let url = hub.url.clone();
     drop((hub, store));
-    let dead = Hub { url, ..Hub::start(|_| Reply::new(500, "")) };
+    let dead = Hub::gone(&url);
     assert_eq!(run(&scratch, &dead, &words).go().code(0).text(), told);
     scratch.write("in.fasta", ">a\nMKV\n");
     let embed = ["embed", "in.fasta", "--out", "out.npz", "--threads", "1", "--model"];
@@ -310,7 +310,7 @@ fn a_server_that_is_silent_or_gone_ends_in_try_again() {
         assert!(ended.stderr.contains("no answer within 0.3 s"), "{}", ended.stderr);
         assert!(begun.elapsed() < Duration::from_secs(15));
     }
-    let gone = Hub { url: "http://127.0.0.1:1".to_owned(), ..hub() };
+    let gone = Hub::gone("http://127.0.0.1:1");
     let ended = pull(&Scratch::new(), &gone, &["--retries", "0"]).code(75);
     assert!(ended.stderr.contains("run it again"), "{}", ended.stderr);
 }

@@ -170,7 +170,12 @@ impl Staging {
     pub(super) fn enter(folder: PathBuf, print: &Printer) -> Result<Self, HubError> {
         loop {
             fs::create_dir_all(&folder).map_err(|source| HubError::io("make", &folder, source))?;
-            let Ok(held) = File::open(&folder) else { continue };
+            let held = match File::open(&folder) {
+                Ok(held) => held,
+                // Whoever held it has just given it its name.
+                Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
+                Err(cause) => return Err(HubError::io("open", &folder, cause)),
+            };
             match held.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
