@@ -79,10 +79,13 @@ impl Reply {
         write!(to, "HTTP/1.1 {status} x\r\n{length}\r\nconnection: close\r\n")?;
         headers.iter().try_for_each(|(name, value)| write!(to, "{name}: {value}\r\n"))?;
         to.write_all(b"\r\n")?;
-        while self.endless {
-            write!(to, "{:x}\r\n", body.len())?;
-            to.write_all(body)?;
-            to.write_all(b"\r\n")?;
+        if self.endless {
+            // Until the client goes away, which is an error here.
+            loop {
+                write!(to, "{:x}\r\n", body.len())?;
+                to.write_all(body)?;
+                to.write_all(b"\r\n")?;
+            }
         }
         if !head {
             to.write_all(&body[..self.cut.unwrap_or(body.len())])?;

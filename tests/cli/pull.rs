@@ -158,7 +158,7 @@ fn a_run_that_gave_up_or_was_killed_leaves_nothing_half() {
         _ => good,
     });
     let ended = pull(&scratch, &hub, &["--retries", "0"]).code(75);
-    assert!(ended.stderr.contains("gave up after 1 tries"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("gave up after one try"), "{}", ended.stderr);
     absent(&scratch, &hub);
     let mut child = run(&scratch, &hub, &["model", "pull", REPO]).start();
     let partial = scratch.path("models/me__tiny/.partial/model.safetensors.partial");

@@ -86,7 +86,7 @@ pub enum HubError {
         reason: String,
     },
     /// The network or the server failed until patience ended.
-    #[error("{url}: {reason}; gave up after {tries} tries")]
+    #[error("{url}: {reason}; gave up after {}", counted(*.tries))]
     Network {
         /// What was asked.
         url: String,
@@ -246,6 +246,10 @@ impl HubError {
             _ => Vec::new(),
         }
     }
+}
+
+fn counted(tries: u32) -> String {
+    if tries == 1 { "one try".to_owned() } else { format!("{tries} tries") }
 }
 
 fn found_or_none(found: &[String]) -> String {
