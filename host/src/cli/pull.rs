@@ -13,9 +13,9 @@ Examples:
   pliant model pull facebook/esm2_t33_650M_UR50D@main --out esm2_650M
   PLIANT_MODELS=/data/models pliant model pull esm2_t6_8M --endpoint https://hub.example.org
 
-A model that is there is not looked up again. Models are kept in the folder of PLIANT_MODELS, else in
-~/.local/share/pliant/models, and --model finds them there by the same name. An interrupted download goes
-on where it broke off. Private and gated models need a token in HF_TOKEN.";
+A model that is there is not looked up again. Models are kept in the folder of PLIANT_MODELS,
+else in ~/.local/share/pliant/models, where --model finds them by the same name. An interrupted
+download goes on where it broke off. Private and gated models need a token in HF_TOKEN.";
 
 /// The words after `pliant model pull`.
 #[derive(Debug, Args)]
