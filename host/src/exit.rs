@@ -22,6 +22,7 @@ use pliant_seq::{InputError, SettingError};
 use pliant_store::{Action, StoreError};
 
 use crate::engine;
+use crate::hub::HubError;
 use crate::tasks::gather::GatherError;
 
 /// How a command ended.
@@ -214,9 +215,11 @@ pub fn report(error: &anyhow::Error) -> Report {
     }
     let task = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
     let parts = error.chain().find_map(|cause| cause.downcast_ref::<GatherError>());
+    let hub = error.chain().find_map(|cause| cause.downcast_ref::<HubError>());
+    let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
     Report {
-        details: task.map(TaskError::details).unwrap_or_default(),
-        hint: task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint)),
+        details: task.map(TaskError::details).or(hub.map(HubError::details)).unwrap_or_default(),
+        hint: hint.or(hub.and_then(HubError::hint)),
         code: code(error),
         message,
         causes,
@@ -272,6 +275,9 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
             GatherError::NoLengths { .. } => Code::Usage,
             _ => Code::Data,
         });
+    }
+    if let Some(hub) = cause.downcast_ref::<HubError>() {
+        return hub.code();
     }
     if cause.is::<SettingError>() {
         return Some(Code::Data);

@@ -6,12 +6,14 @@
 //! | [`tasks`] | one recipe per command |
 //! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
 //! | [`engine`] | the only place where a model meets records |
+//! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
 //! | [`machine`] | memory, threads, file systems and drivers of this machine |
 //! | [`exit`] | what happened to exit code |
 
 pub mod cli;
 pub mod engine;
 pub mod exit;
+pub mod hub;
 pub mod machine;
 pub mod pipeline;
 pub mod tasks;

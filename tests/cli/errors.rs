@@ -71,6 +71,8 @@ fn things_that_are_not_there() {
     case("missing_input", 66, &["embed", "no.fasta", "--model", model(), "--out", "o.npz"], &[]);
     case("input_is_a_folder", 66, &["embed", ".", "--model", model(), "--out", "o.npz"], &[]);
     case("missing_model", 66, &["embed", "in.fasta", "--model", "no-model", "--out", "o.npz"], &[]);
+    case("missing_model_path", 66, &["embed", "in.fasta", "--model", "./no-model", "--out", "o.npz"], &[]);
+    case("model_not_pulled", 66, &["embed", "in.fasta", "--model", "nobody/model", "--out", "o.npz"], &[]);
     case("missing_config", 66, &["model", "new", "--config", "no.json", "--seed", "1", "--out", "m"], &[]);
     case("missing_folder", 74, &["embed", "in.fasta", "--model", model(), "--out", "no/o.npz"], &[]);
     case("output_is_a_folder", 74, &["embed", "in.fasta", "--model", model(), "--out", "."], &[]);

@@ -11,6 +11,8 @@ fn help_is_as_it_was_read_last() {
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),
+        ("help_model_pull", &["model", "pull", "--help"]),
+        ("help_model_list", &["model", "list", "--help"]),
         ("help_model_inspect", &["model", "inspect", "--help"]),
         ("help_model_verify", &["model", "verify", "--help"]),
         ("help_model_new", &["model", "new", "--help"]),

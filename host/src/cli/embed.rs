@@ -31,8 +31,8 @@ pub struct EmbedArgs {
     /// FASTA files, plain or gz, bz2, xz or zst; '-' is standard input
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
-    /// The model folder: config.json and weights as safetensors
-    #[arg(long, env = "PLIANT_MODEL", value_name = "DIR")]
+    /// The model: a folder with config.json and weights as safetensors, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
     model: PathBuf,
     /// Where the pooled vectors go; the suffix names the format: .npz, .tsv, .h5, .parquet or .safetensors. '-' is
     /// standard output

@@ -8,6 +8,7 @@ pub mod embed;
 pub mod gather;
 pub mod model;
 pub mod print;
+pub mod pull;
 pub mod reading;
 pub mod split;
 
@@ -64,7 +65,7 @@ pub enum Command {
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole
     Gather(gather::GatherArgs),
-    /// Look at, check or make model folders
+    /// Fetch, look at, check or make model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
 
+use crate::cli::pull::{ListArgs, PullArgs};
+
 const EXAMPLES: &str = "\
 Examples:
+  pliant model pull esm2_t6_8M
   pliant model inspect esm2_t6_8M
   pliant model verify esm2_t6_8M
   pliant model new --config config.json --seed 1 --out tiny";
@@ -22,6 +25,10 @@ pub struct ModelArgs {
 /// What to do with a model folder.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
+    /// Fetch a model from a hub into the model store, and check it
+    Pull(PullArgs),
+    /// List the models of the model store
+    List(ListArgs),
     /// Say what a model folder holds
     Inspect(InspectArgs),
     /// Read every byte of a model folder, check it and print its identity
@@ -33,8 +40,8 @@ pub enum ModelAction {
 /// The words after `pliant model inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The model folder
-    #[arg(value_name = "DIR")]
+    /// The model: a folder, or the name of one that was pulled
+    #[arg(value_name = "MODEL")]
     pub folder: PathBuf,
     /// Write one JSON object instead of text
     #[arg(long, env = "PLIANT_JSON", action = ArgAction::SetTrue,
@@ -45,8 +52,8 @@ pub struct InspectArgs {
 /// The words after `pliant model verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The model folder
-    #[arg(value_name = "DIR")]
+    /// The model: a folder, or the name of one that was pulled
+    #[arg(value_name = "MODEL")]
     pub folder: PathBuf,
 }
 

@@ -10,6 +10,7 @@ use pliant_nn::CheckpointError;
 use pliant_seq::{ESM2, Vocabulary};
 
 use crate::exit::{Code, TaskError};
+use crate::hub;
 
 /// Every vocabulary that a model may name.
 static VOCABULARIES: [&Vocabulary; 1] = [&ESM2];
@@ -29,15 +30,18 @@ pub struct Card {
     pub vocabulary: &'static Vocabulary,
 }
 
-/// Reads the configuration of a model folder and the headers of its weights.
+/// Reads the configuration of a model and the headers of its weights. The model is a folder, or the name of one that
+/// was pulled.
 ///
 /// # Errors
-/// A folder that is missing or damaged, and a vocabulary that is not the model's.
-pub fn card(folder: &Path) -> anyhow::Result<Card> {
+/// A model that is missing or damaged or is not as it was pulled, and a vocabulary that is not the model's.
+pub fn card(model: &Path) -> anyhow::Result<Card> {
+    let folder = hub::locate(model)?;
     let unusable = || format!("the model {} cannot be used", folder.display());
-    let about = pliant_models::inspect(folder).with_context(unusable)?;
+    hub::check_sizes(&folder).with_context(unusable)?;
+    let about = pliant_models::inspect(&folder).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok(Card { folder: folder.to_path_buf(), about, vocabulary })
+    Ok(Card { folder, about, vocabulary })
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.

@@ -6,6 +6,7 @@ mod files;
 pub mod gather;
 mod intake;
 pub mod model;
+pub mod pull;
 pub mod split;
 
 use crate::Context;

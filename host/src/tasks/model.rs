@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::cli::model::{InspectArgs, ModelAction};
 use crate::engine::{self, Card};
+use crate::hub;
+use crate::tasks::pull;
 
 /// Names that are listed one by one for people; JSON lists all.
 const SHOWN_NAMES: usize = 10;
@@ -16,10 +18,15 @@ const SHOWN_NAMES: usize = 10;
 /// A folder that is damaged, or cannot be read or written.
 pub fn run(action: ModelAction, context: &Context) -> anyhow::Result<()> {
     match action {
+        ModelAction::Pull(args) => pull::pull(args, context),
+        ModelAction::List(args) => pull::list(&args, context),
         ModelAction::Inspect(args) => inspect(&args, context),
         ModelAction::Verify(args) => {
-            let identity = engine::verify(&args.folder)?;
-            Ok(context.print.data(&format!("identity: {identity}\n"))?)
+            let folder = hub::locate(&args.folder)?;
+            let lock = hub::check_bytes(&folder)?;
+            let identity = engine::verify(&folder)?;
+            let source = lock.map(|lock| format!("source: {} at {}\n", lock.repo, lock.revision));
+            Ok(context.print.data(&format!("identity: {identity}\n{}", source.unwrap_or_default()))?)
         }
         ModelAction::New(args) => {
             engine::new_folder(&args.config, args.seed, &args.out)?;
