@@ -5,13 +5,15 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_model", &["model", "--help"]),
         ("help_model_inspect", &["model", "inspect", "--help"]),
         ("help_model_verify", &["model", "verify", "--help"]),
         ("help_model_new", &["model", "new", "--help"]),
+        ("help_model_import", &["model", "import", "--help"]),
+        ("help_model_export", &["model", "export", "--help"]),
         ("help_doctor", &["doctor", "--help"]),
     ];
     for (name, words) in cases {

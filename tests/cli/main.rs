@@ -8,6 +8,7 @@ mod doctor;
 mod errors;
 mod fasta;
 mod help;
+mod import;
 mod inputs;
 mod long;
 mod model;

@@ -57,7 +57,7 @@ struct Common {
 pub enum Command {
     /// Turn proteins into vectors
     Embed(Box<embed::EmbedArgs>),
-    /// Look at, check or make model folders
+    /// Look at, check, make or copy model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),

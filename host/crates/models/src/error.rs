@@ -66,6 +66,28 @@ pub enum ModelError {
         /// Name of the embedding.
         embedding: String,
     },
+    /// A file of weights that is none of fair-esm's ESM-2.
+    #[error(
+        "{} holds no ESM-2 as fair-esm publishes it: found no {missing}; for weights of Hugging Face name the \
+         folder with their config.json", path.display()
+    )]
+    NotFairEsm {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        missing: &'static str,
+    },
+    /// A file of a contact head for a model that comes with its own.
+    #[error(
+        "the contact regression {} goes with a file of fair-esm, but {} is a folder, which has its contact head \
+         among its weights", found.display(), source_path.display()
+    )]
+    NoRegression {
+        /// The model.
+        source_path: PathBuf,
+        /// The file of the contact head.
+        found: PathBuf,
+    },
     /// A layer that the model does not have.
     #[error("layer {found} was asked for, the model has layers 0 (embedding) to {last} (final norm)")]
     Layer {
