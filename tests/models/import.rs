@@ -97,7 +97,8 @@ fn states_and_logits_are_those_of_fair_esm() {
         for at in 0..2 {
             let tokens: Vec<u32> =
                 expected[&format!("tokens.{at}")].integers().iter().map(|&id| id as u32).collect();
-            let found = states(&loaded.model, (&device, Precision::F32), &[tokens.clone()], &[0, 1, 2]);
+            let found =
+                states(&loaded.model, (&device, Precision::F32), std::slice::from_ref(&tokens), &[0, 1, 2]);
             for (layer, found) in found.iter().enumerate() {
                 let wanted = expected[&format!("states.{at}.{layer}")].values();
                 assert_close(&format!("layer {layer} of sequence {at}"), found, &wanted);
@@ -232,7 +233,9 @@ fn names_and_settings_that_do_not_fit_are_told() {
         assert_eq!((bytes[at], bytes[at + 2]), (b'q', b'K'));
         let mut other = bytes.clone();
         other[at + 3] = value;
-        let (_folder, path) = beside_regression(&other);
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("m.pt");
+        fs::write(&path, other).unwrap();
         chain(&verify(&path).unwrap_err())
     };
     for (name, value, words) in [
@@ -308,6 +311,19 @@ fn an_export_is_the_same_model_in_the_words_of_transformers() {
         let again = export_hugging_face(&transfer(&source, &out));
         assert!(matches!(again, Err(ModelError::NotEmpty { .. })));
     }
+}
+
+/// What transformers would compute in another way is no export.
+#[test]
+fn layers_with_frequencies_of_their_own_are_not_exported() {
+    let (config, mut tensors) = crate::common::contents(crate::common::small(3).path());
+    let name = "esm.encoder.layer.1.attention.self.rotary_embeddings.inv_freq";
+    tensors.get_mut(name).unwrap().bytes[0] ^= 1;
+    let folder = crate::common::folder(&config, &tensors);
+    let scratch = TempDir::new().unwrap();
+    let out = scratch.path().join("hf");
+    let error = export_hugging_face(&transfer(folder.path(), &out)).unwrap_err().to_string();
+    assert!(error.contains("frequencies of their own") && !out.exists(), "{error}");
 }
 
 /// Frequencies that a config computes are written as numbers for programs that compute them in another way.

@@ -39,7 +39,7 @@ pub enum ModelAction {
 /// The words after `pliant model inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The model folder
+    /// The model folder, or a .pt file of fair-esm
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Write one JSON object instead of text
@@ -51,7 +51,7 @@ pub struct InspectArgs {
 /// The words after `pliant model verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The model folder
+    /// The model folder, or a .pt file of fair-esm
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }

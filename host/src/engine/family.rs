@@ -181,6 +181,7 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::Keys { .. }
         | ModelError::Untied { .. }
         | ModelError::NotFairEsm { .. }
+        | ModelError::NotExportable { .. }
         | ModelError::NoHead
         | ModelError::NoContactHead => Code::Data,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,

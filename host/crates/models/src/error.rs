@@ -43,7 +43,7 @@ pub enum ModelError {
         wanted: String,
     },
     /// Tensors that are missing, or that nobody knows.
-    #[error("the weights in {} are not those of its config.json: {}{}", folder.display(),
+    #[error("the weights in {} are not those of its configuration: {}{}", folder.display(),
         listed("missing", missing), listed("unexpected", unexpected))]
     Keys {
         /// The model folder.
@@ -87,6 +87,14 @@ pub enum ModelError {
         source_path: PathBuf,
         /// The file of the contact head.
         found: PathBuf,
+    },
+    /// A model that another program would compute in another way.
+    #[error("{} cannot be exported: {reason}", path.display())]
+    NotExportable {
+        /// The model.
+        path: PathBuf,
+        /// What the other program does not have.
+        reason: &'static str,
     },
     /// A layer that the model does not have.
     #[error("layer {found} was asked for, the model has layers 0 (embedding) to {last} (final norm)")]

@@ -15,7 +15,7 @@ use crate::error::ModelError;
 use crate::esm2::{layer_inv_freq, tied_names};
 use crate::folder::NewFolder;
 use crate::import::{Import, OWN_KEYS, architectures, complete};
-use crate::keys::SHARED_INV_FREQ;
+use crate::keys::{INV_FREQ, SHARED_INV_FREQ};
 use crate::rope::RopeInvFreq;
 
 /// What is to be copied.
@@ -56,6 +56,14 @@ pub fn import(transfer: &Transfer<'_>) -> Result<(String, About), ModelError> {
 pub fn export_hugging_face(transfer: &Transfer<'_>) -> Result<(String, About), ModelError> {
     let source = open(transfer)?;
     let (identity, records) = source.identify(transfer.source)?;
+    let mut frequencies =
+        records.iter().filter(|record| record.name.ends_with(INV_FREQ)).map(|record| record.hash);
+    let first = frequencies.next();
+    if frequencies.any(|hash| Some(hash) != first) {
+        let reason =
+            "its layers have rotary frequencies of their own, but transformers 5 gives all those of one";
+        return Err(ModelError::NotExportable { path: transfer.source.to_owned(), reason });
+    }
     let about = About::new(&source, &source.survey()?);
     let folder = NewFolder::create(transfer.out)?;
     write_weights(&folder, &source, records, true)?;

@@ -264,7 +264,9 @@ impl Checkpoint {
             header::read(&file, length, &path)?
         } else {
             let pickle::TorchFile { tensors, settings } = pickle::read(&file, length, &path)?;
-            self.settings.extend(settings);
+            for (name, setting) in settings {
+                self.settings.entry(name).or_insert(setting);
+            }
             tensors
         };
         let shard = self.shards.len();

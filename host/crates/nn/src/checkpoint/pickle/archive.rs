@@ -28,8 +28,8 @@ const LONG_END_PLACE_BYTES: u64 = 20;
 /// Longest comment behind the record at the end.
 const COMMENT_LIMIT: u64 = 0xffff;
 
-/// Most entries that are kept; the largest published models have some thousand tensors.
-const ENTRIES_LIMIT: usize = 1 << 18;
+/// Most entries that are kept: more than there can be tensors.
+const ENTRIES_LIMIT: usize = 1 << 16;
 
 /// Longest name that is kept: `<name of the file>/data/<number>`.
 const NAME_LIMIT: usize = 512;

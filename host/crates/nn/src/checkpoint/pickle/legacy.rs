@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::Places;
 use super::input::{Fault, Input};
 use super::machine;
 use super::problem::PickleProblem;
@@ -37,7 +38,7 @@ pub(super) fn is_it(file: &File) -> Result<bool, Fault> {
 }
 
 /// What was saved, and for each key of a storage the first byte of its numbers.
-pub(super) fn open(file: &File, length: u64) -> Result<(Heap, Value, BTreeMap<String, (u64, u64)>), Fault> {
+pub(super) fn open(file: &File, length: u64) -> Result<(Heap, Value, Places), Fault> {
     let mut input = Input::new(file, 0, length);
     machine::run(&mut input)?;
     if machine::run(&mut input)?.1 != Value::Int(VERSION) {
@@ -62,13 +63,13 @@ fn place(
     (keys_heap, keys): (&Heap, super::value::Id),
     file: &File,
     (mut at, length): (u64, u64),
-) -> Result<BTreeMap<String, (u64, u64)>, Fault> {
+) -> Result<Places, Fault> {
     let sizes: BTreeMap<&str, (u64, u64)> = heap
         .storages()
         .iter()
         .map(|storage| (heap.text(storage.key), (storage.elements, storage.dtype.bytes())))
         .collect();
-    let mut places = BTreeMap::new();
+    let mut places = Places::new();
     for &key in keys_heap.items(keys) {
         let refuse = |what| PickleProblem::Form { what, at }.into();
         let Value::Text(key) = key else { return Err(refuse("a key of a storage is no text")) };

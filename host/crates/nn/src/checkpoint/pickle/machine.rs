@@ -17,7 +17,7 @@ const NAME_LIMIT: usize = 1 << 10;
 const PROTOCOL: u8 = 5;
 
 /// What a place of the memo costs.
-const MEMO_PLACE: usize = 96;
+const MEMO_PLACE: usize = 48;
 
 /// A pickle that is being read.
 pub(super) struct Machine<'a, 'b> {

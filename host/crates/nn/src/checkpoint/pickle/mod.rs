@@ -6,8 +6,9 @@
 //! before memory is asked for.
 //!
 //! **What it takes.** Reading a file takes at most its values (32 MiB, counted; with the slack of growing lists less
-//! than 128 MiB) and the list of its entries (at most 262,144), so below 192 MiB whatever it says, and one window
-//! of at most the file's own size while a tensor is gathered that does not lie in one piece.
+//! than 128 MiB), the list of its entries (at most 65,536) and its tensors (at most 16,384 with names of at most 1 KiB),
+//! so below 192 MiB whatever it says, and one window of at most the file's own size while a tensor is gathered
+//! that does not lie in one piece.
 
 mod archive;
 mod input;
@@ -36,6 +37,11 @@ use value::{Heap, Value, View};
 /// of one layer used many times as often as it has layers; far more would turn a small file into a huge model.
 const SHARING_LIMIT: u64 = 16;
 
+/// Most tensors of a file, and longest name of one. A name can stand for many bytes of a pickle, so it is held against
+/// this before it is copied.
+const TENSORS_LIMIT: usize = 1 << 14;
+const NAME_LIMIT: usize = 1 << 10;
+
 /// What a file of `torch.save` holds.
 #[derive(Debug)]
 pub(super) struct TorchFile {
@@ -54,20 +60,37 @@ pub(super) fn read(file: &File, length: u64, path: &Path) -> Result<TorchFile, C
     })?;
     let refuse = |problem: FileProblem| CheckpointError::file(path, problem);
     let states = states(&heap, root).ok_or_else(|| refuse(PickleProblem::NoTensors.into()))?;
+    let named = named(&heap, states).map_err(refuse)?;
     let (mut tensors, mut bytes) = (Vec::new(), 0u64);
-    for &(key, value) in states {
-        let Value::Text(name) = key else { continue };
-        if let Some(entry) = entry(&heap, heap.text(name), value, &places, path)? {
+    for (name, value) in named {
+        if let Some(entry) = entry(&heap, name, value, &places, path)? {
             let elements: usize = entry.shape.iter().product();
             bytes = bytes.saturating_add((elements as u64).saturating_mul(entry.dtype.bytes()));
             tensors.push(entry);
         }
     }
-    refuse_duplicates(tensors.iter().map(|entry| entry.name.as_str())).map_err(refuse)?;
     if bytes / SHARING_LIMIT > length {
         return Err(refuse(PickleProblem::Shared { found: bytes, length, times: SHARING_LIMIT }.into()));
     }
     Ok(TorchFile { tensors, settings: settings::collect(&heap, root) })
+}
+
+/// The members of the dictionary that have names, once these are known to be few, short and all different.
+fn named<'a>(heap: &'a Heap, states: &[(Value, Value)]) -> Result<Vec<(&'a str, Value)>, FileProblem> {
+    let refuse = |what| FileProblem::from(PickleProblem::Tensors { what });
+    if states.len() > TENSORS_LIMIT {
+        return Err(refuse("has more than 16384 members"));
+    }
+    let name = |&(key, value): &(Value, Value)| match key {
+        Value::Text(name) => Some((heap.text(name), value)),
+        _ => None,
+    };
+    let named: Vec<(&str, Value)> = states.iter().filter_map(name).collect();
+    if named.iter().any(|(name, _)| name.len() > NAME_LIMIT) {
+        return Err(refuse("has a name of more than 1024 bytes"));
+    }
+    refuse_duplicates(named.iter().map(|(name, _)| *name))?;
+    Ok(named)
 }
 
 /// First byte and length of each storage, by its key.
@@ -145,7 +168,7 @@ fn entry(
     let bytes = storage.dtype.bytes();
     // Every storage of the pickle was looked up when the file was opened.
     let &(begin, found) = places.get(heap.text(storage.key)).unwrap_or(&(0, 0));
-    let wanted = storage.elements.checked_mul(bytes).unwrap_or(u64::MAX);
+    let wanted = storage.elements.saturating_mul(bytes);
     if found != wanted {
         return Err(refuse(TensorProblem::Size { found, wanted }));
     }

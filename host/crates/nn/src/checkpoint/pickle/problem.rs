@@ -6,7 +6,7 @@ use crate::error::Name;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PickleProblem {
     /// Neither of the two containers.
-    #[error("begins neither as a zip archive nor as a pickle of torch.save")]
+    #[error("is no file of PyTorch: it begins neither as a zip archive nor as a pickle of torch.save")]
     NotTorch,
     /// A zip archive that does not hold together.
     #[error("its zip archive is damaged: {what}")]
@@ -60,6 +60,12 @@ pub enum PickleProblem {
         "holds no dictionary of tensors, neither by itself nor under \"model\" or \"state_dict\": wanted a state_dict"
     )]
     NoTensors,
+    /// A dictionary of tensors that no model has.
+    #[error("its dictionary of tensors {what}")]
+    Tensors {
+        /// What is too much.
+        what: &'static str,
+    },
     /// The bytes behind the legacy pickles do not fit what they promise.
     #[error("has {found} bytes, its pickles promise {wanted}: truncated or extended")]
     Length {

@@ -5,8 +5,8 @@ use super::machine::Machine;
 use super::value::{Id, Meaning, Storage, Value, View};
 use crate::checkpoint::StoredType;
 
-/// Most sides of a tensor, PyTorch's own limit.
-const SIDES_LIMIT: usize = 64;
+/// Most sides of a tensor; weights have at most five.
+const SIDES_LIMIT: usize = 8;
 
 /// The allow-list.
 pub(super) fn meaning(module: &str, name: &str) -> Meaning {

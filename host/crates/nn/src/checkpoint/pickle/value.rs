@@ -5,9 +5,9 @@ use super::input::Fault;
 use super::problem::PickleProblem;
 use crate::checkpoint::StoredType;
 
-/// Bytes of values that one pickle may make, counted when they are made and never given back. The largest
-/// published models need about one per cent of it. Lists that grow and the allocator's own needs included, less than
-/// four times as much memory is ever taken.
+/// Bytes of values that one pickle may make, counted when they are made and never given back. A tensor costs about
+/// 2 kB, so there is room for twenty times those of the largest ESM-2. Lists that grow and the allocator's own needs
+/// included, less than four times as much memory is ever taken.
 pub(super) const VALUES_LIMIT: usize = 32 << 20;
 
 /// What a place in a list of the heap costs besides its content: its own size, rounded up.
