@@ -121,7 +121,7 @@ fn a_folder_without_weights_says_what_it_has() {
     fs::write(folder.path().join("tf_model.h5"), "").unwrap();
     assert!(error(folder.path()).contains("only tf_model.h5: wanted model.safetensors or pytorch_model.bin"));
     fs::write(folder.path().join("pytorch_model.bin"), "").unwrap();
-    assert!(error(folder.path()).contains("pytorch_model.bin: begins neither"));
+    assert!(error(folder.path()).contains("pytorch_model.bin: is no file of PyTorch"));
     fs::remove_file(folder.path().join("pytorch_model.bin")).unwrap();
     fs::remove_file(folder.path().join("config.json")).unwrap();
     assert!(error(folder.path()).contains("has no config.json"));

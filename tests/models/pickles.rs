@@ -174,7 +174,7 @@ fn bombs_do_not_go_off() {
     let round = b"(h\0h\0h\0h\0h\0h\0h\0h\0e".repeat(400_000);
     refused(&legacy(&[b"]q\0".as_slice(), &round].concat()), "needs more than");
     let memo: Vec<u8> =
-        (0..600_000u32).flat_map(|place| [&b"r"[..], &place.to_le_bytes()].concat()).collect();
+        (0..800_000u32).flat_map(|place| [&b"r"[..], &place.to_le_bytes()].concat()).collect();
     refused(&legacy(&[b"N".as_slice(), &memo].concat()), "needs more than");
     let sparse = [b"N".as_slice(), b"r\xff\xff\xff\xff", b"r\xfe\xff\xff\xff"].concat();
     refused(&bare(&sparse), "holds no dictionary of tensors");
