@@ -14,7 +14,7 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
 use crate::exit::Code;
-pub use family::{Card, card, new_folder, verify};
+pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
 
 /// A model on a device, and the layers that are asked of it.
 pub struct Engine {

@@ -20,7 +20,7 @@ fn case(name: &str, code: i32, words: &[&str], more: &[&str]) {
 }
 
 #[track_caller]
-fn case_in(scratch: &Scratch, name: &str, code: i32, words: &[&str], more: &[&str]) {
+pub(crate) fn case_in(scratch: &Scratch, name: &str, code: i32, words: &[&str], more: &[&str]) {
     let mut before = scratch.names();
     let ended = scratch.run(words).go().code(code);
     assert_eq!(ended.text(), "", "errors say nothing on standard output");

@@ -16,6 +16,8 @@ fn help_is_as_it_was_read_last() {
         ("help_model_inspect", &["model", "inspect", "--help"]),
         ("help_model_verify", &["model", "verify", "--help"]),
         ("help_model_new", &["model", "new", "--help"]),
+        ("help_model_import", &["model", "import", "--help"]),
+        ("help_model_export", &["model", "export", "--help"]),
         ("help_doctor", &["doctor", "--help"]),
     ];
     for (name, words) in cases {

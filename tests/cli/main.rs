@@ -11,6 +11,7 @@ mod fasta;
 mod gather;
 mod help;
 mod hub;
+mod import;
 mod inputs;
 mod interrupted;
 mod long;

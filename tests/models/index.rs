@@ -118,11 +118,14 @@ fn a_folder_without_weights_says_what_it_has() {
     let folder = small(3);
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     assert!(error(folder.path()).contains("has no model.safetensors"));
+    fs::write(folder.path().join("tf_model.h5"), "").unwrap();
+    assert!(error(folder.path()).contains("only tf_model.h5: wanted model.safetensors or pytorch_model.bin"));
     fs::write(folder.path().join("pytorch_model.bin"), "").unwrap();
-    assert!(error(folder.path()).contains("only pytorch_model.bin: convert"));
+    assert!(error(folder.path()).contains("pytorch_model.bin: is no file of PyTorch"));
+    fs::remove_file(folder.path().join("pytorch_model.bin")).unwrap();
     fs::remove_file(folder.path().join("config.json")).unwrap();
     assert!(error(folder.path()).contains("has no config.json"));
     let file = folder.path().join("vocab.txt");
-    assert!(error(&file).contains("is no folder"));
+    assert!(error(&file).contains("vocab.txt: begins neither as a zip archive nor as a pickle"));
     assert!(error(&folder.path().join("nowhere")).contains("cannot open"));
 }

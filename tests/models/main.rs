@@ -7,5 +7,8 @@ mod create;
 mod golden;
 mod hostile;
 mod identity;
+mod import;
 mod index;
+mod mutations;
+mod pickles;
 mod tiny;

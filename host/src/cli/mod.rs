@@ -65,7 +65,7 @@ pub enum Command {
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole
     Gather(gather::GatherArgs),
-    /// Fetch, look at, check or make model folders
+    /// Fetch, look at, check, make or copy model folders
     Model(model::ModelArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),

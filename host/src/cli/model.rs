@@ -11,7 +11,9 @@ Examples:
   pliant model pull esm2_t6_8M
   pliant model inspect esm2_t6_8M
   pliant model verify esm2_t6_8M
-  pliant model new --config config.json --seed 1 --out tiny";
+  pliant model new --config config.json --seed 1 --out tiny
+  pliant model import esm2_t6_8M_UR50D.pt --out esm2_t6_8M
+  pliant model export esm2_t6_8M --hf --out esm2_t6_8M_hf";
 
 /// The words after `pliant model`.
 #[derive(Debug, Args)]
@@ -35,12 +37,16 @@ pub enum ModelAction {
     Verify(VerifyArgs),
     /// Make a model folder with random weights
     New(NewArgs),
+    /// Copy a model of fair-esm or PyTorch into a model folder
+    Import(ImportArgs),
+    /// Copy a model into the form of another program
+    Export(ExportArgs),
 }
 
 /// The words after `pliant model inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The model: a folder, or the name of one that was pulled
+    /// The model: a folder, a .pt file of fair-esm, or the name of one that was pulled
     #[arg(value_name = "MODEL")]
     pub folder: PathBuf,
     /// Write one JSON object instead of text
@@ -52,7 +58,7 @@ pub struct InspectArgs {
 /// The words after `pliant model verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The model: a folder, or the name of one that was pulled
+    /// The model: a folder, a .pt file of fair-esm, or the name of one that was pulled
     #[arg(value_name = "MODEL")]
     pub folder: PathBuf,
 }
@@ -66,6 +72,39 @@ pub struct NewArgs {
     /// The seed of the weights: the same seed and configuration give the same bytes
     #[arg(long, env = "PLIANT_SEED", value_name = "N")]
     pub seed: u64,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// The words after `pliant model import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A .pt file of fair-esm, or a folder with config.json and pytorch_model.bin or safetensors, in shards or not
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// The file with the regression of the contact head; where none is named, SRC's -contact-regression.pt beside it
+    #[arg(long, env = "PLIANT_CONTACT_REGRESSION", value_name = "FILE")]
+    pub contact_regression: Option<PathBuf>,
+    /// Write one JSON object instead of text
+    #[arg(long, env = "PLIANT_JSON", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// The words after `pliant model export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The model folder, or anything that can be imported
+    #[arg(value_name = "MODEL")]
+    pub source: PathBuf,
+    /// In the form that Hugging Face transformers reads, the only one so far
+    #[arg(long, env = "PLIANT_HF", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub hf: bool,
     /// The folder to make; it must not exist or be empty
     #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
     pub out: PathBuf,

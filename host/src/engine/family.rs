@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pliant_kernels::{KernelError, Precision};
-use pliant_models::{About, ModelError, NewModel};
+use pliant_models::{About, ModelError, NewModel, Transfer};
 use pliant_nn::CheckpointError;
 use pliant_seq::{ESM2, Vocabulary};
 
@@ -129,9 +129,48 @@ pub fn verify(folder: &Path) -> anyhow::Result<String> {
 pub fn new_folder(config: &Path, seed: u64, out: &Path) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-    let vocabulary = ESM2.tokens.join("\n") + "\n";
+    let vocabulary = vocab_txt();
     let new = NewModel { config: &text, config_path: config, seed, vocabulary: &vocabulary, out };
     Ok(pliant_models::new_folder(&new)?)
+}
+
+/// The list of tokens of a model folder.
+fn vocab_txt() -> String {
+    ESM2.tokens.join("\n") + "\n"
+}
+
+/// Copies a model of any form that is read into the model folder `out`. Gives its identity and what it holds; the names
+/// in the report are the source's.
+///
+/// # Errors
+/// A source that is missing or damaged, and a folder that cannot be made.
+pub fn import(
+    source: &Path,
+    contact_regression: Option<&Path>,
+    out: &Path,
+) -> anyhow::Result<(String, Card)> {
+    let unusable = || format!("the model {} cannot be imported", source.display());
+    check_vocabulary(source).with_context(unusable)?;
+    let transfer = Transfer { source, contact_regression, vocabulary: &vocab_txt(), out };
+    let (identity, about) = pliant_models::import(&transfer).with_context(unusable)?;
+    let vocabulary = vocabulary(&about).with_context(unusable)?;
+    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary }))
+}
+
+/// Copies a model of any form that is read into the folder `out` for Hugging Face transformers, and gives its identity.
+///
+/// # Errors
+/// As [`import`].
+pub fn export_hugging_face(source: &Path, out: &Path) -> anyhow::Result<String> {
+    let unusable = || format!("the model {} cannot be exported", source.display());
+    check_vocabulary(source).with_context(unusable)?;
+    let transfer = Transfer { source, contact_regression: None, vocabulary: &vocab_txt(), out };
+    Ok(pliant_models::export_hugging_face(&transfer).with_context(unusable)?.0)
+}
+
+/// Refuses a source with another list of tokens before anything is written.
+fn check_vocabulary(source: &Path) -> anyhow::Result<()> {
+    vocabulary(&pliant_models::inspect(source)?).map(drop)
 }
 
 /// The exit code of errors of the rooms below, where no cause of theirs has one.
@@ -145,10 +184,12 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::Config { .. }
         | ModelError::Keys { .. }
         | ModelError::Untied { .. }
+        | ModelError::NotFairEsm { .. }
+        | ModelError::NotExportable { .. }
         | ModelError::NoHead
         | ModelError::NoContactHead => Code::Data,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
-        ModelError::Layer { .. } => Code::Usage,
+        ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,
         ModelError::Device(_) | ModelError::Tensor(_) => Code::Internal,
     })

@@ -1,11 +1,12 @@
-//! `pliant model …`: look at, check or make model folders.
+//! `pliant model …`: look at, check, make or copy model folders.
 
 use pliant_models::About;
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::cli::model::{InspectArgs, ModelAction};
+use crate::cli::model::{ExportArgs, ImportArgs, InspectArgs, ModelAction};
 use crate::engine::{self, Card};
+use crate::exit::TaskError;
 use crate::hub;
 use crate::tasks::pull;
 
@@ -33,6 +34,8 @@ pub fn run(action: ModelAction, context: &Context) -> anyhow::Result<()> {
             let identity = engine::verify(&args.out)?;
             Ok(context.print.data(&format!("identity: {identity}\n"))?)
         }
+        ModelAction::Import(args) => import(&args, context),
+        ModelAction::Export(args) => export(&args, context),
     }
 }
 
@@ -40,6 +43,29 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     let card = engine::card(&args.folder)?;
     let text = if args.json { format!("{:#}\n", as_json(&card)) } else { as_text(&card) };
     Ok(context.print.data(&text)?)
+}
+
+fn import(args: &ImportArgs, context: &Context) -> anyhow::Result<()> {
+    let ImportArgs { source, out, contact_regression, json } = args;
+    let source = hub::locate(source)?;
+    let (identity, card) = engine::import(&source, contact_regression.as_deref(), out)?;
+    let text = if *json {
+        let mut said = as_json(&card);
+        said["identity"] = identity.into();
+        format!("{said:#}\n")
+    } else {
+        format!("{}identity         {identity}\n", as_text(&card))
+    };
+    Ok(context.print.data(&text)?)
+}
+
+fn export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
+    if !args.hf {
+        let what = "say in which form: --hf for Hugging Face transformers, the only one so far".to_owned();
+        return Err(TaskError::Usage { what }.into());
+    }
+    let identity = engine::export_hugging_face(&hub::locate(&args.source)?, &args.out)?;
+    Ok(context.print.data(&format!("identity: {identity}\n"))?)
 }
 
 fn as_json(card: &Card) -> Value {

@@ -28,6 +28,11 @@ impl Fields {
         }
     }
 
+    /// A config that was made and not read; `path` is its name in errors.
+    pub(crate) fn new(path: &Path, members: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), members }
+    }
+
     /// All members.
     pub(crate) fn members(&self) -> &Map<String, Value> {
         &self.members

@@ -43,7 +43,7 @@ pub enum ModelError {
         wanted: String,
     },
     /// Tensors that are missing, or that nobody knows.
-    #[error("the weights in {} are not those of its config.json: {}{}", folder.display(),
+    #[error("the weights in {} are not those of its configuration: {}{}", folder.display(),
         listed("missing", missing), listed("unexpected", unexpected))]
     Keys {
         /// The model folder.
@@ -65,6 +65,36 @@ pub enum ModelError {
         decoder: String,
         /// Name of the embedding.
         embedding: String,
+    },
+    /// A file of weights that is none of fair-esm's ESM-2.
+    #[error(
+        "{} holds no ESM-2 as fair-esm publishes it: found no {missing}; for weights of Hugging Face name the \
+         folder with their config.json", path.display()
+    )]
+    NotFairEsm {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        missing: &'static str,
+    },
+    /// A file of a contact head for a model that comes with its own.
+    #[error(
+        "the contact regression {} goes with a file of fair-esm, but {} is a folder, which has its contact head \
+         among its weights", found.display(), source_path.display()
+    )]
+    NoRegression {
+        /// The model.
+        source_path: PathBuf,
+        /// The file of the contact head.
+        found: PathBuf,
+    },
+    /// A model that another program would compute in another way.
+    #[error("{} cannot be exported: {reason}", path.display())]
+    NotExportable {
+        /// The model.
+        path: PathBuf,
+        /// What the other program does not have.
+        reason: &'static str,
     },
     /// A layer that the model does not have.
     #[error("layer {found} was asked for, the model has layers 0 (embedding) to {last} (final norm)")]

@@ -219,7 +219,8 @@ impl Parts {
     }
 }
 
-fn layer_inv_freq(layer: usize) -> String {
+/// Name of the frequencies of one layer.
+pub(crate) fn layer_inv_freq(layer: usize) -> String {
     format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq")
 }
 

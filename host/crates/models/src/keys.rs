@@ -9,6 +9,7 @@
 //! | `encoder.layer.*.attention.self.rotary_embeddings.inv_freq` with a literal star | [`SHARED_INV_FREQ`] | transformers 5 |
 //! | `rotary_embeddings.inv_freq` | [`SHARED_INV_FREQ`] | transformers 5, as the name stands in memory |
 //! | `lm_head.decoder.weight` alone | [`EMBEDDING`] | writers that keep the other name of a tied tensor |
+//! | `layers.0.self_attn.q_proj.weight` and its like, after `encoder.sentence_encoder.` or `encoder.` | [`fair_esm`] | fair-esm |
 
 use pliant_nn::Meaning;
 
@@ -20,6 +21,10 @@ pub(crate) const DECODER: &str = "lm_head.decoder.weight";
 
 /// Rotary frequencies `[D/2]` that all layers share.
 pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
+
+/// Place of the contact head, and its weight `[1, N·H]`.
+pub(crate) const CONTACT_HEAD: &str = "esm.contact_head.regression";
+pub(crate) const CONTACT_WEIGHT: &str = "esm.contact_head.regression.weight";
 
 /// End of the name of rotary frequencies, shared or of one layer.
 pub(crate) const INV_FREQ: &str = "rotary_embeddings.inv_freq";
@@ -38,6 +43,9 @@ pub(crate) fn meanings(stored: &[&str], tied: bool) -> Vec<Meaning> {
 }
 
 fn meaning(stored: &str) -> Meaning {
+    if let Some(canonical) = fair_esm(stored) {
+        return Meaning::Parameter(canonical);
+    }
     if stored.starts_with("lm_head.") {
         return Meaning::Parameter(stored.to_owned());
     }
@@ -54,6 +62,45 @@ fn meaning(stored: &str) -> Meaning {
         _ => format!("esm.{body}"),
     };
     Meaning::Parameter(canonical)
+}
+
+/// The parts of a layer as fair-esm names them, and here.
+const FAIR_ESM_LAYER: [(&str, &str); 9] = [
+    ("self_attn.q_proj", "attention.self.query"),
+    ("self_attn.k_proj", "attention.self.key"),
+    ("self_attn.v_proj", "attention.self.value"),
+    ("self_attn.out_proj", "attention.output.dense"),
+    ("self_attn.rot_emb", "attention.self.rotary_embeddings"),
+    ("self_attn_layer_norm", "attention.LayerNorm"),
+    ("fc1", "intermediate.dense"),
+    ("fc2", "output.dense"),
+    ("final_layer_norm", "LayerNorm"),
+];
+
+/// The canonical name of a parameter that fair-esm names in its own way; `None` for any other name.
+fn fair_esm(stored: &str) -> Option<String> {
+    let prefixes = ["encoder.sentence_encoder.", "encoder."];
+    let body = prefixes.iter().find_map(|prefix| stored.strip_prefix(prefix)).unwrap_or(stored);
+    if body == "embed_tokens.weight" {
+        return Some(EMBEDDING.to_owned());
+    }
+    if let Some(layer) = body.strip_prefix("layers.") {
+        let (number, part) = layer.split_once('.')?;
+        let (part, end) = part.rsplit_once('.')?;
+        let (_, canonical) = FAIR_ESM_LAYER.iter().find(|(name, _)| *name == part)?;
+        return Some(format!("esm.encoder.layer.{number}.{canonical}.{end}"));
+    }
+    if body.starts_with("emb_layer_norm_after.") {
+        return Some(format!("esm.encoder.{body}"));
+    }
+    if body.starts_with("contact_head.") {
+        return Some(format!("esm.{body}"));
+    }
+    match body.strip_prefix("lm_head.")? {
+        "weight" => Some(DECODER.to_owned()),
+        _ if body != stored => Some(body.to_owned()),
+        _ => None,
+    }
 }
 
 /// Tensors that Hugging Face writes and no ESM-2 computes with: a table of positions that rotary
@@ -87,6 +134,25 @@ mod tests {
             ("rotary_embeddings.inv_freq", SHARED_INV_FREQ),
             ("contact_head.regression.bias", "esm.contact_head.regression.bias"),
             ("lm_head.layer_norm.weight", "lm_head.layer_norm.weight"),
+            ("encoder.sentence_encoder.embed_tokens.weight", EMBEDDING),
+            ("embed_tokens.weight", EMBEDDING),
+            ("encoder.lm_head.weight", DECODER),
+            ("lm_head.weight", DECODER),
+            ("encoder.lm_head.layer_norm.bias", "lm_head.layer_norm.bias"),
+            ("encoder.sentence_encoder.emb_layer_norm_after.bias", "esm.encoder.emb_layer_norm_after.bias"),
+            ("emb_layer_norm_after.bias", "esm.encoder.emb_layer_norm_after.bias"),
+            (
+                "encoder.sentence_encoder.layers.11.self_attn.k_proj.bias",
+                "esm.encoder.layer.11.attention.self.key.bias",
+            ),
+            ("layers.0.final_layer_norm.weight", "esm.encoder.layer.0.LayerNorm.weight"),
+            ("layers.0.fc2.bias", "esm.encoder.layer.0.output.dense.bias"),
+            (
+                "layers.5.self_attn.rot_emb.inv_freq",
+                "esm.encoder.layer.5.attention.self.rotary_embeddings.inv_freq",
+            ),
+            ("layers.0.self_attn.bias_k", "esm.layers.0.self_attn.bias_k"),
+            ("encoder.sentence_encoder.version", "esm.encoder.sentence_encoder.version"),
         ] {
             assert_eq!(canonical(stored).as_deref(), Some(wanted), "{stored}");
         }

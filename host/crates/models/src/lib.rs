@@ -1,8 +1,9 @@
 //! Protein language models: one family in one file, and the folders that they come in.
 //!
-//! A family's file reads like its paper: config, block, model. [`load`] turns a folder into a [`Model`]
-//! with its identity; [`inspect`] tells what a folder holds without reading a weight, [`verify`] reads
-//! every weight and keeps none, and [`new_folder`] writes a model with random weights.
+//! A family's file reads like its paper: config, block, model. [`load`] turns a folder, or a file of fair-esm, into a
+//! [`Model`] with its identity; [`inspect`] tells what it holds without reading a weight, [`verify`] reads every
+//! weight and keeps none. [`new_folder`] writes a model with random weights, [`import`] copies one of any form into a
+//! folder of Pliant's own and [`export_hugging_face`] into one for transformers.
 //!
 //! Everything is packed: states are `[T,C]` for the T tokens of a pack, and a row does not depend on the
 //! other sequences of its pack.
@@ -11,6 +12,9 @@ mod config;
 mod create;
 mod error;
 pub mod esm2;
+mod export;
+mod fair_esm;
+mod folder;
 mod identity;
 mod import;
 mod keys;
@@ -23,10 +27,12 @@ use pliant_kernels::{Device, Precision};
 use pliant_nn::{KeyReport, Record, Take, Weights};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
 
+use crate::import::Import;
+
 pub use create::{NewModel, new_folder};
 pub use error::ModelError;
 pub use esm2::Esm2;
-use import::Import;
+pub use export::{Transfer, export_hugging_face, import};
 
 /// Name of the ESM-2 family in configs and reports.
 pub(crate) const FAMILY: &str = "esm2";
@@ -207,10 +213,8 @@ pub fn inspect(folder: &Path) -> Result<About, ModelError> {
 /// As [`load`].
 pub fn verify(folder: &Path) -> Result<(String, About), ModelError> {
     let import = Import::open(folder, &Device::cpu(1)?, Precision::F32)?;
-    require_all(folder, import.survey()?.report())?;
-    let weights = import.weights.take(Take::Hashes);
-    Esm2::new(&import.config, import.parts, &weights)?;
-    Ok((identify(folder, &import, &weights)?, About::new(&import, &weights)))
+    let (identity, _) = import.identify(folder)?;
+    Ok((identity, About::new(&import, &import.survey()?)))
 }
 
 fn require_all(folder: &Path, report: KeyReport) -> Result<(), ModelError> {

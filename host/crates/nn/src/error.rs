@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pliant_tensor::TensorError;
 
+use crate::checkpoint::PickleProblem;
+
 /// Longest piece of a name from a file that an error repeats.
 const SHOWN_CHARACTERS: usize = 120;
 
@@ -40,7 +42,7 @@ pub enum CheckpointError {
         /// What the system said.
         source: io::Error,
     },
-    /// A model path that is no folder.
+    /// A model path that is neither a folder nor a file.
     #[error("{} is no folder: a model is a folder with config.json and model.safetensors", path.display())]
     NotAFolder {
         /// The path given.
@@ -175,10 +177,12 @@ pub enum FileProblem {
         name: Name,
     },
     /// A shard name that would leave the folder.
-    #[error("names the shard {shard}, wanted the name of a .safetensors file in the same folder")]
+    #[error("names the shard {shard}, wanted the name of a {ending} file in the same folder")]
     ShardName {
         /// The name found.
         shard: Name,
+        /// How names of shards end.
+        ending: &'static str,
     },
     /// Index and shard disagree.
     #[error("says tensor {tensor} is in {wanted}, but it is {}", where_found(found.as_ref()))]
@@ -190,6 +194,9 @@ pub enum FileProblem {
         /// Where it is.
         found: Option<Name>,
     },
+    /// Something that is no file of `torch.save`, or a damaged one.
+    #[error(transparent)]
+    Pickle(#[from] PickleProblem),
     /// Two tensors of one file mean the same parameter.
     #[error("holds both {first} and {second}, which are two spellings of one parameter")]
     Spellings {
@@ -246,13 +253,22 @@ pub enum TensorProblem {
         wanted: u64,
     },
     /// Another shape than the model's.
-    #[error("has shape {found:?}, wanted {wanted:?} after config.json")]
+    #[error("has shape {found:?}, wanted {wanted:?} after its configuration")]
     Shape {
         /// Shape in the file.
         found: Vec<usize>,
         /// Shape of the parameter.
         wanted: Vec<usize>,
     },
+    /// A tensor of a kind that is not read.
+    #[error("is made by {made_by}, wanted a dense tensor of plain numbers")]
+    Unread {
+        /// The function or class of PyTorch that makes it.
+        made_by: Name,
+    },
+    /// Other bytes than a moment ago.
+    #[error("changed while it was read: run again when nothing writes to the file any more")]
+    Changed,
     /// A weight that is no number.
     #[error("element {index} is {value}: damaged, or training diverged")]
     NotFinite {
@@ -281,7 +297,7 @@ fn found_instead(found: &[String]) -> String {
     if found.is_empty() {
         return String::new();
     }
-    format!(", only {}: convert the weights to safetensors", found.join(", "))
+    format!(", only {}: wanted model.safetensors or pytorch_model.bin", found.join(", "))
 }
 
 fn where_found(found: Option<&Name>) -> String {

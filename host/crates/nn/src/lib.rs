@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`checkpoint`] | a model folder on disk: safetensors read and written, hostile files refused |
+//! | [`checkpoint`] | weights on disk: safetensors and files of PyTorch read, safetensors written, hostile files refused |
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
 //! | [`init`] | first values, a function of seed and name |
 //! | [`linear`], [`layer_norm`], [`embedding`] | layers |
@@ -17,10 +17,10 @@ pub mod layer_norm;
 pub mod linear;
 pub mod weights;
 
-pub use checkpoint::{Checkpoint, Planned, StoredType, write_safetensors};
+pub use checkpoint::{Checkpoint, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors};
 pub use embedding::Embedding;
 pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
-pub use weights::{KeyReport, Meaning, Record, Take, Weights};
+pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};

@@ -8,6 +8,7 @@ use pliant_tensor::{Ids, Offsets, Tape};
 
 use super::{Config, Esm2};
 use crate::error::ModelError;
+use crate::keys::CONTACT_HEAD;
 
 /// Weights and bias of the regression; channels are heads, those of the first layer first.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(super) struct ContactHead {
 impl ContactHead {
     /// The head of a checkpoint that has one.
     pub(super) fn new(config: &Config, weights: &Weights) -> Result<Option<Self>, CheckpointError> {
-        let head = weights.at("esm.contact_head.regression");
+        let head = weights.at(CONTACT_HEAD);
         if !head.has("weight") {
             return Ok(None);
         }

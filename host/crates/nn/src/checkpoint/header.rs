@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
     /// First byte in the file.
     pub(super) begin: u64,
+    /// Elements from one place of a side to the next, `None` for a tensor that lies in one piece, row by row.
+    pub(super) strides: Option<Vec<u64>>,
 }
 
 /// Members of a JSON object in their order, so that a name that stands twice is seen.
@@ -166,7 +168,7 @@ fn arrange(
             return Err(refuse(TensorProblem::NotAdjacent { found: begin, wanted }));
         }
         wanted = end;
-        entries.push(Entry { name, dtype, shape, begin: start.saturating_add(begin) });
+        entries.push(Entry { name, dtype, shape, begin: start.saturating_add(begin), strides: None });
     }
     match data {
         found if found < wanted => Err(CheckpointError::file(path, FileProblem::Truncated { found, wanted })),

@@ -1,11 +1,14 @@
-//! A model folder: `config.json` and the weights as safetensors, in one file or in shards.
+//! A model folder: `config.json` and the weights as safetensors or as files of `torch.save`, in one file or in
+//! shards; or the weights alone, in one file of `torch.save`.
 //!
+//! Both forms come down to the same: a list of tensors, each a piece of a file ([`header`], [`pickle`]).
 //! Files are taken for hostile: every length is checked before memory is asked for, every byte of data
 //! must belong to one tensor, and each error names the file and the tensor. Tensors are read one by one
 //! with plain positioned reads; nothing is mapped into memory, so a file that changes or vanishes is an
 //! error and never a signal.
 
 mod header;
+mod pickle;
 mod read;
 mod write;
 
@@ -14,6 +17,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use pickle::{PickleProblem, Setting, Settings};
+pub(crate) use write::write_tensors;
 pub use write::{Planned, write_safetensors};
 
 use crate::error::{CheckpointError, FileProblem};
@@ -22,8 +27,15 @@ use header::{Members, refuse_duplicates};
 /// The weights in one file.
 const SINGLE: &str = "model.safetensors";
 
-/// The list of shards.
-const INDEX: &str = "model.safetensors.index.json";
+/// The list of shards, and how their names end.
+const INDEX: (&str, &str) = ("model.safetensors.index.json", ENDING);
+
+/// How names of safetensors files end.
+const ENDING: &str = ".safetensors";
+
+/// The same of `torch.save`, in folders that have no safetensors file.
+const TORCH_SINGLE: &str = "pytorch_model.bin";
+const TORCH_INDEX: (&str, &str) = ("pytorch_model.bin.index.json", ".bin");
 
 /// The model's description.
 pub const CONFIG: &str = "config.json";
@@ -99,6 +111,8 @@ pub struct Stored {
     file: usize,
     /// First byte in that file.
     begin: u64,
+    /// Elements from one place of a side to the next, `None` for a tensor that lies in one piece, row by row.
+    strides: Option<Vec<u64>>,
 }
 
 impl Stored {
@@ -122,13 +136,14 @@ pub struct Checkpoint {
     folder: PathBuf,
     shards: Vec<Shard>,
     tensors: BTreeMap<String, Stored>,
+    settings: Settings,
 }
 
 impl Checkpoint {
     /// Opens the model folder and checks the headers of its weights.
     ///
-    /// The weights are `model.safetensors`, else the shards of `model.safetensors.index.json`, else the
-    /// only safetensors file of the folder.
+    /// The weights are `model.safetensors`, else the shards of `model.safetensors.index.json`, else
+    /// `pytorch_model.bin` or the shards of its index, else the only safetensors file of the folder.
     ///
     /// # Errors
     /// [`CheckpointError`] naming the file for a folder without weights or config, and for a file that is
@@ -138,22 +153,47 @@ impl Checkpoint {
         if !fs::metadata(folder).map_err(opened)?.is_dir() {
             return Err(CheckpointError::NotAFolder { path: folder.to_owned() });
         }
-        let mut checkpoint = Self { folder: folder.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() };
+        let mut checkpoint = Self::empty(folder);
         if !exists(&folder.join(CONFIG)) {
             let (folder, found) = (folder.to_owned(), Vec::new());
             return Err(CheckpointError::MissingFile { folder, wanted: CONFIG, found });
         }
-        if exists(&folder.join(SINGLE)) {
+        let there = |name: &str| exists(&folder.join(name));
+        if there(SINGLE) {
             checkpoint.add_file(SINGLE)?;
-        } else if exists(&folder.join(INDEX)) {
-            checkpoint.add_shards()?;
+        } else if there(INDEX.0) {
+            checkpoint.add_shards(INDEX)?;
+        } else if there(TORCH_SINGLE) {
+            checkpoint.add_file(TORCH_SINGLE)?;
+        } else if there(TORCH_INDEX.0) {
+            checkpoint.add_shards(TORCH_INDEX)?;
         } else {
             checkpoint.add_file(&only_safetensors(folder)?)?;
         }
         Ok(checkpoint)
     }
 
-    /// The folder.
+    /// Opens files of `torch.save`, which make one checkpoint without a config: `first`, and tensors of `more`, which
+    /// replace those of the same name.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_files(first: &Path, more: Option<&Path>) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self::empty(first);
+        for path in [Some(first), more].into_iter().flatten() {
+            for (name, stored) in checkpoint.read_file(path.to_owned())? {
+                checkpoint.tensors.insert(name, stored);
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    fn empty(folder: &Path) -> Self {
+        let (shards, tensors, settings) = (Vec::new(), BTreeMap::new(), Settings::new());
+        Self { folder: folder.to_owned(), shards, tensors, settings }
+    }
+
+    /// The folder; the first file where there is none.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -174,6 +214,12 @@ impl Checkpoint {
     #[must_use]
     pub fn path_of(&self, stored: &Stored) -> &Path {
         &self.shards[stored.file].path
+    }
+
+    /// Plain values that were saved beside the tensors, as fairseq does.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The folder's `config.json`.
@@ -200,31 +246,45 @@ impl Checkpoint {
     /// Adds all tensors of one file of the folder.
     fn add_file(&mut self, name: &str) -> Result<(), CheckpointError> {
         let path = self.folder.join(name);
-        let (file, length) = open_regular(&path)?;
-        let shard = self.shards.len();
-        for entry in header::read(&file, length, &path)? {
-            let stored = Stored { dtype: entry.dtype, shape: entry.shape, file: shard, begin: entry.begin };
-            if let Some(before) = self.tensors.get(&entry.name) {
-                let problem = FileProblem::Misplaced {
-                    tensor: entry.name.as_str().into(),
-                    wanted: file_name(self.path_of(before)),
-                    found: Some(name.into()),
-                };
+        for (tensor, stored) in self.read_file(path.clone())? {
+            if let Some(before) = self.tensors.get(&tensor) {
+                let (wanted, found) = (file_name(self.path_of(before)), Some(name.into()));
+                let problem = FileProblem::Misplaced { tensor: tensor.as_str().into(), wanted, found };
                 return Err(CheckpointError::file(&path, problem));
             }
-            self.tensors.insert(entry.name, stored);
+            self.tensors.insert(tensor, stored);
         }
-        self.shards.push(Shard { path, file });
         Ok(())
     }
 
+    /// The tensors of a file, which becomes one of the shards.
+    fn read_file(&mut self, path: PathBuf) -> Result<Vec<(String, Stored)>, CheckpointError> {
+        let (file, length) = open_regular(&path)?;
+        let entries = if path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
+            header::read(&file, length, &path)?
+        } else {
+            let pickle::TorchFile { tensors, settings } = pickle::read(&file, length, &path)?;
+            for (name, setting) in settings {
+                self.settings.entry(name).or_insert(setting);
+            }
+            tensors
+        };
+        let shard = self.shards.len();
+        self.shards.push(Shard { path, file });
+        let stored = |entry: header::Entry| {
+            let header::Entry { name, dtype, shape, begin, strides } = entry;
+            (name, Stored { dtype, shape, file: shard, begin, strides })
+        };
+        Ok(entries.into_iter().map(stored).collect())
+    }
+
     /// Adds the shards of the index and checks that index and shards agree.
-    fn add_shards(&mut self) -> Result<(), CheckpointError> {
+    fn add_shards(&mut self, (index, ending): (&str, &'static str)) -> Result<(), CheckpointError> {
         #[derive(serde::Deserialize)]
         struct Index {
             weight_map: Members<String>,
         }
-        let path = self.folder.join(INDEX);
+        let path = self.folder.join(index);
         let refuse = |problem| CheckpointError::file(&path, problem);
         let text = read_text(&path, INDEX_LIMIT)?;
         let Index { weight_map: Members(map) } = serde_json::from_str(&text)
@@ -235,10 +295,9 @@ impl Checkpoint {
         shards.sort_unstable();
         shards.dedup();
         for &shard in &shards {
-            let plain =
-                shard.ends_with(".safetensors") && !shard.contains(['/', '\\', '\0']) && shard != "..";
+            let plain = shard.ends_with(ending) && !shard.contains(['/', '\\', '\0']) && shard != "..";
             if !plain || shard.starts_with('.') {
-                return Err(refuse(FileProblem::ShardName { shard: shard.as_str().into() }));
+                return Err(refuse(FileProblem::ShardName { shard: shard.as_str().into(), ending }));
             }
         }
         for shard in shards {
@@ -307,7 +366,7 @@ fn only_safetensors(folder: &Path) -> Result<String, CheckpointError> {
     }
     names.sort_unstable();
     let (mut weights, others): (Vec<String>, Vec<String>) =
-        names.into_iter().partition(|name| name.ends_with(".safetensors"));
+        names.into_iter().partition(|name| name.ends_with(ENDING));
     match (weights.pop(), weights.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
