@@ -41,7 +41,7 @@ fn needs(file: &[u8]) -> Needs {
     let endian = header.endian().unwrap();
     let sections = header.sections(endian, file).unwrap();
     let table = sections.dynamic_table(endian, file).unwrap();
-    let needed = table.iter().filter(|entry| entry.tag == i64::from(DT_NEEDED));
+    let needed = table.iter().filter(|entry| entry.tag == DT_NEEDED);
     let libraries = needed.map(|entry| text(table.string(entry).unwrap())).collect();
     Needs { libraries, versions: versions(endian, &sections, file) }
 }
