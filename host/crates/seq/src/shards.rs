@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(by_count(&lengths, 4), [49, 1, 1000, 49]);
         lengths.rotate_left(51);
         assert_eq!(by_count(&lengths, 4), [33, 33, 33, 1000]);
-        assert_eq!(by_count(&[7, 1000, 3], 2), [1007, 3]);
+        assert_eq!(by_count(&[7, 1000, 3], 2), [7, 1003]);
     }
 
     #[test]
