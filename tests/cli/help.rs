@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_split", &["split", "--help"]),
