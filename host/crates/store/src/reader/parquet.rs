@@ -273,7 +273,7 @@ fn width(file: &SerializedFileReader<File>, embedding: usize) -> io::Result<Opti
             pages.skip_next_page().map_err(fault)?;
         }
         let here = numbers / rows;
-        if here == 0 || numbers % rows != 0 || width.is_some_and(|width| width != here) {
+        if here == 0 || !numbers.is_multiple_of(rows) || width.is_some_and(|width| width != here) {
             return Err(bad("its lists do not all have the same length"));
         }
         width = Some(here);

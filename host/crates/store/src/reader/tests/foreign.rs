@@ -62,10 +62,13 @@ fn datasets_that_are_no_embeddings_are_refused_by_name() {
         h5(&path, fill);
         read(&path).err().unwrap().to_string()
     };
-    let text = refused(&|file| drop(file.create_dataset("labels").with_i32_data(&[1, 2])));
+    let text = refused(&|file| {
+        file.create_dataset("labels").with_i32_data(&[1, 2]);
+    });
     assert!(text.contains("dataset labels: it does not hold floats"), "{text}");
-    let text =
-        refused(&|file| drop(file.create_dataset("deep").with_f32_data(&[1.0; 8]).with_shape(&[2, 2, 2])));
+    let text = refused(&|file| {
+        file.create_dataset("deep").with_f32_data(&[1.0; 8]).with_shape(&[2, 2, 2]);
+    });
     assert!(text.contains("dataset deep: its shape is [2, 2, 2]"), "{text}");
     let text = refused(&|file| {
         file.create_dataset("a").with_f32_data(&[1.0, 2.0]);
