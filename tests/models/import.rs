@@ -86,7 +86,7 @@ fn every_form_is_one_model() {
 
 /// The numbers of the original programs, and the same bits from every form.
 #[test]
-fn states_and_logits_are_those_of_fair_esm() {
+fn states_logits_and_contacts_are_those_of_fair_esm() {
     let expected = read_tensors(&fixture("expected.safetensors"));
     let device = device();
     let (_scratch, out, ..) = imported(&original());
@@ -112,7 +112,11 @@ fn states_and_logits_are_those_of_fair_esm() {
                 &logits,
                 &expected[&format!("logits.{at}")].values(),
             );
-            all.extend(found.into_iter().chain([logits]));
+            let residues = 1..logits.len() / 33 - 1;
+            let contacts = esm2(&loaded).contacts(&tape, &ids, &offsets, &[residues]).unwrap().concat();
+            let wanted = expected[&format!("contacts.{at}")].values();
+            assert_close(&format!("contacts of sequence {at}"), &contacts, &wanted);
+            all.extend(found.into_iter().chain([logits, contacts]));
         }
         bits.push(all);
     }

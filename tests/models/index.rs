@@ -126,6 +126,6 @@ fn a_folder_without_weights_says_what_it_has() {
     fs::remove_file(folder.path().join("config.json")).unwrap();
     assert!(error(folder.path()).contains("has no config.json"));
     let file = folder.path().join("vocab.txt");
-    assert!(error(&file).contains("vocab.txt: begins neither as a zip archive nor as a pickle"));
+    assert!(error(&file).contains("vocab.txt: is no file of PyTorch"));
     assert!(error(&folder.path().join("nowhere")).contains("cannot open"));
 }

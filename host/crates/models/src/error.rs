@@ -43,7 +43,7 @@ pub enum ModelError {
         wanted: String,
     },
     /// Tensors that are missing, or that nobody knows.
-    #[error("the weights in {} are not those of its configuration: {}{}", folder.display(),
+    #[error("the weights in {} are not those of its config.json or its own settings: {}{}", folder.display(),
         listed("missing", missing), listed("unexpected", unexpected))]
     Keys {
         /// The model folder.

@@ -253,7 +253,7 @@ pub enum TensorProblem {
         wanted: u64,
     },
     /// Another shape than the model's.
-    #[error("has shape {found:?}, wanted {wanted:?} after its configuration")]
+    #[error("has shape {found:?}, wanted {wanted:?} after config.json or the file's own settings")]
     Shape {
         /// Shape in the file.
         found: Vec<usize>,
