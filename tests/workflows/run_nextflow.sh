@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the Nextflow workflow for real with the `pliant` on PATH: 200 proteins, a model of random weights, four shards.
-# Takes about two minutes on two cores. Skips, and says so, where Nextflow can neither be found nor fetched.
+# Takes about two minutes on two cores. The argument, if any, is the folder that keeps what is fetched. Skips, and says so, where Nextflow can neither be found nor fetched.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools=$root/tests/workflows/nextflow
@@ -21,6 +21,11 @@ fail() {
 for name in "${!PLIANT_@}"; do
   [[ $name == PLIANT_TEST_DATA || $name == PLIANT_NEXTFLOW_* ]] || unset "$name"
 done
+
+# What is fetched is kept.
+kept=${1:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/pliant}
+if ! { mkdir -p "$kept" && [[ -w "$kept" ]]; } 2>/dev/null; then kept=$scratch/kept; fi
+export PLIANT_NEXTFLOW_HOME=${PLIANT_NEXTFLOW_HOME:-$kept/nextflow-25.04.4}
 
 command -v pliant >/dev/null || fail 'there is no pliant on PATH'
 if ! nextflow available; then
@@ -113,11 +118,8 @@ echo 'process X { script: "x" ' >"$scratch/wrong.nf"
 if nextflow strict-lint "$scratch/wrong.nf" >/dev/null 2>&1; then fail 'strict-lint takes a wrong script'; fi
 
 say 'descriptions against schemas'
-cache_home=${XDG_CACHE_HOME:-$HOME/.cache}/pliant
-python=${PLIANT_NEXTFLOW_PYTHON:-$cache_home/nextflow-python/bin/python}
-if [[ ! -x "$python" ]]; then
-  python3 -m venv "${python%/bin/python}" || true
-fi
+python=$kept/nextflow-python/bin/python
+[[ -x "$python" ]] || python3 -m venv "${python%/bin/python}" || true
 if "$python" -m pip install --quiet --disable-pip-version-check --requirement "$tools/requirements.txt"; then
   nextflow config -o json "$root/nextflow" >"$scratch/settings.json"
   "$python" "$tools/check_schemas.py" "$root/nextflow" "$scratch/settings.json"
@@ -185,7 +187,9 @@ run weights --residues npz -resume
 expect weights COMPLETED '0 4 2'
 same "$scratch/weights/embeddings/proteins.npz" "$scratch/weights.npz"
 
-# Shards end in the reverse of their order, and one of them is told once to try again.
+# Shards end in the reverse of their order, one of them is told once to try again, and long records are left out:
+# one of the whole input, and one that a shard finds too long.
+protein too_long 1100 >>"$fasta"
 {
   settings
   echo "process { withName: PLIANT_EMBED { beforeScript = { \"sleep \${2 * (4 - task.index)}; PATH='$scratch/short':\\\$PATH\" } } }"
@@ -197,9 +201,9 @@ if [[ \$1 == embed ]] && mkdir '$scratch/short/once' 2>/dev/null; then exit 75; 
 exec '$(command -v pliant)' "\$@"
 SHORT
 chmod +x "$scratch/short/pliant"
-odd=(--layer=-1,0 --pool max --precision bf16 --out-dtype f16)
+odd=(--layer=-1,0 --pool max --precision bf16 --out-dtype f16 --on-error skip --max-residues 1900 --long skip)
 config=shuffled.config run shuffled -work-dir "$scratch/shuffled.work" --residues npz --format tsv \
-  --layers=-1,0 --pool max --precision bf16 --out_dtype f16
+  --layers=-1,0 --pool max --precision bf16 --out_dtype f16 --on_error skip --max_residues 1900 --long_policy skip
 expect shuffled COMPLETED '1 4 2'
 expect shuffled FAILED '0 1 0'
 awk -F '\t' '$3 == "FAILED"' "$scratch/logs/shuffled.trace" | cut -f 4 | grep -qx 75 || fail 'the task that was tried again had not ended with 75'
@@ -208,6 +212,12 @@ arrived=$(awk -F '\t' 'NR > 1 && $3 == "COMPLETED" && $1 ~ /:PLIANT_EMBED$/ { pr
 whole "$scratch/odd.tsv" "${odd[@]}" --residues "$scratch/odd.residues.npz"
 for layer in 0 2; do same "$scratch/shuffled/embeddings/proteins.layer$layer.tsv" "$scratch/odd.layer$layer.tsv"; done
 same "$scratch/shuffled/embeddings/proteins.residues.npz" "$scratch/odd.residues.npz"
+# Files and lines of the lists are those of the shards; which records failed and why is the same.
+for list in "$scratch/shuffled/embeddings/proteins.tsv" "$scratch/odd.tsv"; do
+  cut -f 4- "$list.failures.tsv" | sort >"$list.reasons"
+done
+same "$scratch/shuffled/embeddings/proteins.tsv.reasons" "$scratch/odd.tsv.reasons"
+for id in inserted too_long; do grep -q "^$id" "$scratch/odd.tsv.reasons" || fail "$id is in no list of failures"; done
 
 # A record that one shard cannot compute.
 say 'failing'
@@ -218,9 +228,11 @@ expect failing COMPLETED '1 3 0'
 grep -q 'too_long' "$scratch/logs/failing" || fail "the failing run does not name the record: $(tail -n 30 "$scratch/logs/failing")"
 
 say 'profile test, and its stub run'
-nextflow run "$root" -profile test --outdir "$scratch/test" >"$scratch/logs/test" 2>&1 || { cat "$scratch/logs/test" >&2 && fail 'profile test'; }
-pliant embed "$root/tests/fixtures/fasta/ecoli20.fasta" --model "$root/tests/fixtures/models/esm2_tiny_random" --out "$scratch/ecoli20.npz" --quiet
-same "$scratch/test/embeddings/ecoli20.npz" "$scratch/ecoli20.npz"
+nextflow run "$root" -profile test --format parquet --residues h5 --outdir "$scratch/test" >"$scratch/logs/test" 2>&1 || { cat "$scratch/logs/test" >&2 && fail 'profile test'; }
+pliant embed "$root/tests/fixtures/fasta/ecoli20.fasta" --model "$root/tests/fixtures/models/esm2_tiny_random" --quiet \
+  --out "$scratch/ecoli20.parquet" --residues "$scratch/ecoli20.residues.h5"
+same "$scratch/test/embeddings/ecoli20.parquet" "$scratch/ecoli20.parquet"
+same "$scratch/test/embeddings/ecoli20.residues.h5" "$scratch/ecoli20.residues.h5"
 nextflow run "$root" -profile test -stub-run --residues npz --on_error skip --outdir "$scratch/stub" >"$scratch/logs/stub" 2>&1 ||
   { cat "$scratch/logs/stub" >&2 && fail 'the stub run'; }
 for file in ecoli20.npz ecoli20.residues.npz ecoli20.npz.failures.tsv; do

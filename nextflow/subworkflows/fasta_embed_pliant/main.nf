@@ -33,27 +33,26 @@ workflow FASTA_EMBED_PLIANT {
     // Parts arrive in any order. Sorted by name they make the same gathering task every time, so that it resumes.
     ch_counts = PLIANT_SPLIT.out.shards.map { meta, shards -> [meta, shards.size()] }
     ch_parts = PLIANT_EMBED.out.part
-        .map { meta, pooled, residues, failures -> [meta.fasta, pooled, residues, failures] }
+        .map { meta, pooled, states, lists -> [meta.fasta, pooled, states, lists] }
         .combine(ch_counts, by: 0)
-        .map { meta, pooled, residues, failures, count -> [groupKey(meta, count), pooled, residues, failures] }
+        .map { meta, pooled, states, lists, count -> [groupKey(meta, count), pooled, states, lists] }
         .groupTuple(remainder: true)
-        .map { key, pooled, residues, failures ->
-            [key.getGroupTarget(), by_name(pooled), by_name(residues), by_name(failures)]
+        .map { key, pooled, states, lists ->
+            [key.getGroupTarget(), by_name(pooled), by_name(states), by_name(lists)]
         }
+    // A sample without its parts is an error and not a sample less.
     ch_gather = PLIANT_SPLIT.out.split.join(ch_parts, failOnDuplicate: true, failOnMismatch: true)
 
     PLIANT_GATHER(
-        ch_gather.map { meta, json, split_failures, pooled, _residues, failures ->
-            [meta, json, split_failures, pooled, failures]
-        },
+        ch_gather.map { meta, json, split_lists, pooled, _states, lists -> [meta, json, split_lists, pooled, lists] },
         val_format,
     )
     // Failures are listed beside the vectors of proteins, once.
     PLIANT_GATHER_RESIDUES(
         ch_gather
-            .filter { _meta, _json, _split_failures, _pooled, residues, _failures -> residues }
-            .map { meta, json, _split_failures, _pooled, residues, _failures ->
-                [[id: "${meta.id}.residues", fasta: meta], json, [], residues, []]
+            .filter { _meta, _json, _split_lists, _pooled, states, _lists -> states }
+            .map { meta, json, _split_lists, _pooled, states, _lists ->
+                [[id: "${meta.id}.residues", fasta: meta], json, [], states, []]
             },
         val_residues ?: 'npz',
     )
@@ -74,6 +73,6 @@ workflow FASTA_EMBED_PLIANT {
 }
 
 /** The files of several tasks as one list, sorted by name. */
-def by_name(files) {
-    return files.flatten().sort { file -> file.name }
+def by_name(lists) {
+    return lists.flatten().sort { found -> found.name }
 }

@@ -7,13 +7,13 @@ process PLIANT_EMBED {
 
     input:
     tuple val(meta), path(fasta)
-    path model, stageAs: 'model/*'
+    path(model, stageAs: 'model/*')
     val format
     val residues
 
     output:
     tuple val(meta), path("${prefix}{,.layer*}.${format}"), emit: pooled
-    tuple val(meta), path("${prefix}.residues.${residues}"), emit: residues, optional: true
+    tuple val(meta), path("${prefix}.residues{,.layer*}.${residues}"), emit: residues, optional: true
     tuple val(meta), path("${prefix}.${format}.failures.tsv"), emit: failures, optional: true
     tuple val(meta), path("${prefix}.summary.json"), emit: summary
     tuple val(meta), path("${prefix}{,.layer*}.${format}", arity: '1..*'), path("${prefix}.residues.*", arity: '0..*'), path("${prefix}.${format}.failures.tsv", arity: '0..*'), emit: part
