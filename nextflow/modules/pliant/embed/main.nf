@@ -1,0 +1,56 @@
+process PLIANT_EMBED {
+    tag "${meta.id}"
+    label 'process_medium'
+
+    conda "${moduleDir}/environment.yml"
+    container "ghcr.io/pliant/pliant:0.1.0"
+
+    input:
+    tuple val(meta), path(fasta)
+    path(model, stageAs: 'model/*')
+    val format
+    val residues
+
+    output:
+    tuple val(meta), path("${prefix}{,.layer*}.${format}"), emit: pooled
+    tuple val(meta), path("${prefix}.residues{,.layer*}.${residues}"), emit: residues, optional: true
+    tuple val(meta), path("${prefix}.${format}.failures.tsv"), emit: failures, optional: true
+    tuple val(meta), path("${prefix}.summary.json"), emit: summary
+    tuple val(meta), path("${prefix}{,.layer*}.${format}", arity: '1..*'), path("${prefix}.residues.*", arity: '0..*'), path("${prefix}.${format}.failures.tsv", arity: '0..*'), emit: part
+    tuple val("${task.process}"), val('pliant'), eval("pliant --version | sed 's/^pliant //'"), emit: versions_pliant, topic: versions
+
+    when:
+    task.ext.when == null || task.ext.when
+
+    script:
+    def args = task.ext.args ?: ''
+    def device = task.accelerator ? 'cuda' : 'cpu'
+    def states = residues ? "--residues ${task.ext.prefix ?: meta.id}.residues.${residues}" : ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    pliant embed \\
+        ${args} \\
+        --model model \\
+        --out ${prefix}.${format} \\
+        ${states} \\
+        --summary ${prefix}.summary.json \\
+        --device ${device} \\
+        --threads ${task.cpus} \\
+        ${fasta}
+    """
+
+    stub:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    echo "${args}"
+    touch ${prefix}.${format}
+    echo '{}' > ${prefix}.summary.json
+    if [ -n "${residues ?: ''}" ]; then
+        touch ${prefix}.residues.${residues}
+    fi
+    if [[ "${args}" == *"--on-error skip"* ]]; then
+        printf 'file\\tline\\trecord\\tid\\treason\\n' > ${prefix}.${format}.failures.tsv
+    fi
+    """
+}
