@@ -5,13 +5,18 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 12] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_model", &["model", "--help"]),
         ("help_model_inspect", &["model", "inspect", "--help"]),
         ("help_model_verify", &["model", "verify", "--help"]),
         ("help_model_new", &["model", "new", "--help"]),
+        ("help_cache", &["cache", "--help"]),
+        ("help_cache_stats", &["cache", "stats", "--help"]),
+        ("help_cache_verify", &["cache", "verify", "--help"]),
+        ("help_cache_merge", &["cache", "merge", "--help"]),
+        ("help_cache_gc", &["cache", "gc", "--help"]),
         ("help_doctor", &["doctor", "--help"]),
     ];
     for (name, words) in cases {

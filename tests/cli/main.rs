@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod bytes;
+mod cache;
+mod cache_commands;
 mod disks;
 mod doctor;
 mod errors;

@@ -8,6 +8,7 @@ use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
 use pliant_store::{Format, OutDtype, StoreError, Target, check_targets, failures_path};
 
+use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::exit::TaskError;
 use crate::machine;
 
@@ -154,6 +155,8 @@ pub struct EmbedArgs {
     /// Write what was done, with what and how fast to this JSON file
     #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]
     summary: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheFlags,
 }
 
 /// How the states of a protein become one vector.
@@ -263,6 +266,8 @@ pub struct EmbedPlan {
     pub compute: ComputePlan,
     /// Where the results go.
     pub outputs: OutputPlan,
+    /// Where results of earlier runs are, and those of this one go.
+    pub cache: Option<CachePlan>,
     /// Only say what it would take.
     pub dry_run: bool,
 }
@@ -318,6 +323,9 @@ impl EmbedArgs {
     pub fn plan(self) -> anyhow::Result<EmbedPlan> {
         let long = self.long_plan()?;
         let outputs = self.output_plan()?;
+        let named = [&outputs.pooled, &outputs.residues, &outputs.summary, &outputs.failures];
+        let named: Vec<&Path> = named.into_iter().flatten().map(PathBuf::as_path).collect();
+        let cache = self.cache.plan(&named)?;
         let id_style = match self.id {
             IdPart::Word => IdStyle::Word,
             IdPart::Uniprot => IdStyle::Uniprot,
@@ -345,6 +353,7 @@ impl EmbedArgs {
             on_error: self.on_error,
             compute,
             outputs,
+            cache,
             dry_run: self.dry_run,
         })
     }

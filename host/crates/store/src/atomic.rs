@@ -14,6 +14,12 @@ use crate::target::Target;
 /// Bytes gathered before the system is called.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// How the name of a file begins that is still being written.
+pub(crate) const PARTIAL_PREFIX: &str = ".pliant-";
+
+/// How it ends.
+pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
+
 /// What a writer does with its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -196,8 +202,8 @@ impl From<Vec<AtomicFile>> for OutputSet {
 /// A new file with a hidden name and the permissions of any new file.
 ///
 /// Opened here, because the crate's own opening hides the system's error code behind a text.
-fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".pliant-").suffix(".partial").make_in(folder, |path| {
+pub(crate) fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX).make_in(folder, |path| {
         OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(path)
     })
 }

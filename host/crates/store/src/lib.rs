@@ -9,6 +9,7 @@
 
 mod archive;
 pub mod atomic;
+pub mod cache;
 pub mod error;
 pub mod failures;
 mod ids;
@@ -22,6 +23,7 @@ pub mod tsv;
 pub mod values;
 
 pub use atomic::{Access, AtomicFile, OutputSet};
+pub use cache::{Cache, CacheFault, CacheOptions, Sharing};
 pub use error::{Action, StoreError};
 pub use failures::{Failure, FailureWriter, failures_path};
 pub use metadata::{METADATA_KEY, Metadata};
