@@ -109,6 +109,18 @@ fn without_a_cache_the_summary_says_so() {
 }
 
 #[test]
+fn a_link_to_a_cache_is_the_cache() {
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", ">a\nMKV\n");
+    fs::create_dir(scratch.path("there")).unwrap();
+    scratch.embed(&["--cache", "there/c.sqlite", "--residues", "r.npz"]).code(0);
+    std::os::unix::fs::symlink("there/c.sqlite", scratch.path("c.sqlite")).unwrap();
+    cached(&scratch, &["--residues", "r.npz"]);
+    assert_eq!((hits(&scratch), told(&scratch)["faults"].clone()), ((1, 0), 0.into()));
+    assert!(!scratch.path("c.sqlite.d").exists());
+}
+
+#[test]
 fn eight_processes_share_a_file() {
     let scratch = Scratch::new();
     let text = fs::read_to_string(ECOLI).unwrap();

@@ -203,7 +203,10 @@ impl CachePlan {
             CacheMode::Auto if on_network() => Sharing::Network,
             CacheMode::Auto => Sharing::Local,
         };
-        CacheOptions { path: self.path.clone(), sharing, wait: WAIT }
+        // What belongs to a cache lies beside the file itself, not beside a link to it.
+        let is_link = self.path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        let target = if is_link { self.path.canonicalize().ok() } else { None };
+        CacheOptions { path: target.unwrap_or_else(|| self.path.clone()), sharing, wait: WAIT }
     }
 }
 

@@ -3,7 +3,7 @@
 //! This crate never sees a tensor, only slices of `f32` and strings. One file per format ([`npz`], [`tsv`]);
 //! [`table`] is the door that chooses among them. Every output goes through [`AtomicFile`], so nothing
 //! half-written is ever found under the name that was asked for; several outputs of one run are committed
-//! together by an [`OutputSet`].
+//! together by an [`OutputSet`]. What was computed before waits in a [`cache`].
 //!
 //! Letters: C model width, L residues of one sequence.
 
