@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
 use pliant_seq::{InputError, SettingError};
+use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
 
 use crate::engine;
@@ -134,6 +135,16 @@ pub enum TaskError {
         /// What sets the limit.
         limit: &'static str,
     },
+    /// A cache with entries that are not what was written.
+    #[error("the cache {} is damaged: {bad} bad entries{}", path.display(), if *structure { ", and its structure" } else { "" })]
+    DamagedCache {
+        /// The cache.
+        path: PathBuf,
+        /// Entries that are damaged.
+        bad: usize,
+        /// Whether the file is, too.
+        structure: bool,
+    },
     /// A part of the program ended without a result.
     #[error("the {part} ended early; this is a fault of pliant, please report it")]
     Broken {
@@ -149,6 +160,7 @@ impl TaskError {
             Self::BadRecords { .. }
             | Self::NoRecords { .. }
             | Self::InputChanged { .. }
+            | Self::DamagedCache { .. }
             | Self::NotFinite { .. } => Code::Data,
             Self::NoDevice { .. } => Code::Device,
             Self::Memory { .. } => Code::Memory,
@@ -168,6 +180,7 @@ impl TaskError {
             Self::NotFinite { .. } => {
                 "check the weights with 'pliant model verify'; with --precision bf16 try f32"
             }
+            Self::DamagedCache { .. } => "'pliant cache verify --repair' removes what is damaged",
             Self::NoDevice { .. } => "use --device cpu or --device auto",
             Self::Memory { .. } => {
                 "give the task more memory, or lower --max-batch-tokens, or choose --long window for the longest records"
@@ -279,6 +292,9 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(hub) = cause.downcast_ref::<HubError>() {
         return hub.code();
     }
+    if let Some(fault) = cause.downcast_ref::<CacheFault>() {
+        return Some(cache_code(fault));
+    }
     if cause.is::<SettingError>() {
         return Some(Code::Data);
     }
@@ -329,6 +345,15 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::Shape { .. }
         | StoreError::Layers { .. }
         | StoreError::Broken { .. } => Code::Internal,
+    }
+}
+
+fn cache_code(fault: &CacheFault) -> Code {
+    match fault.kind() {
+        FaultKind::Missing => Code::MissingInput,
+        FaultKind::Data => Code::Data,
+        FaultKind::Busy => Code::TryAgain,
+        FaultKind::Io => Code::Io,
     }
 }
 

@@ -25,7 +25,7 @@ const DRIVER_LIBRARY: &str = "libcuda.so.1";
 
 /// Numbers of file systems as `statfs` gives them (linux/magic.h and the sources of those not in it), their names,
 /// and whether their files lie on another machine.
-const FILE_SYSTEMS: [(u32, &str, bool); 22] = [
+const FILE_SYSTEMS: [(u32, &str, bool); 25] = [
     (0x0000_ef53, "ext", false),
     (0x5846_5342, "xfs", false),
     (0x9123_683e, "btrfs", false),
@@ -46,6 +46,9 @@ const FILE_SYSTEMS: [(u32, &str, bool); 22] = [
     (0x00c3_6400, "ceph", true),
     (0x1983_0326, "beegfs", true),
     (0x5346_414f, "afs", true),
+    (0x6b41_4653, "kafs", true),
+    (0x0000_517b, "smb", true),
+    (0xaad7_aaea, "panfs", true),
     (0x0102_1997, "9p", true),
     (0x7461_636f, "ocfs2", true),
 ];

@@ -1,9 +1,9 @@
 //! The order of work: reader, packer, device worker, ordered writer.
 //!
 //! ```text
-//!  thread 1          │ this thread and the device's            │ thread 2
-//!  read ─ cut ─ tokens ─► group ─► packs ─► states ─► pooled ─► rows ─► write
-//!                  bounded channel                      bounded channel
+//!  thread 1                 │ this thread and the device's            │ thread 2
+//!  read ─ cut ─ ask ─ tokens ─► group ─► packs ─► states ─► pooled ─► rows ─► write
+//!              cache      bounded channel                   cache  bounded channel
 //! ```
 //!
 //! A group is a stretch of the input, at least one record and as many as fit its limits. Its packs are computed in
@@ -12,6 +12,7 @@
 
 mod gather;
 mod group;
+mod recall;
 
 use std::thread::{self, ScopedJoinHandle};
 
@@ -23,7 +24,8 @@ use crate::cli::embed::Pool;
 use crate::cli::print::Progress;
 use crate::engine::Engine;
 use crate::exit::TaskError;
-use group::{Builder, Group, Limits};
+use group::{Builder, Group, Limits, Rules};
+pub use recall::{CutKeys, LayerKeys, Recall, Recalled};
 
 /// What is computed of which records.
 pub struct Work<'a> {
@@ -41,6 +43,8 @@ pub struct Work<'a> {
     pub states: bool,
     /// Tokens computed together.
     pub batch_tokens: usize,
+    /// Where results of earlier runs are, and those of this one go.
+    pub recall: Option<&'a Recall>,
 }
 
 /// The result of one record.
@@ -61,6 +65,8 @@ pub struct Reading {
     pub input_hash: String,
     /// Counts of everything.
     pub totals: Totals,
+    /// Residues that were computed, those in overlaps of windows again.
+    pub computed: u64,
 }
 
 /// Bytes of results that one group may hold, for inputs whose records are shorter.
@@ -112,7 +118,9 @@ fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Res
     let mut reader = RecordReader::new(work.sources, work.read);
     let kept_bytes = if work.states { engine.row_bytes() } else { 0 };
     let limits = Limits { tokens: group_tokens(work.batch_tokens, kept_bytes) };
-    let mut builder = Builder::new(engine.vocabulary(), work.long, work.trained, limits);
+    let (vocabulary, recall) = (engine.vocabulary(), work.recall);
+    let rules = Rules { vocabulary, long: work.long, trained: work.trained, recall };
+    let mut builder = Builder::new(rules, limits);
     for item in reader.by_ref() {
         let Item::Record(record) = item? else { continue };
         if let Some(group) = builder.push(record)
@@ -124,7 +132,8 @@ fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Res
     if let Some(group) = builder.finish() {
         let _ = groups.send(group);
     }
-    Ok(Reading { input_hash: reader.input_hash(), totals: *reader.totals() })
+    let computed = builder.computed();
+    Ok(Reading { input_hash: reader.input_hash(), totals: *reader.totals(), computed })
 }
 
 fn compute(
@@ -136,6 +145,8 @@ fn compute(
 ) -> anyhow::Result<()> {
     for group in groups {
         let (jobs, tokens) = (group.jobs, group.tokens);
+        let found = group.slots.iter().filter(|slot| slot.found.is_some());
+        progress.advance(found.map(|slot| slot.length as u64).sum());
         let mut gatherer = gather::Gatherer::new(engine, work.pool, work.states, group.slots);
         let whole = Window { max_records: usize::MAX, max_tokens: usize::MAX };
         let mut packer = Packer::new(whole, work.batch_tokens);
@@ -147,7 +158,11 @@ fn compute(
             gatherer.take(&pack, &jobs, &hidden)?;
             progress.advance(pack.rows.iter().map(|&row| jobs[row as usize].span.owned.len() as u64).sum());
         }
-        if rows.send(gatherer.finish()?).is_err() {
+        let (slots, finished) = gatherer.finish()?;
+        if let Some(recall) = work.recall {
+            recall.keep(&slots, &finished);
+        }
+        if rows.send(finished).is_err() {
             return Err(TaskError::Broken { part: "writer" }.into());
         }
     }

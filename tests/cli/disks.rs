@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::tool::{ECOLI, Ended, Run, Scratch, has, is_root, model, open_to_all, program};
+use crate::tool::{ECOLI, Ended, Run, Scratch, as_nobody, has, is_root, model, open_to_all, program};
 
 /// Checks a run that could not write: its code, its words, and that only `names` are there.
 #[track_caller]
@@ -71,23 +71,6 @@ fn a_full_file_system_is_an_error() {
     let ended = ended.code(74);
     assert!(ended.stderr.contains("no space left on the device"), "{}", ended.stderr);
     assert_eq!(ended.text(), "out.npz\nold\n");
-}
-
-/// Runs the program as somebody without rights.
-fn as_nobody(scratch: &Scratch, words: &[&str]) -> Option<Ended> {
-    if !is_root() {
-        return Some(Run::new(words).within(scratch.folder()).go());
-    }
-    if !has("setpriv") {
-        println!("SKIPPED: no setpriv here to give up the rights of root");
-        return None;
-    }
-    let copy = scratch.path("pliant");
-    fs::copy(program(), &copy).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(words);
-    command.current_dir(scratch.folder());
-    Some(Run::of(command).go())
 }
 
 #[test]

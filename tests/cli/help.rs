@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 18] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_split", &["split", "--help"]),
@@ -18,6 +18,11 @@ fn help_is_as_it_was_read_last() {
         ("help_model_new", &["model", "new", "--help"]),
         ("help_model_import", &["model", "import", "--help"]),
         ("help_model_export", &["model", "export", "--help"]),
+        ("help_cache", &["cache", "--help"]),
+        ("help_cache_stats", &["cache", "stats", "--help"]),
+        ("help_cache_verify", &["cache", "verify", "--help"]),
+        ("help_cache_merge", &["cache", "merge", "--help"]),
+        ("help_cache_gc", &["cache", "gc", "--help"]),
         ("help_doctor", &["doctor", "--help"]),
     ];
     for (name, words) in cases {

@@ -4,6 +4,8 @@
 
 mod binary;
 mod bytes;
+mod cache;
+mod cache_commands;
 mod disks;
 mod doctor;
 mod errors;

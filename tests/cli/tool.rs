@@ -278,3 +278,20 @@ pub(crate) fn has(command: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {command}")]).output();
     found.is_ok_and(|found| found.status.success())
 }
+
+/// Runs the program as somebody without rights.
+pub(crate) fn as_nobody(scratch: &Scratch, words: &[&str]) -> Option<Ended> {
+    if !is_root() {
+        return Some(Run::new(words).within(scratch.folder()).go());
+    }
+    if !has("setpriv") {
+        println!("SKIPPED: no setpriv here to give up the rights of root");
+        return None;
+    }
+    let copy = scratch.path("pliant");
+    fs::copy(program(), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).args(words);
+    command.current_dir(scratch.folder());
+    Some(Run::of(command).go())
+}

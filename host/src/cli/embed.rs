@@ -7,6 +7,7 @@ use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::ReadOptions;
 use pliant_store::{Format, H5Layout, OutDtype, StoreError, Target, check_targets, failures_path};
 
+use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::cli::reading::{OnError, ReadArgs, count, format_named, format_of, layout_named, not_an_input};
 use crate::exit::TaskError;
 use crate::machine;
@@ -139,6 +140,8 @@ pub struct EmbedArgs {
     /// Write what was done, with what and how fast to this JSON file
     #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]
     summary: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheFlags,
 }
 
 /// How the states of a protein become one vector.
@@ -230,6 +233,8 @@ pub struct EmbedPlan {
     pub compute: ComputePlan,
     /// Where the results go.
     pub outputs: OutputPlan,
+    /// Where results of earlier runs are, and those of this one go.
+    pub cache: Option<CachePlan>,
     /// Only say what it would take.
     pub dry_run: bool,
 }
@@ -287,6 +292,9 @@ impl EmbedArgs {
     pub fn plan(self) -> anyhow::Result<EmbedPlan> {
         let long = self.long_plan()?;
         let outputs = self.output_plan()?;
+        let named = [&outputs.pooled, &outputs.residues, &outputs.summary, &outputs.failures];
+        let named: Vec<&Path> = named.into_iter().flatten().map(PathBuf::as_path).collect();
+        let cache = self.cache.plan(&named)?;
         let cores = || machine::cores().0;
         let compute = ComputePlan {
             device: self.device,
@@ -309,6 +317,7 @@ impl EmbedArgs {
             on_error: self.reading.on_error,
             compute,
             outputs,
+            cache,
             dry_run: self.dry_run,
         })
     }

@@ -3,6 +3,7 @@
 //! Every flag can also be set by an environment variable: `--max-residues` by `PLIANT_MAX_RESIDUES`. The command
 //! line wins.
 
+pub mod cache;
 pub mod doctor;
 pub mod embed;
 pub mod gather;
@@ -67,6 +68,8 @@ pub enum Command {
     Gather(gather::GatherArgs),
     /// Fetch, look at, check, make or copy model folders
     Model(model::ModelArgs),
+    /// Count, check, merge or shrink a cache
+    Cache(cache::CacheArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),
 }
@@ -150,7 +153,10 @@ mod tests {
         each(&grammar(), &mut |command| {
             for arg in command.get_arguments() {
                 let name = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                assert!(!["PLIANT_CACHE", "PLIANT_MODELS", "PLIANT_TEST_DATA"].contains(&name.as_str()));
+                assert!(!["PLIANT_MODELS", "PLIANT_TEST_DATA"].contains(&name.as_str()));
+                // Whoever sets it for all tasks means one cache, whatever the command.
+                let is_cache = arg.get_value_names().is_some_and(|names| names[0] == "FILE");
+                assert!(name != "PLIANT_CACHE" || is_cache, "--cache of {}", command.get_name());
             }
         });
     }

@@ -23,6 +23,10 @@ impl<'a> Gatherer<'a> {
     pub(super) fn new(engine: &'a Engine, pool: Pool, keep_states: bool, slots: Vec<Slot>) -> Self {
         let layers = engine.layers().len();
         let row = |slot: &Slot| {
+            if let Some(found) = &slot.found {
+                let (pooled, states) = (found.pooled.clone(), found.states.clone());
+                return Row { id: slot.id.clone(), length: slot.length, pooled, states };
+            }
             let stitched = slot.jobs > 1;
             let numbers = if keep_states || stitched { slot.length * engine.width() } else { 0 };
             let states = if numbers > 0 { vec![vec![0.0; numbers]; layers] } else { Vec::new() };
@@ -77,8 +81,8 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    /// The rows in the order of the input.
-    pub(super) fn finish(mut self) -> anyhow::Result<Vec<Row>> {
+    /// The records and their rows, in the order of the input.
+    pub(super) fn finish(mut self) -> anyhow::Result<(Vec<Slot>, Vec<Row>)> {
         for (slot, row) in self.slots.iter().zip(&mut self.rows) {
             if slot.jobs > 1 {
                 for (pooled, states) in row.pooled.iter_mut().zip(&row.states) {
@@ -89,6 +93,6 @@ impl<'a> Gatherer<'a> {
                 row.states = Vec::new();
             }
         }
-        Ok(self.rows)
+        Ok((self.slots, self.rows))
     }
 }

@@ -2,6 +2,8 @@
 
 use pliant_seq::{Cut, LongPolicy, Record, Span, Tokens, Vocabulary};
 
+use super::recall::{Found, Keys, Question, Recall};
+
 /// A sequence to compute: a record, its beginning, or one of its windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
@@ -12,14 +14,18 @@ pub(super) struct Job {
 }
 
 /// A record of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slot {
     /// Its id.
     pub(super) id: String,
     /// L, residues that have a result.
     pub(super) length: usize,
-    /// Jobs that its result is made of.
+    /// Jobs that its result is made of; none where it was found.
     pub(super) jobs: usize,
+    /// What the cache knows it by; nothing without a cache.
+    pub(super) keys: Keys,
+    /// Its result, where the cache had it.
+    pub(super) found: Option<Found>,
 }
 
 /// A stretch of the input.
@@ -40,31 +46,44 @@ pub(super) struct Limits {
     pub(super) tokens: usize,
 }
 
+/// What becomes of records.
+pub(super) struct Rules<'a> {
+    /// How residues become tokens.
+    pub(super) vocabulary: &'static Vocabulary,
+    /// What becomes of long ones.
+    pub(super) long: LongPolicy,
+    /// The training length of the model, in residues.
+    pub(super) trained: usize,
+    /// Where a result may be already.
+    pub(super) recall: Option<&'a Recall>,
+}
+
 /// Makes groups of records.
-pub(super) struct Builder {
-    vocabulary: &'static Vocabulary,
-    long: LongPolicy,
-    trained: usize,
+pub(super) struct Builder<'a> {
+    rules: Rules<'a>,
     limits: Limits,
     group: Group,
     group_tokens: usize,
+    computed: u64,
 }
 
-impl Builder {
-    pub(super) fn new(
-        vocabulary: &'static Vocabulary,
-        long: LongPolicy,
-        trained: usize,
-        limits: Limits,
-    ) -> Self {
-        Self { vocabulary, long, trained, limits, group: Group::default(), group_tokens: 0 }
+impl<'a> Builder<'a> {
+    pub(super) fn new(rules: Rules<'a>, limits: Limits) -> Self {
+        Self { rules, limits, group: Group::default(), group_tokens: 0, computed: 0 }
+    }
+
+    /// Residues that were to be computed so far, those in overlaps of windows again.
+    pub(super) fn computed(&self) -> u64 {
+        self.computed
     }
 
     /// Takes a record; gives the group that it completes.
     pub(super) fn push(&mut self, record: Record) -> Option<Group> {
         let length = record.residues.len();
         let whole = |residues: std::ops::Range<usize>| Span { residues: residues.clone(), owned: residues };
-        let spans = match self.long.cut(length, self.trained) {
+        let cut = self.rules.long.cut(length, self.rules.trained);
+        let untouched = cut == Cut::Whole;
+        let mut spans = match cut {
             Cut::Whole => vec![whole(0..length)],
             Cut::Beginning(residues) => vec![whole(residues)],
             Cut::Windows(spans) => spans,
@@ -73,10 +92,18 @@ impl Builder {
         };
         let length = spans.last().map_or(0, |span| span.owned.end);
         let slot = self.group.slots.len();
-        self.group.slots.push(Slot { id: record.id, length, jobs: spans.len() });
+        let question = Question { residues: &record.residues, whole: untouched, length };
+        let (keys, found) = self.rules.recall.map(|recall| recall.ask(&question)).unwrap_or_default();
+        if found.is_some() {
+            // It takes the room of what it would have been made of.
+            self.group_tokens += self.rules.vocabulary.tokens_for(length);
+            spans.clear();
+        }
+        self.group.slots.push(Slot { id: record.id, length, jobs: spans.len(), keys, found });
         for span in spans {
-            let tokens = self.vocabulary.encode(&record.residues[span.residues.clone()]);
+            let tokens = self.rules.vocabulary.encode(&record.residues[span.residues.clone()]);
             self.group_tokens += tokens.ids.len();
+            self.computed += span.residues.len() as u64;
             self.group.tokens.push(tokens);
             self.group.jobs.push(Job { slot, span });
         }
@@ -84,7 +111,7 @@ impl Builder {
     }
 
     /// The records that wait, if any.
-    pub(super) fn finish(mut self) -> Option<Group> {
+    pub(super) fn finish(&mut self) -> Option<Group> {
         (!self.group.slots.is_empty()).then(|| self.take())
     }
 
@@ -112,7 +139,8 @@ mod tests {
     }
 
     fn groups(long: LongPolicy, tokens: usize, lengths: &[usize]) -> Vec<Group> {
-        let mut builder = Builder::new(&ESM2, long, 10, Limits { tokens });
+        let rules = Rules { vocabulary: &ESM2, long, trained: 10, recall: None };
+        let mut builder = Builder::new(rules, Limits { tokens });
         let mut groups: Vec<Group> =
             (0..).zip(lengths).filter_map(|(index, &length)| builder.push(record(index, length))).collect();
         groups.extend(builder.finish());

@@ -1,5 +1,6 @@
 //! One recipe per command, in the order of the work.
 
+pub mod cache;
 pub mod doctor;
 pub mod embed;
 mod files;
@@ -22,6 +23,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),
+        Command::Cache(args) => cache::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }
 }

@@ -15,6 +15,12 @@ use crate::target::Target;
 /// Bytes gathered before the system is called.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// How the name of a file begins that is still being written.
+pub(crate) const PARTIAL_PREFIX: &str = ".pliant-";
+
+/// How it ends.
+pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
+
 /// What a writer does with its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -276,7 +282,7 @@ fn unnamed_file(folder: &Path) -> io::Result<File> {
 
 fn hidden_name() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".pliant-").suffix(".partial");
+    builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
     builder
 }
 
@@ -304,7 +310,7 @@ fn copied(file: &mut File, folder: &Path) -> io::Result<TempPath> {
 /// A new file with a hidden name and the permissions of any new file.
 ///
 /// Opened here, because the crate's own opening hides the system's error code behind a text.
-fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn hidden_file(folder: &Path) -> io::Result<NamedTempFile> {
     hidden_name().make_in(folder, |path| {
         OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(path)
     })

@@ -4,12 +4,13 @@
 //! [`h5_table`], [`parquet_table`], [`safetensors_table`]); [`table`] is the door that chooses among them, and
 //! [`reader`] the way back. Every output goes through [`AtomicFile`], so nothing
 //! half-written is ever found under the name that was asked for; several outputs of one run are committed
-//! together by an [`OutputSet`].
+//! together by an [`OutputSet`]. What was computed before waits in a [`cache`].
 //!
 //! Letters: C model width, L residues of one sequence.
 
 mod archive;
 pub mod atomic;
+pub mod cache;
 pub mod error;
 pub mod failures;
 mod h5_format;
@@ -31,6 +32,7 @@ pub mod tsv;
 pub mod values;
 
 pub use atomic::{Access, AtomicFile, OutputSet};
+pub use cache::{Cache, CacheFault, CacheOptions, Sharing};
 pub use error::{Action, StoreError};
 pub use failures::{Failure, FailureList, FailureWriter, failures_path};
 pub use metadata::{METADATA_KEY, Metadata};

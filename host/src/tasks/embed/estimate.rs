@@ -19,6 +19,9 @@ const RECORD_BYTES: u64 = 192;
 /// Groups of results that are held at a time: one being filled, one on its way, one being written.
 const GROUPS: u64 = 3;
 
+/// The same for a cache: one being prepared, one on its way, one being written.
+const CACHE_GROUPS: u64 = 3;
+
 /// Letters of an id, in the estimate of output sizes.
 const ID_CHARS: usize = 24;
 
@@ -61,7 +64,8 @@ impl Estimate {
         let pack = card.pack_bytes(longest.max(compute.batch_tokens));
         let weights = card.weight_bytes(precision);
         let records = survey.summary.totals.headers * RECORD_BYTES;
-        let held = (group_tokens * states) as u64 * GROUPS + written_bytes(plan, card, layers, survey);
+        let groups = if plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };
+        let held = (group_tokens * states) as u64 * groups + written_bytes(plan, card, layers, survey);
         let special = card.vocabulary.tokens_for(0) * selection.records;
         let tokens = selection.computed as f64 + special as f64;
         let flops = card.flops(tokens, selection.computed_squares);

@@ -1,5 +1,6 @@
 //! `pliant embed`: proteins to vectors.
 
+mod cached;
 mod estimate;
 mod outputs;
 mod provenance;
@@ -46,6 +47,8 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     survey.warnings.iter().for_each(|warning| print.warning(&warning.message));
     fits_in_memory(&Estimate::of(plan, &card, &layers, &survey))?;
     let engine = Engine::load(card, device(plan, print)?, plan.compute.precision, &layers)?;
+    let provenance = Provenance { plan, engine: &engine, survey: &survey, long: long.to_string() };
+    let recall = plan.cache.as_ref().map(|place| cached::open(place, &provenance));
     let work = Work {
         sources: &sources,
         read: plan.read,
@@ -54,8 +57,8 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
         pool: plan.pool,
         states: plan.outputs.residues.is_some(),
         batch_tokens: plan.compute.batch_tokens,
+        recall: recall.as_ref(),
     };
-    let provenance = Provenance { plan, engine: &engine, survey: &survey, long: long.to_string() };
     let mut outputs =
         Outputs::create(&plan.outputs, &shape(&survey, &engine), |kind| provenance.metadata(kind))?;
     let computing = Instant::now();
@@ -64,13 +67,15 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     drop(progress);
     intake::same_input(&survey.summary.input_hash, &reading.input_hash)?;
     let computing = computing.elapsed();
+    let cache = cached::finish(recall, plan.cache.as_ref(), print);
     let mut files = outputs.finish()?;
     if let Some(path) = &plan.outputs.failures {
         files::add_failures(&mut files, path, &survey.failures, plan.on_error)?;
     }
     if let Some(path) = &plan.outputs.summary {
         let outputs = files.paths().collect();
-        let run = Run { start, computing, command_line: &context.command_line, outputs };
+        let (computed, command_line) = (reading.computed, context.command_line.as_slice());
+        let run = Run { start, computed, cache, computing, command_line, outputs };
         let text = format!("{:#}\n", provenance.summary(&run));
         files.push(files::text_file(path, &text)?);
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use pliant_store::cache::KeyBase;
 use pliant_store::{Metadata, OutDtype};
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::survey::Survey;
 use crate::cli::embed::EmbedPlan;
 use crate::engine::Engine;
 use crate::machine;
+use crate::pipeline::CutKeys;
 use crate::tasks::intake::Warning;
 
 /// Changes when files of the same settings would mean something else.
@@ -30,7 +32,21 @@ pub(super) struct Provenance<'a> {
 impl Provenance<'_> {
     /// What a table tells of itself; `kind` is `pooled` or `residues`. The layers are filled in by the writers.
     pub(super) fn metadata(&self, kind: &str) -> Metadata {
-        let Self { plan, engine, survey, long } = self;
+        self.facts(kind, &self.long)
+            .with("dtype", dtype_name(self.plan.outputs.dtype))
+            .with("input", self.survey.summary.input_hash.as_str())
+    }
+
+    /// What the results of one layer are found by in a cache: what a table tells of itself, but for its input and
+    /// the number type of the file.
+    pub(super) fn keys(&self, kind: &str, layer: usize) -> CutKeys {
+        let base = |long| KeyBase::new(&self.facts(kind, long).for_layers(&[layer]));
+        CutKeys { whole: base("whole"), cut: base(&self.long) }
+    }
+
+    /// Everything that decides the numbers of a record, but for its sequence and the layer.
+    fn facts(&self, kind: &str, long: &str) -> Metadata {
+        let Self { plan, engine, .. } = self;
         Metadata::new()
             .with("schema", SCHEMA)
             .with("output", kind)
@@ -40,12 +56,10 @@ impl Provenance<'_> {
             .with("compatibility", json!([]))
             .with("tokenizer", engine.vocabulary().identity)
             .with("pool", if kind == "pooled" { json!(plan.pool.name()) } else { Value::Null })
-            .with("long", long.as_str())
+            .with("long", long)
             .with("training_length", engine.card().about.training_length)
             .with("numerics", engine.device().numerics())
             .with("precision", plan.compute.precision.name())
-            .with("dtype", dtype_name(plan.outputs.dtype))
-            .with("input", survey.summary.input_hash.as_str())
     }
 
     /// What a run tells of itself, with what depends on the day and the machine.
@@ -80,11 +94,12 @@ impl Provenance<'_> {
             "headers": totals.headers,
             "records": survey.selection.records,
             "residues": survey.selection.residues,
-            "residues_computed": survey.selection.computed,
+            "residues_computed": run.computed,
             "duplicates": totals.duplicates,
             "failures": survey.failures.len(),
             "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
-            "residues_per_second": survey.selection.computed as f64 / compute_seconds,
+            "cache": run.cache,
+            "residues_per_second": run.computed as f64 / compute_seconds,
             "compute_seconds": compute_seconds,
             "wall_seconds": run.start.elapsed().as_secs_f64(),
             "peak_memory_bytes": machine::peak_memory(),
@@ -96,6 +111,10 @@ impl Provenance<'_> {
 pub(super) struct Run<'a> {
     /// When it began.
     pub(super) start: Instant,
+    /// Residues that were computed, those in overlaps of windows again.
+    pub(super) computed: u64,
+    /// What the cache did; null without one.
+    pub(super) cache: Value,
     /// How long the pipeline took.
     pub(super) computing: std::time::Duration,
     /// The words of the command line.

@@ -1,0 +1,52 @@
+//! The cache of a run: what its entries are found by, and what is told of it at the end.
+
+use pliant_store::cache::{Cache, CacheReport};
+use serde_json::{Value, json};
+
+use super::provenance::Provenance;
+use crate::cli::cache::CachePlan;
+use crate::cli::print::Printer;
+use crate::pipeline::{LayerKeys, Recall, Recalled};
+
+/// Opens the cache, which never fails: what is wrong with it is told at the end.
+pub(super) fn open(place: &CachePlan, provenance: &Provenance<'_>) -> Recall {
+    let states = provenance.plan.outputs.residues.is_some();
+    let keys = |&layer: &usize| LayerKeys {
+        pooled: provenance.keys("pooled", layer),
+        residues: states.then(|| provenance.keys("residues", layer)),
+    };
+    let layers = provenance.engine.layers().iter().map(keys).collect();
+    Recall::new(Cache::open(&place.options()), layers, provenance.engine.width())
+}
+
+/// Waits for what is still to be kept, warns of what went wrong, and gives what the summary says.
+pub(super) fn finish(recall: Option<Recall>, place: Option<&CachePlan>, print: &Printer) -> Value {
+    let (Some(recall), Some(place)) = (recall, place) else { return Value::Null };
+    let Recalled { hits, misses, report } = recall.finish();
+    let CacheReport { stats, faults, shard } = report;
+    for fault in faults.iter().take(1) {
+        let more = stats.faults.saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more faults of the cache)") } else { String::new() };
+        print.warning(&format!("{fault}{more}; the results are not touched by it"));
+    }
+    if let Some(shard) = &shard {
+        let path = place.path.display();
+        print.note(&format!(
+            "{} new results are in {}; 'pliant cache merge --cache {path}' adds them to the cache",
+            stats.written,
+            shard.display()
+        ));
+    }
+    json!({
+        "path": place.path,
+        "hits": hits,
+        "misses": misses,
+        "written": stats.written,
+        "dropped": stats.dropped,
+        "faults": stats.faults,
+        "bytes_read": stats.bytes_read,
+        "bytes_written": stats.bytes_written,
+        "shard": shard,
+        "warnings": faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
