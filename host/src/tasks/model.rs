@@ -7,7 +7,7 @@ use crate::Context;
 use crate::cli::model::{ExportArgs, ImportArgs, InspectArgs, ModelAction};
 use crate::engine::{self, Card};
 use crate::exit::TaskError;
-use crate::hub;
+use crate::hub::{self, HubError};
 use crate::tasks::pull;
 
 /// Names that are listed one by one for people; JSON lists all.
@@ -47,7 +47,11 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
 
 fn import(args: &ImportArgs, context: &Context) -> anyhow::Result<()> {
     let ImportArgs { source, out, contact_regression, json } = args;
-    let source = hub::locate(source)?;
+    let source = match hub::locate(source) {
+        // What is no name is a path, and reading it says what is wrong with it.
+        Err(HubError::NoFolder { .. }) => source.clone(),
+        found => found?,
+    };
     let (identity, card) = engine::import(&source, contact_regression.as_deref(), out)?;
     let text = if *json {
         let mut said = as_json(&card);
