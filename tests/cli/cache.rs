@@ -72,7 +72,7 @@ fn what_changes_a_number_is_found_apart() {
     for (more, wanted) in [
         (&[][..], (3, 0)),
         // What changes the file and no number.
-        (&["--out-dtype", "f16", "--threads", "1", "--max-batch-tokens", "100", "--id", "full"], (3, 0)),
+        (&["--out-dtype", "f16", "--max-batch-tokens", "100", "--id", "full"], (3, 0)),
         (&["--layer", "1"], (0, 3)),
         (&["--pool", "max"], (0, 3)),
         (&["--precision", "bf16"], (0, 3)),

@@ -21,6 +21,8 @@ fn a_cache_is_counted() {
     assert!(said["database_bytes"].as_u64().unwrap() > 3 * 32 * 4, "{said}");
     assert_eq!((&said["schema"], &said["shards"]), (&1.into(), &0.into()));
     assert!(said["last_used"].as_u64().unwrap() > 1_700_000_000);
+    scratch.run(&["cache", "verify", "--cache", "c.sqlite"]).go().code(0);
+    assert_eq!(scratch.names(), ["c.sqlite", "c.sqlite.d", "in.fasta", "out.npz", "r.npz"], "no log is left");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use pliant_store::StoreError;
 use pliant_store::cache::{CacheOptions, Sharing};
@@ -123,7 +124,7 @@ impl PlaceArgs {
 #[derive(Debug, Args)]
 pub struct CacheFlags {
     /// Results that were computed before are taken from this file, and new ones are kept in it
-    #[arg(long, env = "PLIANT_CACHE", value_name = "FILE")]
+    #[arg(long, env = "PLIANT_CACHE", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     cache: Option<PathBuf>,
     #[command(flatten)]
     sharing: SharingArgs,

@@ -6,6 +6,7 @@ use pliant_seq::Pack;
 
 use super::Row;
 use super::group::{Job, Slot};
+use super::recall::Found;
 use crate::cli::embed::Pool;
 use crate::engine::{Engine, Hidden};
 
@@ -20,11 +21,10 @@ pub(super) struct Gatherer<'a> {
 
 impl<'a> Gatherer<'a> {
     /// Room for the results of `slots`.
-    pub(super) fn new(engine: &'a Engine, pool: Pool, keep_states: bool, slots: Vec<Slot>) -> Self {
+    pub(super) fn new(engine: &'a Engine, pool: Pool, keep_states: bool, mut slots: Vec<Slot>) -> Self {
         let layers = engine.layers().len();
-        let row = |slot: &Slot| {
-            if let Some(found) = &slot.found {
-                let (pooled, states) = (found.pooled.clone(), found.states.clone());
+        let row = |slot: &mut Slot| {
+            if let Some(Found { pooled, states }) = slot.found.take() {
                 return Row { id: slot.id.clone(), length: slot.length, pooled, states };
             }
             let stitched = slot.jobs > 1;
@@ -32,7 +32,7 @@ impl<'a> Gatherer<'a> {
             let states = if numbers > 0 { vec![vec![0.0; numbers]; layers] } else { Vec::new() };
             Row { id: slot.id.clone(), length: slot.length, pooled: vec![Vec::new(); layers], states }
         };
-        let rows = slots.iter().map(row).collect();
+        let rows = slots.iter_mut().map(row).collect();
         Self { engine, pool, keep_states, slots, rows }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Slot {
     pub(super) jobs: usize,
     /// What the cache knows it by; nothing without a cache.
     pub(super) keys: Keys,
-    /// Its result, where the cache had it.
+    /// Its result, where the cache had it and until it becomes a row.
     pub(super) found: Option<Found>,
 }
 

@@ -102,7 +102,7 @@ impl Recall {
     /// Keeps the results of the records that were computed.
     pub(super) fn keep(&self, slots: &[Slot], rows: &[Row]) {
         let mut entries = Vec::new();
-        for (slot, row) in slots.iter().zip(rows).filter(|(slot, _)| slot.found.is_none()) {
+        for (slot, row) in slots.iter().zip(rows).filter(|(slot, _)| slot.jobs > 0) {
             let values = row.pooled.iter().chain(&row.states);
             let shaped = slot.keys.0.iter().zip(self.shapes(slot.length));
             entries.extend(shaped.zip(values).map(|((key, shape), values)| NewEntry {

@@ -7,7 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::error::CacheFault;
+use super::Sharing;
+use super::error::{CacheFault, FaultKind};
 use super::kill::point;
 use crate::atomic::hidden_file;
 
@@ -122,17 +123,29 @@ pub(super) fn open(path: &Path, usage: Use) -> Result<Connection, CacheFault> {
     Ok(connection)
 }
 
+/// Opens an existing cache to look at it, whether it may be written or not.
+pub(super) fn look(path: &Path, sharing: Sharing) -> Result<Connection, CacheFault> {
+    if sharing == Sharing::Network {
+        return open(path, Use::Frozen);
+    }
+    match open(path, Use::Read) {
+        Err(fault) if fault.kind() == FaultKind::Io => open(path, Use::Frozen),
+        answer => answer,
+    }
+}
+
 fn connect(path: &Path, usage: Use) -> Result<Connection, rusqlite::Error> {
     let base = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match usage {
-        Use::Write => Connection::open_with_flags(path, base | OpenFlags::SQLITE_OPEN_READ_WRITE),
-        Use::Read => Connection::open_with_flags(path, base | OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Use::Write | Use::Read => Connection::open_with_flags(path, base | OpenFlags::SQLITE_OPEN_READ_WRITE),
         Use::Frozen => {
             let flags = base | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             Connection::open_with_flags(frozen_uri(path), flags)
         }
     }?;
     connection.busy_timeout(READ_WAIT)?;
+    // A reader that could not write at all would leave its log behind when it is the last to close.
+    connection.pragma_update(None, "query_only", usage == Use::Read)?;
     // Whatever a file from elsewhere defines, it is not run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;

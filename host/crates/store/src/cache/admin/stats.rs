@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::database::{self, Use};
+use super::super::database;
 use super::super::entry::Kind;
 use super::super::error::CacheFault;
 use super::super::files::StateFiles;
 use super::super::shard;
-use super::{CacheOptions, Sharing, scan};
+use super::{CacheOptions, scan};
 
 /// What a cache holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,8 +41,7 @@ pub struct Overview {
 /// A cache that is missing, no cache, or cannot be read.
 pub fn stats(options: &CacheOptions) -> Result<Overview, CacheFault> {
     let path = &options.path;
-    let usage = if options.sharing == Sharing::Local { Use::Read } else { Use::Frozen };
-    let connection = database::open(path, usage)?;
+    let connection = database::look(path, options.sharing)?;
     let mut found = Overview { schema: database::SCHEMA, ..Overview::default() };
     let count = |scanned: super::Scanned<'_>| {
         let Ok((columns, shape)) = scanned.entry else {

@@ -2,11 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::super::database::{self, Use};
+use super::super::database;
 use super::super::error::{CacheFault, Damage};
 use super::super::files::StateFiles;
 use super::super::key::Key;
-use super::{CacheOptions, Owned, Sharing, check_file, salvage, scan};
+use super::{CacheOptions, Owned, check_file, salvage, scan};
 
 /// Complaints of SQLite that are kept.
 const COMPLAINTS: usize = 100;
@@ -49,8 +49,7 @@ impl Checked {
 /// # Errors
 /// A cache that is missing, no cache, or cannot be opened. What is damaged in it is no error here.
 pub fn verify(options: &CacheOptions) -> Result<Checked, CacheFault> {
-    let usage = if options.sharing == Sharing::Local { Use::Read } else { Use::Frozen };
-    let connection = database::open(&options.path, usage)?;
+    let connection = database::look(&options.path, options.sharing)?;
     Ok(check(&connection, &StateFiles::beside(&options.path)))
 }
 
