@@ -47,6 +47,19 @@ fasta=$scratch/proteins.fasta
 model=$scratch/model
 make_proteins "$fasta"
 cp -r "$tiny" "$model"
+# As of a model that was pulled: its lock names a file that no task needs.
+echo page >"$model/README.md"
+{
+  printf '{"format": "pliant-lock-1", "endpoint": "https://example.org", "licence": null, "repo": "some/model",'
+  printf ' "revision": "%040d", "files": {' 0
+  separator=
+  for file in "$model"/*; do
+    printf '%s"%s": {"sha256": "%064d", "size": %d}' "$separator" "${file##*/}" 0 "$(wc -c <"$file")"
+    separator=', '
+  done
+  printf '}}\n'
+} >"$scratch/lock"
+mv "$scratch/lock" "$model/pliant.lock.json"
 cat >"$scratch/small.config" <<'END'
 // Four tasks at once, also where there are fewer cores: they are small.
 executor { cpus = 4; memory = '4.GB' }
