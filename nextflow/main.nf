@@ -73,7 +73,16 @@ def plain(input) {
     }
 }
 
-/** The files of the model that pliant reads, one by one: a folder as input would hide changes inside it. */
+/**
+ * The files of the model that pliant reads, one by one: a folder as input would hide changes inside it. Not the lock
+ * of a model that was pulled: it names licences and pages too, which would then be missed.
+ */
 def model_files(folder) {
-    return files("${folder}/*.{json,txt,safetensors}", checkIfExists: true).sort()
+    def config = files("${folder}/config.json", checkIfExists: true) + files("${folder}/vocab.txt")
+    def safetensors = files("${folder}/*.safetensors{,.index.json}")
+    def weights = safetensors ?: files("${folder}/pytorch_model*.bin{,.index.json}")
+    if (!weights) {
+        error("--model ${folder}: found no weights, wanted *.safetensors or pytorch_model.bin; see pliant model import for other forms")
+    }
+    return (config + weights).sort()
 }

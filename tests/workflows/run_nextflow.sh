@@ -47,6 +47,19 @@ fasta=$scratch/proteins.fasta
 model=$scratch/model
 make_proteins "$fasta"
 cp -r "$tiny" "$model"
+# As of a model that was pulled: its lock names a file that no task needs.
+echo page >"$model/README.md"
+{
+  printf '{"format": "pliant-lock-1", "endpoint": "https://example.org", "licence": null, "repo": "some/model",'
+  printf ' "revision": "%040d", "files": {' 0
+  separator=
+  for file in "$model"/*; do
+    printf '%s"%s": {"sha256": "%064d", "size": %d}' "$separator" "${file##*/}" 0 "$(wc -c <"$file")"
+    separator=', '
+  done
+  printf '}}\n'
+} >"$scratch/lock"
+mv "$scratch/lock" "$model/pliant.lock.json"
 cat >"$scratch/small.config" <<'END'
 // Four tasks at once, also where there are fewer cores: they are small.
 executor { cpus = 4; memory = '4.GB' }
@@ -129,7 +142,7 @@ descriptions() {
 }
 
 scatter_and_gather() {
-  local part reversed=()
+  local part reversed=() split=$scratch/scatter/split/proteins/split.json
   say 'four shards give the bytes of one run'
   run scatter --residues npz
   ended scatter COMPLETED '1 4 2'
@@ -144,7 +157,7 @@ scatter_and_gather() {
     reversed=("$scratch/part_$((9 - ${#reversed[@]})).npz" "${reversed[@]}")
   done < <(find work -name 'proteins.shard_*.npz' -type f ! -name '*.residues.npz' | sort)
   [[ ${#reversed[@]} -eq 4 ]] || fail "found ${#reversed[@]} parts, wanted 4"
-  pliant gather --split "$scratch/scatter/split/proteins/split.json" "${reversed[@]}" --out "$scratch/reversed.npz" --quiet
+  pliant gather --split "$split" --out "$scratch/reversed.npz" --quiet "${reversed[@]}"
   same "$scratch/reversed.npz" "$scratch/whole.npz"
 }
 
@@ -220,7 +233,7 @@ failing_shard() {
 
 # Also: one shard is told to try again, and records are left out, some by splitting and one by its shard.
 shuffled() {
-  local arrived layer list flags=(--pool max --precision bf16 --layers=-1,0)
+  local arrived layer list flags=(--pool max --precision bf16 '--layers=-1,0')
   say 'shards that end in reverse order change nothing'
   append_bad_records "$fasta"
   make_tracing_program "$scratch/bin"
@@ -233,12 +246,14 @@ shuffled() {
     "${flags[@]}" --out_dtype f16 --on_error skip --long_policy skip
   ended shuffled COMPLETED '1 4 2'
   ended shuffled FAILED '0 1 0'
-  grep -q $'\tFAILED\t75\t' "$scratch/logs/shuffled.trace" || fail 'the shard that was tried again had not ended with 75'
+  grep -q $'\tFAILED\t75\t' "$scratch/logs/shuffled.trace" || fail 'the shard that was tried again did not end with 75'
   arrived=$(embedded shuffled COMPLETED)
   [[ $arrived != "$(sort <<<"$arrived")" ]] || fail 'the shards arrived in their order'
   one_run --out "$scratch/odd.tsv" --residues "$scratch/odd.npz" "${flags[@]/layers/layer}" --out-dtype f16 \
     --on-error skip --long skip
-  for layer in 0 2; do same "$scratch/shuffled/embeddings/proteins.layer$layer.tsv" "$scratch/odd.layer$layer.tsv"; done
+  for layer in layer0 layer2; do
+    same "$scratch/shuffled/embeddings/proteins.$layer.tsv" "$scratch/odd.$layer.tsv"
+  done
   same "$scratch/shuffled/embeddings/proteins.residues.npz" "$scratch/odd.npz"
   # The lists name the files and lines that were read, which differ; what failed and why is the same.
   for list in "$scratch/shuffled/embeddings/proteins.tsv" "$scratch/odd.tsv"; do
@@ -251,8 +266,8 @@ shuffled() {
 demo() {
   local file
   say 'profile test, and its stubs'
-  nextflow run "$root" -profile test --format parquet --residues h5 --outdir "$scratch/demo" >"$scratch/logs/demo" 2>&1 ||
-    fail "profile test: $(log_of demo)"
+  nextflow run "$root" -profile test --format parquet --residues h5 --outdir "$scratch/demo" \
+    >"$scratch/logs/demo" 2>&1 || fail "profile test: $(log_of demo)"
   pliant embed "$root/tests/fixtures/fasta/ecoli20.fasta" --model "$tiny" --quiet \
     --out "$scratch/ecoli20.parquet" --residues "$scratch/ecoli20.residues.h5"
   for file in ecoli20.parquet ecoli20.residues.h5; do same "$scratch/demo/embeddings/$file" "$scratch/$file"; done

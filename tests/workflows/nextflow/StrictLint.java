@@ -11,7 +11,8 @@ import org.codehaus.groovy.control.messages.SyntaxErrorMessage;
 
 /**
  * Reads Nextflow scripts (.nf) and settings (.config) with the strict parser and prints what is wrong with them.
- * Folders are searched; nf-test.config is a script of nf-test and no settings. Exits with 1 where something is wrong or where nothing was found to read.
+ * Folders are searched; nf-test.config is a script of nf-test and no settings. Exits with 1 where something is wrong
+ * or where nothing was found to read.
  * `nextflow lint` of the release does the same where all its parts are there.
  */
 class StrictLint {

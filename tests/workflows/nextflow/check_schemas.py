@@ -57,7 +57,8 @@ def module(folder: Path) -> list[str]:
     head = script[: script.index("    input:")]
     directives = re.findall(r"^    (\w+) ", head, re.MULTILINE)
     problems += agrees(f"{folder}: directives", directives, ["tag", "label", "conda", "container"])
-    problems += agrees(f"{folder}: container", re.findall(r'container "(.+)"', head), [f"ghcr.io/pliant/pliant:{VERSION}"])
+    image = re.findall(r'container "(.+)"', head)
+    problems += agrees(f"{folder}: container", image, [f"ghcr.io/pliant/pliant:{VERSION}"])
     environment = yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8"))
     problems += agrees(f"{folder}: environment", environment["dependencies"], [f"bioconda::pliant={VERSION}"])
 
