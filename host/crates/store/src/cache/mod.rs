@@ -236,7 +236,7 @@ impl Cache {
             return self.tally.dropped(entries.len() as u64);
         }
         let finite = |entry: &&NewEntry<'_>| {
-            entry.values.len() * size_of::<f32>() == entry.shape.bytes()
+            size_of_val(entry.values) == entry.shape.bytes()
                 && !entry.values.is_empty()
                 && entry.values.iter().all(|value| value.is_finite())
         };

@@ -156,8 +156,14 @@ impl Taker<'_> {
         if mine.read(&hash, bytes).is_ok() {
             return Ok(Ok(()));
         }
-        let found = self.files.iter().map(|files| files.read(&hash, bytes));
-        match found.fold(Err(Damage::NoFile), |best, found| if best.is_ok() { best } else { found }) {
+        let mut found = Err(Damage::NoFile);
+        for files in &self.files {
+            found = files.read(&hash, bytes);
+            if found.is_ok() {
+                break;
+            }
+        }
+        match found {
             Ok(content) => {
                 mine.write(&content)?;
                 point("merge: file named");
