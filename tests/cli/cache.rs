@@ -207,6 +207,7 @@ fn a_cache_that_is_none_is_left_alone() {
     fs::create_dir(scratch.path("c.sqlite")).unwrap();
     is_harmless(&scratch, scratch.embed(&CACHE), "no regular file");
     is_harmless(&scratch, scratch.embed(&["--cache", "no/such/c.sqlite"]), "does not exist");
+    is_harmless(&scratch, scratch.embed(&["--cache", "/proc/c.sqlite"]), "cannot create /proc/c.sqlite: ");
 }
 
 #[test]
@@ -396,4 +397,34 @@ fn tasks_of_many_machines_leave_shards_to_be_merged() {
     // The same cache on one machine.
     cached(&scratch, &["--cache-mode", "local", "--residues", "r.npz"]);
     assert_eq!(hits(&scratch), (3, 0));
+}
+
+#[test]
+fn names_that_are_no_unicode_are_names() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", ">a\nMKV\n");
+    let (out, cache) = (OsStr::from_bytes(b"o\xff.npz"), OsStr::from_bytes(b"c\xff.sqlite"));
+    let words = |words: &[&str]| words.iter().map(|word| OsStr::new(word).to_owned()).collect::<Vec<_>>();
+    let go = |mut words: Vec<std::ffi::OsString>| {
+        words.extend([OsStr::new("--cache").to_owned(), cache.to_owned()]);
+        Run::new(&words).within(scratch.folder()).go().code(0)
+    };
+    for mode in ["shared", "local"] {
+        let mut embed = words(&["embed", "in.fasta", "--model", model(), "--summary", "s.json", "--out"]);
+        embed.extend([out.to_owned(), "--cache-mode".into(), mode.into()]);
+        go(embed);
+        let said: Value = serde_json::from_str(&scratch.text("s.json")).unwrap();
+        assert_eq!(
+            (&said["outputs"][0], &said["cache"]["path"]),
+            (&"o\u{fffd}.npz".into(), &"c\u{fffd}.sqlite".into())
+        );
+        for action in ["merge", "stats", "verify", "gc"] {
+            assert_eq!(go(words(&["cache", action])).json()["path"], "c\u{fffd}.sqlite");
+        }
+    }
+    let mut doctor = Command::new(program());
+    doctor.args(["doctor", "--json"]).env("PLIANT_CACHE", cache);
+    assert!(doctor.output().unwrap().status.success());
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::cli::cache::{CacheAction, GcArgs, MergeArgs, PlaceArgs, VerifyArgs};
 use crate::exit::TaskError;
+use crate::tasks::files::path_text;
 
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 86_400;
@@ -36,7 +37,7 @@ fn stats(place: PlaceArgs, context: &Context) -> anyhow::Result<()> {
     say(
         context,
         &json!({
-            "path": options.path,
+            "path": path_text(&options.path),
             "schema": schema,
             "entries": { "pooled": pooled, "residues": residues, "damaged": damaged },
             "database_bytes": database_bytes,
@@ -58,12 +59,12 @@ fn verify(args: VerifyArgs, context: &Context) -> anyhow::Result<()> {
     say(
         context,
         &json!({
-            "path": options.path,
+            "path": path_text(&options.path),
             "entries": entries,
             "bad": bad.iter().map(entry).collect::<Vec<_>>(),
             "structure": structure,
             "repaired": repaired,
-            "moved_to": moved_to,
+            "moved_to": moved_to.as_deref().map(path_text),
         }),
     )?;
     if found.is_sound() || found.repaired {
@@ -80,14 +81,16 @@ fn merge(args: MergeArgs, context: &Context) -> anyhow::Result<()> {
         context.print.warning(&fault.to_string());
     }
     let left_out = bad.iter().map(
-        |(shard, entry, damage)| json!({ "shard": shard, "key": key(*entry), "damage": damage.to_string() }),
+        |(shard, entry, damage)| json!({ "shard": path_text(shard), "key": key(*entry), "damage": damage.to_string() }),
     );
-    let why = refused.iter().map(|(shard, fault)| json!({ "shard": shard, "reason": fault.to_string() }));
+    let why = refused
+        .iter()
+        .map(|(shard, fault)| json!({ "shard": path_text(shard), "reason": fault.to_string() }));
     say(
         context,
         &json!({
-            "path": options.path,
-            "shards": shards,
+            "path": path_text(&options.path),
+            "shards": shards.iter().map(|shard| path_text(shard)).collect::<Vec<_>>(),
             "added": added,
             "known": known,
             "bad": left_out.collect::<Vec<_>>(),
@@ -111,7 +114,7 @@ fn gc(args: GcArgs, context: &Context) -> anyhow::Result<()> {
     say(
         context,
         &json!({
-            "path": options.path,
+            "path": path_text(&options.path),
             "dry_run": dry_run,
             "removed": removed,
             "removed_bytes": removed_bytes,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::cli::doctor::DoctorArgs;
 use crate::machine;
+use crate::tasks::files::path_text;
 
 /// Looks around and says what there is.
 ///
@@ -64,7 +65,7 @@ fn place(name: &str, path: &Path) -> Value {
     let found = machine::file_system(path);
     json!({
         "name": name,
-        "path": path,
+        "path": path_text(path),
         "exists": found.is_some(),
         "type": found.as_ref().map(|found| found.name.clone()),
         "remote": found.as_ref().map(|found| found.remote),

@@ -24,6 +24,11 @@ pub(super) fn add_failures(
     Ok(())
 }
 
+/// A path as JSON tells it, which holds Unicode alone: what is none is replaced, as no name of a file ends a run.
+pub(super) fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
 /// The list of failures, complete but for its name.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use crate::cli::model::{ExportArgs, ImportArgs, InspectArgs, ModelAction};
 use crate::engine::{self, Card};
 use crate::exit::TaskError;
 use crate::hub::{self, HubError};
+use crate::tasks::files::path_text;
 use crate::tasks::pull;
 
 /// Names that are listed one by one for people; JSON lists all.
@@ -76,7 +77,7 @@ fn as_json(card: &Card) -> Value {
     let About { family, config_summary, dtype, parameters, stored_bytes, layers, width, .. } = &card.about;
     let report = &card.about.report;
     json!({
-        "folder": card.folder,
+        "folder": path_text(&card.folder),
         "family": family,
         "config": serde_json::from_str::<Value>(config_summary).unwrap_or(Value::Null),
         "layers": layers,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::cli::pull::{ListArgs, PullArgs};
 use crate::hub::{self, Kept, ModelStore};
+use crate::tasks::files::path_text;
 use crate::{engine, exit};
 
 /// Fetches a model and says where it is.
@@ -51,7 +52,7 @@ pub fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 fn as_json(Kept { folder, lock }: &Kept) -> Value {
     json!({
         "model": lock.repo, "revision": lock.revision, "licence": lock.licence, "bytes": lock.bytes(),
-        "endpoint": lock.endpoint, "folder": folder,
+        "endpoint": lock.endpoint, "folder": path_text(folder),
     })
 }
 

@@ -212,7 +212,7 @@ pub enum StoreError {
         found: usize,
     },
     /// A file that is not what its name says.
-    #[error("{} is not a result file that can be read: {reason}", path.display())]
+    #[error("{} cannot be used: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -7,6 +7,7 @@ use super::provenance::Provenance;
 use crate::cli::cache::CachePlan;
 use crate::cli::print::Printer;
 use crate::pipeline::{LayerKeys, Recall, Recalled};
+use crate::tasks::files::path_text;
 
 /// Opens the cache, which never fails: what is wrong with it is told at the end.
 pub(super) fn open(place: &CachePlan, provenance: &Provenance<'_>) -> Recall {
@@ -38,7 +39,7 @@ pub(super) fn finish(recall: Option<Recall>, place: Option<&CachePlan>, print: &
         ));
     }
     json!({
-        "path": place.path,
+        "path": path_text(&place.path),
         "hits": hits,
         "misses": misses,
         "written": stats.written,
@@ -46,7 +47,7 @@ pub(super) fn finish(recall: Option<Recall>, place: Option<&CachePlan>, print: &
         "faults": stats.faults,
         "bytes_read": stats.bytes_read,
         "bytes_written": stats.bytes_written,
-        "shard": shard,
+        "shard": shard.as_deref().map(path_text),
         "warnings": faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -12,6 +12,7 @@ use crate::cli::embed::EmbedPlan;
 use crate::engine::Engine;
 use crate::machine;
 use crate::pipeline::CutKeys;
+use crate::tasks::files::path_text;
 use crate::tasks::intake::Warning;
 
 /// Changes when files of the same settings would mean something else.
@@ -73,7 +74,7 @@ impl Provenance<'_> {
             "versions": { "pliant": env!("CARGO_PKG_VERSION") },
             "command": run.command_line,
             "model": {
-                "folder": engine.card().folder,
+                "folder": path_text(&engine.card().folder),
                 "family": engine.card().about.family,
                 "identity": engine.identity(),
                 "tokenizer": engine.vocabulary().identity,
@@ -81,7 +82,7 @@ impl Provenance<'_> {
             },
             "adapter": null,
             "input": { "files": survey.inputs, "hash": survey.summary.input_hash },
-            "outputs": run.outputs,
+            "outputs": run.outputs.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
             "layers": engine.layers(),
             "pool": plan.pool.name(),
             "long": long,

@@ -96,7 +96,7 @@ pub enum CacheFault {
         source: rusqlite::Error,
     },
     /// The system refused an operation on a file.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,

@@ -29,8 +29,13 @@ pub(super) struct StateFile {
 
 /// The folder of everything that belongs to a database and is not in it.
 pub(super) fn folder_beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_os_string();
-    name.push(".d");
+    with_suffix(database, ".d")
+}
+
+/// The path with more letters at the end of its name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
     PathBuf::from(name)
 }
 

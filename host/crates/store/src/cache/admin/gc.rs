@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::super::CacheOptions;
 use super::super::entry::{HASH_BYTES, today};
 use super::super::error::CacheFault;
 use super::super::kill::point;
+use super::super::shard;
 use super::super::writer::begin;
+use super::merge::open_shard;
 use super::{Owned, bytes_of, scan};
 
 /// A file of states that no row names is kept so long, because its row may be on its way.
@@ -51,7 +54,8 @@ struct Candidate {
     damaged: bool,
 }
 
-/// Removes what is beyond the limits, and files of states that no entry names.
+/// Removes what is beyond the limits, and files of states that no entry names, nor one of a shard that waits to be
+/// merged.
 ///
 /// # Errors
 /// A cache that is missing, no cache, damaged in its structure, being changed by another owner, or cannot be written.
@@ -64,7 +68,8 @@ pub fn collect(options: &CacheOptions, limits: &Limits) -> Result<Collected, Cac
         point("gc: committed");
     }
     let kept = candidates.iter().filter(|candidate| !gone.contains(&candidate.rowid));
-    let named: BTreeSet<[u8; HASH_BYTES]> = kept.filter_map(|candidate| candidate.hash).collect();
+    let mut named: BTreeSet<[u8; HASH_BYTES]> = kept.filter_map(|candidate| candidate.hash).collect();
+    name_those_of_shards(&options.path, &mut named)?;
     // Files of entries that go now are old enough to go with them.
     let left: BTreeSet<[u8; HASH_BYTES]> = candidates
         .iter()
@@ -92,6 +97,21 @@ pub fn collect(options: &CacheOptions, limits: &Limits) -> Result<Collected, Cac
         owned.publish()?;
     }
     Ok(collected)
+}
+
+/// Adds the files of the shards that wait to be merged, which lie among those of the cache.
+fn name_those_of_shards(cache: &Path, named: &mut BTreeSet<[u8; HASH_BYTES]>) -> Result<(), CacheFault> {
+    for shard in shard::published(cache).map_err(CacheFault::io("list the shards of", cache))? {
+        let look = |scanned: super::Scanned<'_>| {
+            named.extend(scanned.entry.ok().and_then(|(columns, _)| columns.hash()));
+            Ok(())
+        };
+        // A merge takes from a shard what can be read of it, and refuses it for the rest.
+        let _ = open_shard(&shard).and_then(|source| {
+            scan(&source, true, look, |error| CacheFault::database("read", &shard)(error))
+        });
+    }
+    Ok(())
 }
 
 /// Every entry, the one that was not used for longest first; damaged ones before all.

@@ -3,21 +3,22 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::super::database::{self, Use};
 use super::super::entry::{Columns, Shape};
 use super::super::error::{CacheFault, Damage};
-use super::super::files::StateFiles;
+use super::super::files::{StateFiles, with_suffix};
 use super::super::key::Key;
 use super::super::kill::point;
 use super::super::writer::{begin, insert};
 use super::super::{CacheOptions, shard};
 use super::{Owned, Scanned, scan};
 
-/// Rows of a transaction.
-const BATCH_ROWS: u64 = 4096;
+/// Rows of a transaction: in tests few, so that a merge has many of them.
+const BATCH_ROWS: u64 = if cfg!(test) { 4 } else { 4096 };
 
 /// What a merge did.
 #[derive(Debug, Default)]
@@ -80,23 +81,22 @@ fn take_all(owned: &Owned, shard: &Path, options: &CacheOptions, merged: &mut Me
     let source = open_shard(shard).map_err(Stop::Shard)?;
     let cache = |error| Stop::Cache(owned.failed("write")(error));
     begin(&owned.connection, options.wait).map_err(cache)?;
-    let mut taker = Taker { owned, files: StateFiles::of_shard(shard), shard, merged, rows: 0, failed: None };
+    let (files, wait) = (StateFiles::of_shard(shard), options.wait);
+    let mut taker = Taker { owned, files, shard, merged, wait, rows: 0, failed: None };
     let scanned =
         scan(&source, true, |row| taker.take(row), |error| CacheFault::database("read", shard)(error));
-    let failed = taker.failed.take();
+    if let Some(fault) = taker.failed.take() {
+        // What it refused is rolled back as the connection ends.
+        return Err(Stop::Cache(fault));
+    }
     owned.connection.execute_batch("COMMIT").map_err(cache)?;
     point("merge: batch committed");
-    match (failed, scanned) {
-        (Some(fault), _) => Err(Stop::Cache(fault)),
-        (None, scanned) => scanned.map_err(Stop::Shard),
-    }
+    scanned.map_err(Stop::Shard)
 }
 
 /// Opens a shard, which nobody writes. A cache that was used on a local disk may be merged too, log and all.
-fn open_shard(shard: &Path) -> Result<Connection, CacheFault> {
-    let mut log = shard.as_os_str().to_os_string();
-    log.push("-wal");
-    let logged = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+pub(super) fn open_shard(shard: &Path) -> Result<Connection, CacheFault> {
+    let logged = fs::metadata(with_suffix(shard, "-wal")).is_ok_and(|log| log.len() > 0);
     database::open(shard, if logged { Use::Read } else { Use::Frozen })
 }
 
@@ -106,6 +106,8 @@ struct Taker<'a> {
     files: Vec<StateFiles>,
     shard: &'a Path,
     merged: &'a mut Merged,
+    /// How long a batch waits for tasks that write to the cache meanwhile.
+    wait: Duration,
     rows: u64,
     /// What the cache refused.
     failed: Option<CacheFault>,
@@ -129,10 +131,11 @@ impl Taker<'_> {
             Err(error) => return self.stop(self.owned.failed("write")(error)),
         }
         self.rows += 1;
-        if self.rows.is_multiple_of(BATCH_ROWS)
-            && let Err(error) = connection.execute_batch("COMMIT; BEGIN IMMEDIATE")
-        {
-            return self.stop(self.owned.failed("write")(error));
+        if self.rows.is_multiple_of(BATCH_ROWS) {
+            let begun = connection.execute_batch("COMMIT").and_then(|()| begin(connection, self.wait));
+            if let Err(error) = begun {
+                return self.stop(self.owned.failed("write")(error));
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod stats;
 mod verify;
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use super::database::{self, Use};
 use super::entry::{COLUMNS, Columns, Kind, Shape};
 use super::error::{CacheFault, Damage};
+use super::files::with_suffix;
 use super::files::{StateFiles, folder_beside};
 use super::kill::point;
 use super::shard::copy_durably;
@@ -60,6 +62,7 @@ impl Owned {
                 let target = copy.path().join("cache.sqlite");
                 if path.exists() {
                     fs::copy(path, &target).map_err(CacheFault::io("copy", path))?;
+                    copy_log(path, &target)?;
                 }
                 (target, Some(copy))
             }
@@ -83,6 +86,10 @@ impl Owned {
         let closed = connection.close().map_err(|(_, error)| error);
         closed.map_err(CacheFault::database("write", &path))?;
         if let Some(copy) = copy {
+            // Its rows are in the copy. Beside a new database it would be taken for the log of that.
+            for part in ["-wal", "-shm"] {
+                let _ = fs::remove_file(with_suffix(&path, part));
+            }
             let copied = copy_durably(&copy.path().join("cache.sqlite"), &path);
             copied.map_err(CacheFault::io("replace", &path))?;
         }
@@ -92,6 +99,15 @@ impl Owned {
 
     fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> CacheFault + use<> {
         CacheFault::database(action, &self.path)
+    }
+}
+
+/// Copies the log that a process left which used the cache as one of its own machine, and was killed.
+fn copy_log(cache: &Path, copy: &Path) -> Result<(), CacheFault> {
+    let log = with_suffix(cache, "-wal");
+    match fs::copy(&log, with_suffix(copy, "-wal")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheFault::io("copy", &log)(error)),
+        _ => Ok(()),
     }
 }
 

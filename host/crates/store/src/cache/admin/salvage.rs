@@ -1,12 +1,11 @@
 //! A database whose structure is damaged gives way to a new one with the rows that can still be read.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::database::{self, Use, is_busy};
 use super::super::error::CacheFault;
-use super::super::files::StateFiles;
+use super::super::files::{StateFiles, with_suffix};
 use super::super::writer::insert;
 use super::{Owned, check_file, scan};
 use crate::atomic::hidden_file;
@@ -70,12 +69,6 @@ fn copy_good_rows(owned: &Owned, fresh: &Path) -> Result<(), CacheFault> {
     let done = target.execute_batch("COMMIT").and_then(|()| database::share(&target));
     done.map_err(CacheFault::database("write", fresh))?;
     target.close().map_err(|(_, error)| CacheFault::database("write", fresh)(error))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// `<cache>.damaged-1`, or the first number that is free.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::database;
 use super::super::entry::Kind;
 use super::super::error::CacheFault;
-use super::super::files::StateFiles;
+use super::super::files::{StateFiles, with_suffix};
 use super::super::shard;
 use super::{CacheOptions, scan};
 
@@ -59,9 +59,7 @@ pub fn stats(options: &CacheOptions) -> Result<Overview, CacheFault> {
     };
     scan(&connection, false, count, |error| CacheFault::database("read", path)(error))?;
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    let mut log = path.as_os_str().to_os_string();
-    log.push("-wal");
-    found.database_bytes = size(path) + size(Path::new(&log));
+    found.database_bytes = size(path) + size(&with_suffix(path, "-wal"));
     let files = StateFiles::beside(path).list().map_err(CacheFault::io("list the files of", path))?;
     found.files = files.len() as u64;
     found.file_bytes = files.iter().map(|file| file.bytes).sum();

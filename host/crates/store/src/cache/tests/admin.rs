@@ -89,3 +89,68 @@ fn files_that_nothing_names_go_when_they_are_old() {
     assert_eq!(place.found(0..10).0.len(), 10);
     assert!(stats_of(&place).database_bytes <= size);
 }
+
+#[test]
+fn a_merge_waits_for_tasks_that_write_meanwhile() {
+    let (source, target) = (Place::local(), Place::local());
+    source.keep(0..200);
+    target.keep(200..202);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let other = Connection::open(target.path()).unwrap();
+            other.busy_timeout(Duration::ZERO).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // Takes every chance to be first, then lets others.
+                if other.execute_batch("BEGIN IMMEDIATE").is_ok() {
+                    std::thread::sleep(Duration::from_millis(2));
+                    other.execute_batch("ROLLBACK").unwrap();
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        });
+        let merged = merge(&target.options(), &[source.path()]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(merged.unwrap().added, 200);
+    });
+    assert_eq!(target.found(0..202).0.len(), 202);
+}
+
+#[test]
+fn files_of_shards_that_wait_to_be_merged_stay() {
+    let place = Place::network();
+    place.keep(0..10);
+    merge(&place.options(), &[]).unwrap();
+    let shard = place.keep(10..20).shard.unwrap();
+    fs::write(shard.with_file_name("broken.sqlite"), "broken").unwrap();
+    let old = SystemTime::now() - Duration::from_secs(3 * 60 * 60);
+    for file in files::StateFiles::beside(&place.path()).list().unwrap() {
+        File::options().append(true).open(file.path).unwrap().set_modified(old).unwrap();
+    }
+    let limits = Limits { max_bytes: Some(0), ..Limits::default() };
+    let collected = collect(&place.options(), &limits).unwrap();
+    assert_eq!((collected.removed, collected.orphans), (10, 0), "{collected:?}");
+    let merged = merge(&place.options(), &[]).unwrap();
+    assert_eq!((merged.added, merged.bad.len(), merged.refused.len()), (10, 0, 1), "{merged:?}");
+    assert!(!shard.exists());
+    assert_eq!(place.found(0..20).0, (10..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_that_was_left_is_merged_with_its_cache_and_goes() {
+    let (killed, place) = (Place::local(), Place::network());
+    killed.keep(0..2);
+    let reader = Connection::open(killed.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT 1 FROM entry").unwrap();
+    killed.keep(2..100);
+    let log = |path: &Path| files::with_suffix(path, "-wal");
+    fs::copy(killed.path(), place.path()).unwrap();
+    fs::copy(log(&killed.path()), log(&place.path())).unwrap();
+    assert!(fs::metadata(log(&place.path())).unwrap().len() > 0);
+    merge(&place.options(), &[]).unwrap();
+    assert!(!log(&place.path()).exists());
+    let pooled = |place: &Place| stats_of(place).pooled;
+    assert_eq!(pooled(&place), 50, "the rows of the log are in it");
+    let local = Place { sharing: Sharing::Local, ..place };
+    assert_eq!((pooled(&local), local.verify().structure.len()), (50, 0));
+}
