@@ -11,6 +11,7 @@ pub mod model;
 pub mod print;
 pub mod pull;
 pub mod reading;
+pub mod shared;
 pub mod split;
 
 use std::ffi::OsString;

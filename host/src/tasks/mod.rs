@@ -8,6 +8,7 @@ pub mod gather;
 mod intake;
 pub mod model;
 pub mod pull;
+mod run;
 pub mod split;
 
 use crate::Context;
