@@ -106,6 +106,14 @@ pub struct Row {
     pub residues: Vec<Vec<f32>>,
 }
 
+impl Row {
+    /// Of losses: the sum over residues of the logarithm of the probability of the true one.
+    pub fn log_likelihood(&self) -> f64 {
+        // Begins with zero, so that a record without loss has no negative zero.
+        self.residues.iter().flatten().fold(0.0, |sum, &loss| sum - f64::from(loss))
+    }
+}
+
 /// What the reader found.
 pub struct Reading {
     /// The hash of the records.

@@ -224,6 +224,7 @@ mod tests {
         let groups = masked_groups(&Masks::Each, windows, 1, &[17]);
         let (slots, jobs) = (&groups[0].slots, &groups[0].jobs);
         assert_eq!((jobs.len(), slots[0].jobs, slots[0].rows), (17, 17, 17));
+        assert!(size_of::<Job>() <= 64, "a pass that waits costs no more, whatever the length of its record");
         for (place, job) in jobs.iter().enumerate() {
             assert_eq!((job.row, job.span.owned.clone()), (place, place..place + 1));
             let tokens = job.tokens(slots, &ESM2);

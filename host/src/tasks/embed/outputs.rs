@@ -30,7 +30,7 @@ impl Outputs {
             width: engine.width(),
             layers: engine.layers(),
             dtype: plan.dtype,
-            metadata: session.metadata(kind, plan.dtype),
+            metadata: session.metadata(kind, plan.dtype.name()),
             h5_layout: plan.h5_layout,
         };
         let create = |out: &Path| PooledWriter::create(out, plan.format, &table("pooled"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pliant_kernels::Device;
 use pliant_seq::{LongPolicy, Source, Windows};
-use pliant_store::{Metadata, OutDtype, OutputSet};
+use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
 
 use crate::cli::print::Printer;
@@ -143,7 +143,7 @@ impl Session<'_> {
     }
 
     /// What a table of the results called `kind` tells of itself. The layers are filled in by the writers.
-    pub(super) fn metadata(&self, kind: &str, dtype: OutDtype) -> Metadata {
+    pub(super) fn metadata(&self, kind: &str, dtype: &str) -> Metadata {
         self.provenance().metadata(kind, dtype)
     }
 

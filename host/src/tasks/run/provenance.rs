@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pliant_store::Metadata;
 use pliant_store::cache::KeyBase;
-use pliant_store::{Metadata, OutDtype};
 use serde_json::{Value, json};
 
 use super::{Order, Survey};
@@ -30,9 +30,9 @@ pub(super) struct Provenance<'a> {
 
 impl Provenance<'_> {
     /// What a table of the results called `kind` tells of itself. The layers are filled in by the writers.
-    pub(super) fn metadata(&self, kind: &str, dtype: OutDtype) -> Metadata {
+    pub(super) fn metadata(&self, kind: &str, dtype: &str) -> Metadata {
         self.facts(kind, &self.long)
-            .with("dtype", dtype.name())
+            .with("dtype", dtype)
             .with("input", self.survey.summary.input_hash.as_str())
     }
 
