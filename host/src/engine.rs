@@ -7,26 +7,35 @@ use std::ops::Range;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Model, Purpose};
+use pliant_models::{Model, ModelError, Purpose};
 use pliant_seq::{Pack, Vocabulary};
-use pliant_tensor::ops::{Kind, pool};
+use pliant_tensor::ops::{Kind, SoftmaxKind, pool, softmax};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
 use crate::exit::Code;
 pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
 
-/// A model on a device, and the layers that are asked of it.
+/// What a model makes of every token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// Its states `[T, C]` in these layers, counted from 0, the embedding.
+    States(Vec<usize>),
+    /// The natural logarithms `[T, V]` of the probabilities of all V tokens in its place.
+    LogProbs,
+}
+
+/// A model on a device, and what is asked of it.
 pub struct Engine {
     device: Device,
     precision: Precision,
     model: Model,
     card: Card,
     identity: String,
-    layers: Vec<usize>,
+    head: Head,
 }
 
-/// What a model made of a pack: for each layer the states `[T, C]`.
+/// What a model made of a pack: for each layer the rows `[T, W]`.
 pub struct Hidden {
     states: Vec<Tensor>,
 }
@@ -35,12 +44,16 @@ impl Engine {
     /// Reads the weights of the model that `card` describes and packs them for `device`.
     ///
     /// # Errors
-    /// A folder that is damaged or holds another model than its configuration says.
-    pub fn load(card: Card, device: Device, precision: Precision, layers: &[usize]) -> anyhow::Result<Self> {
+    /// A folder that is damaged or holds another model than its configuration says, and a model without the head.
+    pub fn load(card: Card, device: Device, precision: Precision, head: Head) -> anyhow::Result<Self> {
+        let unusable = || format!("the model {} cannot be used", card.folder.display());
         let loaded = pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
-            .with_context(|| format!("the model {} cannot be used", card.folder.display()))?;
+            .with_context(unusable)?;
         let (model, identity) = (loaded.model, loaded.identity);
-        Ok(Self { device, precision, model, card, identity, layers: layers.to_vec() })
+        if head == Head::LogProbs && !model.has_lm_head() {
+            return Err(ModelError::NoHead).with_context(unusable);
+        }
+        Ok(Self { device, precision, model, card, identity, head })
     }
 
     /// BLAKE3 of what the model is, in hex.
@@ -58,19 +71,14 @@ impl Engine {
         &self.device
     }
 
-    /// C, numbers of a state.
+    /// W, numbers of a row: C of states, V of log-probabilities.
     pub fn width(&self) -> usize {
-        self.model.width()
+        self.card.row_width(&self.head)
     }
 
-    /// The layers asked for, counted from 0, the embedding.
-    pub fn layers(&self) -> &[usize] {
-        &self.layers
-    }
-
-    /// Bytes of the states of one residue over all layers.
-    pub fn row_bytes(&self) -> usize {
-        self.width() * self.layers.len() * size_of::<f32>()
+    /// The layers that rows come from, counted from 0, the embedding: log-probabilities from the last.
+    pub fn layers(&self) -> Vec<usize> {
+        self.card.row_layers(&self.head)
     }
 
     /// How residues become tokens.
@@ -78,7 +86,7 @@ impl Engine {
         self.card.vocabulary
     }
 
-    /// The states of a pack.
+    /// What the head makes of a pack.
     ///
     /// # Errors
     /// What the model or the device cannot do.
@@ -88,8 +96,15 @@ impl Engine {
         let offsets = Offsets::new(&pack.offsets)?;
         let states = self
             .model
-            .encode(&tape, &ids, &offsets, &self.layers)
+            .encode(&tape, &ids, &offsets, &self.layers())
             .with_context(|| format!("computing {} tokens", pack.tokens()))?;
+        let states = match (&self.head, states.as_slice()) {
+            (Head::LogProbs, [last]) => {
+                let logits = self.model.lm_logits(&tape, last)?;
+                vec![softmax(&tape, &logits, SoftmaxKind::Logarithms)?]
+            }
+            _ => states,
+        };
         for state in &states {
             // Rows are read as f32 below.
             state.f32()?;
@@ -127,7 +142,7 @@ impl Engine {
 }
 
 impl Hidden {
-    /// The states of a range of tokens of the pack, row by row, for the `layer`-th of the layers asked for.
+    /// The rows of a range of tokens of the pack, one after the other, for the `layer`-th of the layers asked for.
     pub fn rows(&self, layer: usize, tokens: Range<usize>) -> &[f32] {
         let states = &self.states[layer];
         let width = states.columns();

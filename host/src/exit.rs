@@ -25,6 +25,7 @@ use pliant_store::{Action, StoreError};
 use crate::engine;
 use crate::hub::HubError;
 use crate::tasks::gather::GatherError;
+use crate::tasks::variants::VariantError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,7 +230,9 @@ pub fn report(error: &anyhow::Error) -> Report {
     let task = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
     let parts = error.chain().find_map(|cause| cause.downcast_ref::<GatherError>());
     let hub = error.chain().find_map(|cause| cause.downcast_ref::<HubError>());
+    let variants = error.chain().find_map(|cause| cause.downcast_ref::<VariantError>());
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
+    let hint = hint.or_else(|| variants.and_then(VariantError::hint));
     Report {
         details: task.map(TaskError::details).or(hub.map(HubError::details)).unwrap_or_default(),
         hint: hint.or(hub.and_then(HubError::hint)),
@@ -295,7 +298,7 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(fault) = cause.downcast_ref::<CacheFault>() {
         return Some(cache_code(fault));
     }
-    if cause.is::<SettingError>() {
+    if cause.is::<SettingError>() || cause.is::<VariantError>() {
         return Some(Code::Data);
     }
     match cause.downcast_ref::<KernelError>()? {

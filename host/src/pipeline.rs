@@ -2,30 +2,33 @@
 //!
 //! ```text
 //!  thread 1                 │ this thread and the device's            │ thread 2
-//!  read ─ cut ─ ask ─ tokens ─► group ─► packs ─► states ─► pooled ─► rows ─► write
-//!              cache      bounded channel                   cache  bounded channel
+//!  read ─ cut ─ ask ─ jobs ─► group ─► packs ─► tokens ─► states ─► rows ─► write
+//!              cache    bounded channel                      cache  bounded channel
 //! ```
 //!
 //! A group is a stretch of the input, at least one record and as many as fit its limits. Its packs are computed in
 //! any order, its rows leave in the order of the input, and groups follow each other; so at most three groups are
-//! held at a time, whatever the size of the input.
+//! held at a time, whatever the size of the input. Packs are planned as lists of jobs, and the tokens of one pack are
+//! made when its turn comes: a record that is computed with each of its residues masked has as many jobs as residues.
 
 mod gather;
 mod group;
+mod masks;
 mod recall;
 
 use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pliant_seq::{Item, LongPolicy, Packer, ReadOptions, RecordReader, Source, Totals, Window};
+use pliant_seq::{Item, LongPolicy, Pack, ReadOptions, RecordReader, Source, Totals, plan_packs};
 
 use crate::cli::embed::Pool;
 use crate::cli::print::Progress;
-use crate::engine::Engine;
+use crate::engine::{Engine, Head};
 use crate::exit::TaskError;
 use group::{Builder, Group, Limits, Rules};
-pub use recall::{CutKeys, LayerKeys, Recall, Recalled};
+pub use masks::Masks;
+pub use recall::{CutKeys, Entry, Form, Recall, Recalled};
 
 /// What is computed of which records.
 pub struct Work<'a> {
@@ -37,14 +40,57 @@ pub struct Work<'a> {
     pub long: LongPolicy,
     /// The training length of the model, in residues.
     pub trained: usize,
-    /// How states become one vector.
-    pub pool: Pool,
-    /// Whether the states of all residues are wanted.
-    pub states: bool,
+    /// What is computed.
+    pub output: Output,
+    /// Which residues are masked.
+    pub masks: &'a Masks,
     /// Tokens computed together.
     pub batch_tokens: usize,
     /// Where results of earlier runs are, and those of this one go.
     pub recall: Option<&'a Recall>,
+}
+
+/// What is computed of every record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// States of a model.
+    States {
+        /// The layers, counted from 0, the embedding.
+        layers: Vec<usize>,
+        /// How they become one vector.
+        pool: Pool,
+        /// Whether the states of all residues are wanted too.
+        residues: bool,
+    },
+    /// The logarithms of the probabilities of all tokens.
+    LogProbs,
+    /// The negative logarithm of the probability of the true token.
+    Losses,
+}
+
+impl Output {
+    /// What the model must make for it.
+    pub fn head(&self) -> Head {
+        match self {
+            Self::States { layers, .. } => Head::States(layers.clone()),
+            Self::LogProbs | Self::Losses => Head::LogProbs,
+        }
+    }
+
+    /// Numbers that a residue leaves in one layer of the results, of the `width` that the model makes.
+    fn kept(&self, width: usize) -> usize {
+        match self {
+            Self::States { residues: false, .. } => 0,
+            Self::States { .. } | Self::LogProbs => width,
+            Self::Losses => 1,
+        }
+    }
+
+    /// Bytes that a residue leaves in the results, of the `width` that the model makes.
+    pub fn kept_bytes(&self, width: usize) -> usize {
+        let layers = if let Self::States { layers, .. } = self { layers.len() } else { 1 };
+        self.kept(width) * layers * size_of::<f32>()
+    }
 }
 
 /// The result of one record.
@@ -53,10 +99,19 @@ pub struct Row {
     pub id: String,
     /// L, its residues.
     pub length: usize,
-    /// `[C]` for each layer.
+    /// `[C]` for each layer, of states; else nothing.
     pub pooled: Vec<Vec<f32>>,
-    /// `[L, C]` for each layer where states are wanted, else nothing.
-    pub states: Vec<Vec<f32>>,
+    /// For each layer the rows of residues where they are wanted, else nothing: `[L, C]` of states, `[L, V]` of
+    /// log-probabilities, `[L]` of losses. Where residues were chosen to be masked, those of the chosen ones.
+    pub residues: Vec<Vec<f32>>,
+}
+
+impl Row {
+    /// Of losses: the sum over residues of the logarithm of the probability of the true one.
+    pub fn log_likelihood(&self) -> f64 {
+        // Begins with zero, so that a record without loss has no negative zero.
+        self.residues.iter().flatten().fold(0.0, |sum, &loss| sum - f64::from(loss))
+    }
 }
 
 /// What the reader found.
@@ -65,7 +120,7 @@ pub struct Reading {
     pub input_hash: String,
     /// Counts of everything.
     pub totals: Totals,
-    /// Residues that were computed, those in overlaps of windows again.
+    /// Residues that were computed: in overlaps of windows again, and for every mask.
     pub computed: u64,
 }
 
@@ -116,10 +171,10 @@ fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>, part: &'static str
 /// Sends the groups of all inputs. Ends early, without an error of its own, when nobody takes them.
 fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Result<Reading> {
     let mut reader = RecordReader::new(work.sources, work.read);
-    let kept_bytes = if work.states { engine.row_bytes() } else { 0 };
+    let kept_bytes = work.output.kept_bytes(engine.width());
     let limits = Limits { tokens: group_tokens(work.batch_tokens, kept_bytes) };
-    let (vocabulary, recall) = (engine.vocabulary(), work.recall);
-    let rules = Rules { vocabulary, long: work.long, trained: work.trained, recall };
+    let Work { long, trained, masks, recall, .. } = *work;
+    let rules = Rules { vocabulary: engine.vocabulary(), long, trained, masks, recall };
     let mut builder = Builder::new(rules, limits);
     for item in reader.by_ref() {
         let Item::Record(record) = item? else { continue };
@@ -144,16 +199,18 @@ fn compute(
     rows: Sender<Vec<Row>>,
 ) -> anyhow::Result<()> {
     for group in groups {
-        let (jobs, tokens) = (group.jobs, group.tokens);
-        let found = group.slots.iter().filter(|slot| slot.found.is_some());
-        progress.advance(found.map(|slot| slot.length as u64).sum());
-        let mut gatherer = gather::Gatherer::new(engine, work.pool, work.states, group.slots);
-        let whole = Window { max_records: usize::MAX, max_tokens: usize::MAX };
-        let mut packer = Packer::new(whole, work.batch_tokens);
-        for (job, tokens) in tokens.into_iter().enumerate() {
-            packer.push(job as u64, tokens);
-        }
-        for pack in packer.flush() {
+        let Group { slots, jobs } = group;
+        let found = slots.iter().filter(|slot| slot.found.is_some());
+        progress.advance(found.map(|slot| slot.rows as u64).sum());
+        let vocabulary = engine.vocabulary();
+        let lengths = jobs.iter().map(|job| vocabulary.tokens_for(job.span.residues.len()));
+        let packs = plan_packs(lengths, work.batch_tokens);
+        let mut gatherer = gather::Gatherer::new(engine, &work.output, slots);
+        for planned in packs {
+            let mut pack = Pack::new();
+            for job in planned {
+                pack.push(job as u64, &jobs[job].tokens(gatherer.slots(), vocabulary));
+            }
             let hidden = engine.encode(&pack)?;
             gatherer.take(&pack, &jobs, &hidden)?;
             progress.advance(pack.rows.iter().map(|&row| jobs[row as usize].span.owned.len() as u64).sum());

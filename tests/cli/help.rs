@@ -5,9 +5,12 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 18] = [
+    let cases: [(&str, &[&str]); 21] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
+        ("help_logits", &["logits", "--help"]),
+        ("help_perplexity", &["perplexity", "--help"]),
+        ("help_variants", &["variants", "--help"]),
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),

@@ -21,6 +21,7 @@ mod model;
 mod outputs;
 mod pull;
 mod results;
+mod scores;
 mod snapshot;
 mod split;
 mod tool;

@@ -7,11 +7,15 @@ pub mod cache;
 pub mod doctor;
 pub mod embed;
 pub mod gather;
+pub mod logits;
 pub mod model;
+pub mod perplexity;
 pub mod print;
 pub mod pull;
 pub mod reading;
+pub mod shared;
 pub mod split;
+pub mod variants;
 
 use std::ffi::OsString;
 
@@ -62,6 +66,12 @@ struct Common {
 pub enum Command {
     /// Turn proteins into vectors
     Embed(Box<embed::EmbedArgs>),
+    /// Tell the probability of every amino acid in every place
+    Logits(Box<logits::LogitsArgs>),
+    /// Tell how well a model knows proteins
+    Perplexity(Box<perplexity::PerplexityArgs>),
+    /// Score mutants of proteins
+    Variants(Box<variants::VariantsArgs>),
     /// Cut proteins into shards that can be embedded apart
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
-use pliant_store::{Format, H5Layout, Target};
+use pliant_store::{Format, H5Layout, StoreError, Target};
 
 use crate::exit::TaskError;
 
@@ -130,5 +130,22 @@ pub(super) fn not_an_input(inputs: &[PathBuf], output: &Path) -> Result<(), Task
                 input.display()
             ),
         }),
+    }
+}
+
+/// The format of a suffix, where it is one of `able`; of a stream, which has none, and of no output at all, the first of
+/// them.
+///
+/// # Errors
+/// Any other suffix.
+pub(super) fn format_among(out: Option<&Path>, able: &[Format]) -> Result<Format, StoreError> {
+    let Some(out) = out else { return Ok(able[0]) };
+    match Format::of_path(out) {
+        Ok(format) if able.contains(&format) => Ok(format),
+        Err(_) if Target::resolve(out)?.is_stream() => Ok(able[0]),
+        _ => {
+            let known: Vec<String> = able.iter().map(|format| format!(".{}", format.name())).collect();
+            Err(StoreError::UnknownFormat { path: out.to_path_buf(), known: known.join(", ") })
+        }
     }
 }

@@ -9,6 +9,7 @@ use pliant_models::{About, ModelError, NewModel, Transfer};
 use pliant_nn::CheckpointError;
 use pliant_seq::{ESM2, Vocabulary};
 
+use super::Head;
 use crate::exit::{Code, TaskError};
 use crate::hub;
 
@@ -78,6 +79,22 @@ impl Card {
             layers.push(layer);
         }
         Ok(layers)
+    }
+
+    /// W, numbers of a row that `head` makes.
+    pub fn row_width(&self, head: &Head) -> usize {
+        match head {
+            Head::States(_) => self.about.width,
+            Head::LogProbs => self.vocabulary.tokens.len(),
+        }
+    }
+
+    /// The layers that rows of `head` come from, counted from 0, the embedding.
+    pub fn row_layers(&self, head: &Head) -> Vec<usize> {
+        match head {
+            Head::States(layers) => layers.clone(),
+            Head::LogProbs => vec![self.about.layers],
+        }
     }
 
     /// Bytes of the weights in memory: their number alone, tables that are kept in f32 in bf16 runs left out.

@@ -4,95 +4,130 @@ use std::ops::Range;
 
 use pliant_seq::Pack;
 
-use super::Row;
 use super::group::{Job, Slot};
 use super::recall::Found;
+use super::{Output, Row};
 use crate::cli::embed::Pool;
 use crate::engine::{Engine, Hidden};
 
 /// Collects the results of one group.
 pub(super) struct Gatherer<'a> {
     engine: &'a Engine,
-    pool: Pool,
-    keep_states: bool,
+    output: &'a Output,
     slots: Vec<Slot>,
     rows: Vec<Row>,
 }
 
 impl<'a> Gatherer<'a> {
     /// Room for the results of `slots`.
-    pub(super) fn new(engine: &'a Engine, pool: Pool, keep_states: bool, mut slots: Vec<Slot>) -> Self {
+    pub(super) fn new(engine: &'a Engine, output: &'a Output, mut slots: Vec<Slot>) -> Self {
         let layers = engine.layers().len();
+        let vectors = if matches!(output, Output::States { .. }) { layers } else { 0 };
+        let kept = output.kept(engine.width());
         let row = |slot: &mut Slot| {
-            if let Some(Found { pooled, states }) = slot.found.take() {
-                return Row { id: slot.id.clone(), length: slot.length, pooled, states };
+            if let Some(Found { pooled, residues }) = slot.found.take() {
+                return Row { id: slot.id.clone(), length: slot.length, pooled, residues };
             }
-            let stitched = slot.jobs > 1;
-            let numbers = if keep_states || stitched { slot.length * engine.width() } else { 0 };
-            let states = if numbers > 0 { vec![vec![0.0; numbers]; layers] } else { Vec::new() };
-            Row { id: slot.id.clone(), length: slot.length, pooled: vec![Vec::new(); layers], states }
+            // The vector of a record in several windows is made of the states of all of them.
+            let kept = if vectors > 0 && slot.jobs > 1 { engine.width() } else { kept };
+            let residues = if kept > 0 { vec![vec![0.0; slot.rows * kept]; layers] } else { Vec::new() };
+            Row { id: slot.id.clone(), length: slot.length, pooled: vec![Vec::new(); vectors], residues }
         };
         let rows = slots.iter_mut().map(row).collect();
-        Self { engine, pool, keep_states, slots, rows }
+        Self { engine, output, slots, rows }
+    }
+
+    /// The records of the group.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
     /// Takes what was computed of `pack`.
     pub(super) fn take(&mut self, pack: &Pack, jobs: &[Job], hidden: &Hidden) -> anyhow::Result<()> {
-        let mut spans = Vec::with_capacity(pack.sequences());
-        let mut pooled_slots = Vec::with_capacity(pack.sequences());
         for (b, &row) in pack.rows.iter().enumerate() {
-            let job = &jobs[row as usize];
-            if self.slots[job.slot].jobs == 1 {
-                spans.push(self.span(pack, b));
-                pooled_slots.push(job.slot);
+            let (first, job) = (pack.residues[b].start, &jobs[row as usize]);
+            match self.output {
+                Output::States { .. } | Output::LogProbs => self.keep(first, job, hidden),
+                Output::Losses => self.keep_losses(first, job, hidden),
             }
-            self.keep(pack.residues[b].start, job, hidden);
+        }
+        match self.output {
+            Output::States { pool, .. } => self.pool(*pool, pack, jobs, hidden),
+            Output::LogProbs | Output::Losses => Ok(()),
+        }
+    }
+
+    /// Makes the vectors of records that are in one piece.
+    fn pool(&mut self, pool: Pool, pack: &Pack, jobs: &[Job], hidden: &Hidden) -> anyhow::Result<()> {
+        let slot_of = |row: u64| jobs[row as usize].slot;
+        let alone = pack.rows.iter().enumerate().filter(|(_, row)| self.slots[slot_of(**row)].jobs == 1);
+        let (spans, slots): (Vec<_>, Vec<_>) =
+            alone.map(|(b, row)| (span(pool, pack, b), slot_of(*row))).unzip();
+        if spans.is_empty() {
+            return Ok(());
         }
         let width = self.engine.width();
         for layer in 0..self.engine.layers().len() {
-            if spans.is_empty() {
-                break;
-            }
-            let pooled = self.engine.pool(hidden, layer, self.pool, &spans)?;
-            for (&slot, values) in pooled_slots.iter().zip(pooled.chunks_exact(width)) {
+            let pooled = self.engine.pool(hidden, layer, pool, &spans)?;
+            for (&slot, values) in slots.iter().zip(pooled.chunks_exact(width)) {
                 self.rows[slot].pooled[layer] = values.to_vec();
             }
         }
         Ok(())
     }
 
-    /// The tokens that are pooled of sequence `b`.
-    fn span(&self, pack: &Pack, b: usize) -> (usize, usize) {
-        let first = pack.offsets[b];
-        match self.pool {
-            Pool::Cls => (first, first + 1),
-            Pool::Mean | Pool::Max => (pack.residues[b].start, pack.residues[b].end),
+    /// Copies the rows that `job` owns, where they are kept. Its first residue is token `first` of the pack.
+    fn keep(&mut self, first: usize, job: &Job, hidden: &Hidden) {
+        let width = self.engine.width();
+        let tokens = owned_tokens(first, job);
+        for (layer, rows) in self.rows[job.slot].residues.iter_mut().enumerate() {
+            let owned = hidden.rows(layer, tokens.clone());
+            rows[job.row * width..][..owned.len()].copy_from_slice(owned);
         }
     }
 
-    /// Copies the states that `job` owns, where states are kept. Its first residue is token `first` of the pack.
-    fn keep(&mut self, first: usize, job: &Job, hidden: &Hidden) {
-        let width = self.engine.width();
-        let Range { start, end } = job.span.owned;
-        let from = first + start - job.span.residues.start;
-        for (layer, states) in self.rows[job.slot].states.iter_mut().enumerate() {
-            let owned = hidden.rows(layer, from..from + (end - start));
-            states[start * width..end * width].copy_from_slice(owned);
+    /// The same of what is lost on the true tokens.
+    fn keep_losses(&mut self, first: usize, job: &Job, hidden: &Hidden) {
+        let vocabulary = self.engine.vocabulary();
+        let residues = &self.slots[job.slot].residues[job.span.owned.clone()];
+        for losses in &mut self.rows[job.slot].residues {
+            let places = losses[job.row..].iter_mut();
+            for ((loss, &residue), token) in places.zip(residues).zip(owned_tokens(first, job)) {
+                *loss = -hidden.rows(0, token..token + 1)[vocabulary.token(residue) as usize];
+            }
         }
     }
 
     /// The records and their rows, in the order of the input.
     pub(super) fn finish(mut self) -> anyhow::Result<(Vec<Slot>, Vec<Row>)> {
-        for (slot, row) in self.slots.iter().zip(&mut self.rows) {
-            if slot.jobs > 1 {
-                for (pooled, states) in row.pooled.iter_mut().zip(&row.states) {
-                    *pooled = self.engine.pool_states(states, self.pool)?;
+        if let Output::States { pool, residues: keep, .. } = self.output {
+            for (slot, row) in self.slots.iter().zip(&mut self.rows) {
+                if slot.jobs > 1 {
+                    for (pooled, states) in row.pooled.iter_mut().zip(&row.residues) {
+                        *pooled = self.engine.pool_states(states, *pool)?;
+                    }
                 }
-            }
-            if !self.keep_states {
-                row.states = Vec::new();
+                if !keep {
+                    row.residues = Vec::new();
+                }
             }
         }
         Ok((self.slots, self.rows))
     }
+}
+
+/// The tokens that are pooled of sequence `b`.
+fn span(pool: Pool, pack: &Pack, b: usize) -> (usize, usize) {
+    let first = pack.offsets[b];
+    match pool {
+        Pool::Cls => (first, first + 1),
+        Pool::Mean | Pool::Max => (pack.residues[b].start, pack.residues[b].end),
+    }
+}
+
+/// The tokens of the residues that `job` owns; its first residue is token `first`.
+fn owned_tokens(first: usize, job: &Job) -> Range<usize> {
+    let Range { start, end } = job.span.owned;
+    let from = first + start - job.span.residues.start;
+    from..from + (end - start)
 }

@@ -2,15 +2,32 @@
 
 use pliant_seq::{Cut, LongPolicy, Record, Span, Tokens, Vocabulary};
 
+use super::masks::Masks;
 use super::recall::{Found, Keys, Question, Recall};
 
-/// A sequence to compute: a record, its beginning, or one of its windows.
+/// A sequence to compute: a record, its beginning, or one of its windows, with a residue masked or without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
     /// Number of the record in its group.
     pub(super) slot: usize,
-    /// Which residues are computed, and whose states are kept.
+    /// Which residues are computed, and whose rows are kept.
     pub(super) span: Span,
+    /// Number of the first of these rows in the result.
+    pub(super) row: usize,
+    /// Whether the residue whose row is kept is masked.
+    pub(super) masked: bool,
+}
+
+impl Job {
+    /// Its tokens.
+    pub(super) fn tokens(&self, slots: &[Slot], vocabulary: &Vocabulary) -> Tokens {
+        let Span { residues, owned } = &self.span;
+        let mut tokens = vocabulary.encode(&slots[self.slot].residues[residues.clone()]);
+        if self.masked {
+            tokens.ids[tokens.residues.start + owned.start - residues.start] = vocabulary.mask;
+        }
+        tokens
+    }
 }
 
 /// A record of a group.
@@ -20,6 +37,10 @@ pub(super) struct Slot {
     pub(super) id: String,
     /// L, residues that have a result.
     pub(super) length: usize,
+    /// Rows of its result: L, or the residues that were chosen.
+    pub(super) rows: usize,
+    /// Its letters, all of them.
+    pub(super) residues: Vec<u8>,
     /// Jobs that its result is made of; none where it was found.
     pub(super) jobs: usize,
     /// What the cache knows it by; nothing without a cache.
@@ -35,8 +56,6 @@ pub(super) struct Group {
     pub(super) slots: Vec<Slot>,
     /// What is computed.
     pub(super) jobs: Vec<Job>,
-    /// The tokens of each job.
-    pub(super) tokens: Vec<Tokens>,
 }
 
 /// How large a group grows; the record that passes a limit is its last.
@@ -54,6 +73,8 @@ pub(super) struct Rules<'a> {
     pub(super) long: LongPolicy,
     /// The training length of the model, in residues.
     pub(super) trained: usize,
+    /// Which residues are masked.
+    pub(super) masks: &'a Masks,
     /// Where a result may be already.
     pub(super) recall: Option<&'a Recall>,
 }
@@ -90,23 +111,28 @@ impl<'a> Builder<'a> {
             // The survey has listed it.
             Cut::Refused | Cut::Skipped => return None,
         };
+        let Rules { masks, vocabulary, .. } = self.rules;
         let length = spans.last().map_or(0, |span| span.owned.end);
-        let slot = self.group.slots.len();
-        let question = Question { residues: &record.residues, whole: untouched, length };
+        let rows = masks.rows(record.index, length);
+        let (slot, first) = (self.group.slots.len(), self.group.jobs.len());
+        let chosen = masks.part(record.index, length);
+        let question = Question { residues: &record.residues, whole: untouched, rows, chosen };
         let (keys, found) = self.rules.recall.map(|recall| recall.ask(&question)).unwrap_or_default();
         if found.is_some() {
             // It takes the room of what it would have been made of.
-            self.group_tokens += self.rules.vocabulary.tokens_for(length);
+            self.group_tokens += vocabulary.tokens_for(length);
             spans.clear();
         }
-        self.group.slots.push(Slot { id: record.id, length, jobs: spans.len(), keys, found });
         for span in spans {
-            let tokens = self.rules.vocabulary.encode(&record.residues[span.residues.clone()]);
-            self.group_tokens += tokens.ids.len();
-            self.computed += span.residues.len() as u64;
-            self.group.tokens.push(tokens);
-            self.group.jobs.push(Job { slot, span });
+            for (row, span) in masks.spans(record.index, &span) {
+                self.group_tokens += vocabulary.tokens_for(span.residues.len());
+                self.computed += span.residues.len() as u64;
+                self.group.jobs.push(Job { slot, span, row, masked: *masks != Masks::None });
+            }
         }
+        let jobs = self.group.jobs.len() - first;
+        let Record { id, residues, .. } = record;
+        self.group.slots.push(Slot { id, length, rows, residues, jobs, keys, found });
         (self.group_tokens >= self.limits.tokens).then(|| self.take())
     }
 
@@ -139,7 +165,11 @@ mod tests {
     }
 
     fn groups(long: LongPolicy, tokens: usize, lengths: &[usize]) -> Vec<Group> {
-        let rules = Rules { vocabulary: &ESM2, long, trained: 10, recall: None };
+        masked_groups(&Masks::None, long, tokens, lengths)
+    }
+
+    fn masked_groups(masks: &Masks, long: LongPolicy, tokens: usize, lengths: &[usize]) -> Vec<Group> {
+        let rules = Rules { vocabulary: &ESM2, long, trained: 10, masks, recall: None };
         let mut builder = Builder::new(rules, Limits { tokens });
         let mut groups: Vec<Group> =
             (0..).zip(lengths).filter_map(|(index, &length)| builder.push(record(index, length))).collect();
@@ -179,11 +209,29 @@ mod tests {
         let windows = LongPolicy::Window(Windows::new(10, 4).unwrap());
         let groups = groups(windows, 1, &[37]);
         let mut next = 0;
-        for (job, tokens) in groups[0].jobs.iter().zip(&groups[0].tokens) {
-            assert_eq!(job.span.owned.start, next);
-            assert_eq!(tokens.residues.len(), job.span.residues.len());
+        for job in &groups[0].jobs {
+            assert_eq!((job.row, job.span.owned.start), (next, next));
+            let tokens = job.tokens(&groups[0].slots, &ESM2);
+            assert_eq!(tokens, ESM2.encode(&groups[0].slots[0].residues[job.span.residues.clone()]));
             next = job.span.owned.end;
         }
         assert_eq!((next, groups[0].slots[0].length), (37, 37));
+    }
+
+    #[test]
+    fn each_mask_is_a_job_in_the_window_that_owns_it() {
+        let windows = LongPolicy::Window(Windows::new(10, 4).unwrap());
+        let groups = masked_groups(&Masks::Each, windows, 1, &[17]);
+        let (slots, jobs) = (&groups[0].slots, &groups[0].jobs);
+        assert_eq!((jobs.len(), slots[0].jobs, slots[0].rows), (17, 17, 17));
+        assert!(size_of::<Job>() <= 64, "a pass that waits costs no more, whatever the length of its record");
+        for (place, job) in jobs.iter().enumerate() {
+            assert_eq!((job.row, job.span.owned.clone()), (place, place..place + 1));
+            let tokens = job.tokens(slots, &ESM2);
+            let masks: Vec<usize> =
+                (0..tokens.ids.len()).filter(|&token| tokens.ids[token] == ESM2.mask).collect();
+            assert_eq!(masks, [1 + place - job.span.residues.start]);
+            assert_eq!(tokens.ids.len(), 12);
+        }
     }
 }

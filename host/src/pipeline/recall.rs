@@ -7,12 +7,33 @@ use pliant_store::cache::{Cache, CacheReport, Key, KeyBase, Kind, NewEntry, Shap
 use super::Row;
 use super::group::Slot;
 
-/// What the entries of one layer are found by.
-pub struct LayerKeys {
-    /// The pooled vectors.
-    pub pooled: CutKeys,
-    /// The states of residues, where they are wanted.
-    pub residues: Option<CutKeys>,
+/// One part of the result of a record, as the cache keeps it.
+pub struct Entry {
+    /// What it is found by.
+    pub keys: CutKeys,
+    /// Its numbers.
+    pub form: Form,
+}
+
+/// The numbers of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// So many in all.
+    Vector(usize),
+    /// So many in each row.
+    Rows(usize),
+    /// One in each row: few enough to be kept as one vector.
+    Column,
+}
+
+impl Form {
+    fn shape(self, rows: usize) -> Shape {
+        match self {
+            Self::Vector(width) => Shape { kind: Kind::Pooled, rows: 1, width },
+            Self::Rows(width) => Shape { kind: Kind::Residues, rows, width },
+            Self::Column => Shape { kind: Kind::Pooled, rows: 1, width: rows },
+        }
+    }
 }
 
 /// A record that the policy for long ones does not touch has the same numbers under every policy.
@@ -26,15 +47,19 @@ pub struct CutKeys {
 impl CutKeys {
     fn key(&self, question: &Question<'_>) -> Key {
         let base = if question.whole { &self.whole } else { &self.cut };
-        base.key(question.residues)
+        let Some(chosen) = question.chosen else { return base.key(question.residues) };
+        // No letter is 0, so that no sequence is taken for another with chosen residues.
+        let mut text = question.residues.to_vec();
+        text.push(0);
+        chosen.iter().for_each(|&place| text.extend_from_slice(&(place as u64).to_le_bytes()));
+        base.key(&text)
     }
 }
 
 /// An open cache with what the entries of this run are found by.
 pub struct Recall {
     cache: Cache,
-    layers: Vec<LayerKeys>,
-    width: usize,
+    entries: Vec<Entry>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -45,8 +70,10 @@ pub(super) struct Question<'a> {
     pub(super) residues: &'a [u8],
     /// Whether it is computed whole.
     pub(super) whole: bool,
-    /// L, residues that have a result.
-    pub(super) length: usize,
+    /// Rows of the result.
+    pub(super) rows: usize,
+    /// The residues that have one, where not all do.
+    pub(super) chosen: Option<&'a [usize]>,
 }
 
 /// What the cache holds of a record.
@@ -56,10 +83,10 @@ pub(super) struct Keys(Vec<Key>);
 /// The result of one record, found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Found {
-    /// `[C]` for each layer.
+    /// As in [`Row`].
     pub(super) pooled: Vec<Vec<f32>>,
-    /// `[L, C]` for each layer where states are wanted.
-    pub(super) states: Vec<Vec<f32>>,
+    /// As in [`Row`].
+    pub(super) residues: Vec<Vec<f32>>,
 }
 
 /// What became of the cache in a run.
@@ -74,15 +101,15 @@ pub struct Recalled {
 }
 
 impl Recall {
-    /// `layers` has the keys of the layers asked for, in their order; states have `width` columns.
-    pub fn new(cache: Cache, layers: Vec<LayerKeys>, width: usize) -> Self {
-        Self { cache, layers, width, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    /// `entries` are the parts of every record: those of [`Row::pooled`], then those of [`Row::residues`].
+    pub fn new(cache: Cache, entries: Vec<Entry>) -> Self {
+        Self { cache, entries, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// The keys of a record, and its result where all of it is there: one that lacks a part is computed.
     pub(super) fn ask(&self, question: &Question<'_>) -> (Keys, Option<Found>) {
-        let keys = self.keys(question);
-        let mut entries = keys.0.iter().zip(self.shapes(question.length));
+        let keys = Keys(self.entries.iter().map(|entry| entry.keys.key(question)).collect());
+        let mut entries = keys.0.iter().zip(self.shapes(question.rows));
         let mut values = Vec::with_capacity(keys.0.len());
         let complete = entries.all(|(key, shape)| {
             let found = self.cache.get(key, shape);
@@ -95,16 +122,17 @@ impl Recall {
             return (keys, None);
         }
         self.hits.fetch_add(1, Ordering::Relaxed);
-        let states = values.split_off(self.layers.len());
-        (keys, Some(Found { pooled: values, states }))
+        let vectors = self.entries.iter().filter(|entry| matches!(entry.form, Form::Vector(_))).count();
+        let residues = values.split_off(vectors);
+        (keys, Some(Found { pooled: values, residues }))
     }
 
     /// Keeps the results of the records that were computed.
     pub(super) fn keep(&self, slots: &[Slot], rows: &[Row]) {
         let mut entries = Vec::new();
         for (slot, row) in slots.iter().zip(rows).filter(|(slot, _)| slot.jobs > 0) {
-            let values = row.pooled.iter().chain(&row.states);
-            let shaped = slot.keys.0.iter().zip(self.shapes(slot.length));
+            let values = row.pooled.iter().chain(&row.residues);
+            let shaped = slot.keys.0.iter().zip(self.shapes(slot.rows));
             entries.extend(shaped.zip(values).map(|((key, shape), values)| NewEntry {
                 key: *key,
                 shape,
@@ -122,17 +150,8 @@ impl Recall {
         Recalled { hits: hits.into_inner(), misses: misses.into_inner(), report: cache.finish() }
     }
 
-    /// The keys of all entries: pooled vectors first, which are small and tell soonest that something is missing.
-    fn keys(&self, question: &Question<'_>) -> Keys {
-        let pooled = self.layers.iter().map(|layer| layer.pooled.key(question));
-        let residues = self.layers.iter().filter_map(|layer| layer.residues.as_ref());
-        Keys(pooled.chain(residues.map(|keys| keys.key(question))).collect())
-    }
-
     /// The shapes of all entries, in the order of their keys.
-    fn shapes(&self, length: usize) -> impl Iterator<Item = Shape> + use<> {
-        let width = self.width;
-        let pooled = std::iter::repeat_n(Shape { kind: Kind::Pooled, rows: 1, width }, self.layers.len());
-        pooled.chain(std::iter::repeat(Shape { kind: Kind::Residues, rows: length, width }))
+    fn shapes(&self, rows: usize) -> impl Iterator<Item = Shape> {
+        self.entries.iter().map(move |entry| entry.form.shape(rows))
     }
 }

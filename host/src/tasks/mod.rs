@@ -6,9 +6,13 @@ pub mod embed;
 mod files;
 pub mod gather;
 mod intake;
+pub mod logits;
 pub mod model;
+pub mod perplexity;
 pub mod pull;
+mod run;
 pub mod split;
+pub mod variants;
 
 use crate::Context;
 use crate::cli::Command;
@@ -20,6 +24,9 @@ use crate::cli::Command;
 pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Embed(args) => embed::run(&args.plan()?, context),
+        Command::Logits(args) => logits::run(&args.plan()?, context),
+        Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
+        Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),

@@ -457,6 +457,12 @@ impl Esm2 {
         Ok(states.into_iter().flatten().collect())
     }
 
+    /// Whether the checkpoint has a language-model head.
+    #[must_use]
+    pub fn has_lm_head(&self) -> bool {
+        self.lm_head.is_some()
+    }
+
     /// Logits `[T,V]` of the states `hidden [T,C]` of layer N.
     ///
     /// # Errors

@@ -90,6 +90,24 @@ impl Model {
         }
     }
 
+    /// Whether it can tell tokens from states.
+    #[must_use]
+    pub fn has_lm_head(&self) -> bool {
+        match self {
+            Self::Esm2(model) => model.has_lm_head(),
+        }
+    }
+
+    /// Logits `[T,V]` (f32) of its V tokens, from the states `hidden [T,C]` of the last layer.
+    ///
+    /// # Errors
+    /// [`ModelError::NoHead`] for a checkpoint without a language-model head.
+    pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        match self {
+            Self::Esm2(model) => model.lm_logits(tape, hidden),
+        }
+    }
+
     /// Every parameter once, in the order of construction.
     #[must_use]
     pub fn params(&self) -> &[Arc<Param>] {

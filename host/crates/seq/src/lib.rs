@@ -35,7 +35,7 @@ pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};
 pub use long::{Cut, LongPolicy, Span, Windows};
-pub use pack::{Pack, Packer, Window};
+pub use pack::{Pack, plan_packs};
 pub use reader::{DEFAULT_MAX_RESIDUES, ReadOptions, RecordReader, Totals};
 pub use record::{Duplicate, Failure, Item, Record, Warnings};
 pub use scan::{Longest, Summary, scan};

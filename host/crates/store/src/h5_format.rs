@@ -31,6 +31,17 @@ pub(crate) struct StringPlace {
     index: u32,
 }
 
+impl StringPlace {
+    /// What stands for the string.
+    fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.heap.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.index.to_le_bytes());
+        bytes
+    }
+}
+
 /// Heaps with `texts`, the first at `address`: their bytes, and the place of each text.
 ///
 /// A heap is as small as the format allows, because a reader takes all of it in for one string.
@@ -105,17 +116,25 @@ impl DatasetHeader<'_> {
         messages.add(0x0008, &layout);
         messages.add_string("original_id", self.original_id);
         if let Some(index) = self.index {
-            messages.add_attribute("index", &INT64, &index.to_le_bytes());
+            messages.add_attribute("index", &INT64, None, &index.to_le_bytes());
         }
         messages.header()
     }
 }
 
-/// The object header of the root group, with one string attribute.
-pub(crate) fn root_header(tree: u64, heap: u64, attribute: &str, text: StringPlace) -> Vec<u8> {
+/// The object header of the root group, with one attribute that is a string, and perhaps one that is a list of strings.
+pub(crate) fn root_header(
+    (tree, heap): (u64, u64),
+    (name, text): (&str, StringPlace),
+    list: Option<(&str, &[StringPlace])>,
+) -> Vec<u8> {
     let mut messages = Messages::default();
     messages.add(0x0011, &[tree.to_le_bytes(), heap.to_le_bytes()].concat());
-    messages.add_string(attribute, text);
+    messages.add_string(name, text);
+    if let Some((name, texts)) = list {
+        let value: Vec<u8> = texts.iter().flat_map(|text| text.bytes()).collect();
+        messages.add_attribute(name, &STRING, Some(texts.len() as u64), &value);
+    }
     messages.header()
 }
 
@@ -149,25 +168,23 @@ impl Messages {
         put_padded(&mut self.bytes, body);
     }
 
-    /// An attribute of one value.
-    fn add_attribute(&mut self, name: &str, datatype: &[u8], value: &[u8]) {
-        let scalar = [1, 0, 0, 0, 0, 0, 0, 0];
+    /// An attribute of one value, or of a list of `count` values.
+    fn add_attribute(&mut self, name: &str, datatype: &[u8], count: Option<u64>, value: &[u8]) {
+        let mut space = vec![1, u8::from(count.is_some()), 0, 0, 0, 0, 0, 0];
+        count.iter().for_each(|count| space.extend_from_slice(&count.to_le_bytes()));
         let mut body = vec![1, 0];
-        for length in [name.len() + 1, datatype.len(), scalar.len()] {
+        for length in [name.len() + 1, datatype.len(), space.len()] {
             body.extend_from_slice(&(length as u16).to_le_bytes());
         }
         put_padded(&mut body, &[name.as_bytes(), &[0]].concat());
         put_padded(&mut body, datatype);
-        body.extend_from_slice(&scalar);
+        body.extend_from_slice(&space);
         body.extend_from_slice(value);
         self.add(0x000c, &body);
     }
 
     fn add_string(&mut self, name: &str, place: StringPlace) {
-        let mut value = place.length.to_le_bytes().to_vec();
-        value.extend_from_slice(&place.heap.to_le_bytes());
-        value.extend_from_slice(&place.index.to_le_bytes());
-        self.add_attribute(name, &STRING, &value);
+        self.add_attribute(name, &STRING, None, &place.bytes());
     }
 
     fn header(self) -> Vec<u8> {

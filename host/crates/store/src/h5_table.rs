@@ -5,7 +5,8 @@
 //! | `uniprot` | the id, see [`dataset_name`] | `original_id`, `index`: the number of the record in the input |
 //! | `bio_embeddings` | the number of the record in the input | `original_id` |
 //!
-//! Numbers count from 0. The root has the attribute `pliant_meta`. Values are written as they come; what is held in
+//! Numbers count from 0. The root has the attribute `pliant_meta`, and of log-probabilities `tokens`, a list of
+//! strings. Values are written as they come; what is held in
 //! memory until the end are the ids and lengths.
 
 use std::io::{Seek, SeekFrom, Write};
@@ -16,7 +17,7 @@ use crate::error::{Action, StoreError};
 use crate::h5_format::{self as bytes_of, DatasetHeader, SUPERBLOCK_BYTES};
 use crate::ids::IdList;
 use crate::metadata::METADATA_KEY;
-use crate::table::{Format, H5Layout, TablePlan, output_paths};
+use crate::table::{Format, H5Layout, TOKENS_KEY, TablePlan, output_paths};
 use crate::tally::Tally;
 use crate::values::Encoder;
 
@@ -137,12 +138,14 @@ impl Names<'_> {
     fn write(&self, file: &mut Counted, layer: usize) -> Result<(), StoreError> {
         let plan = &self.tally.plan;
         let metadata = plan.metadata.for_layers(&[layer]).to_json();
-        let texts = std::iter::once(metadata.as_str()).chain(self.ids.iter());
+        let tokens = plan.tokens().unwrap_or_default();
+        let texts = std::iter::once(metadata.as_str()).chain(self.ids.iter()).chain(tokens.iter().copied());
         let (heaps, places) = bytes_of::string_heaps(texts, file.position);
+        let (ids, tokens) = places[1..].split_at(self.ids.len());
         file.put(&heaps)?;
         let mut data = SUPERBLOCK_BYTES;
         let mut headers = Vec::with_capacity(self.rows.len());
-        for (record, (rows, place)) in self.rows.iter().zip(&places[1..]).enumerate() {
+        for (record, (rows, place)) in self.rows.iter().zip(ids).enumerate() {
             headers.push(file.position);
             let shape = [*rows as u64, plan.width as u64];
             let header = DatasetHeader {
@@ -160,7 +163,8 @@ impl Names<'_> {
         let group = bytes_of::group(&members, file.position);
         file.put(&group.bytes)?;
         let root = file.position;
-        file.put(&bytes_of::root_header(group.tree, group.heap, METADATA_KEY, places[0]))?;
+        let list = (!tokens.is_empty()).then_some((TOKENS_KEY, tokens));
+        file.put(&bytes_of::root_header((group.tree, group.heap), (METADATA_KEY, places[0]), list))?;
         let front = bytes_of::superblock(file.position, root, group.tree, group.heap);
         let sought = file.file.seek(SeekFrom::Start(0));
         sought.map_err(|cause| StoreError::io(Action::Write, file.file.path(), cause))?;

@@ -1,7 +1,7 @@
 //! What is kept: result files, written atomically and with the same bytes for the same input.
 //!
 //! This crate never sees a tensor, only slices of `f32` and strings. One file per format ([`npz`], [`tsv`],
-//! [`h5_table`], [`parquet_table`], [`safetensors_table`]); [`table`] is the door that chooses among them, and
+//! [`h5_table`], [`parquet_table`], [`safetensors_table`]; a few named [`columns`] as text or Parquet); [`table`] is the door that chooses among them, and
 //! [`reader`] the way back. Every output goes through [`AtomicFile`], so nothing
 //! half-written is ever found under the name that was asked for; several outputs of one run are committed
 //! together by an [`OutputSet`]. What was computed before waits in a [`cache`].
@@ -11,6 +11,7 @@
 mod archive;
 pub mod atomic;
 pub mod cache;
+pub mod columns;
 pub mod error;
 pub mod failures;
 mod h5_format;
@@ -23,6 +24,7 @@ pub mod npz_read;
 pub mod parquet_table;
 pub mod reader;
 pub mod safetensors_table;
+pub mod sheet;
 pub mod split;
 mod spool;
 pub mod table;
@@ -33,12 +35,16 @@ pub mod values;
 
 pub use atomic::{Access, AtomicFile, OutputSet};
 pub use cache::{Cache, CacheFault, CacheOptions, Sharing};
+pub use columns::{Cell, ColumnKind, ColumnTable};
 pub use error::{Action, StoreError};
 pub use failures::{Failure, FailureList, FailureWriter, failures_path};
 pub use metadata::{METADATA_KEY, Metadata};
 pub use npz_read::{NpzContents, read_npz};
 pub use reader::{ResultKind, ResultReader, StoredRecord, Vectors, read_vectors};
+pub use sheet::{Separator, Sheet, SheetRow, SheetWriter};
 pub use split::{SPLIT_FORMAT, ShardEntry, SplitFile};
-pub use table::{Format, H5Layout, PooledWriter, ResidueWriter, TablePlan, layer_path, output_paths};
+pub use table::{
+    Format, H5Layout, PooledWriter, ResidueWriter, TOKENS_KEY, TablePlan, layer_path, output_paths,
+};
 pub use target::{Target, check_targets};
 pub use values::OutDtype;

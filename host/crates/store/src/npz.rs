@@ -7,6 +7,8 @@
 //! | `offsets` | | `[records + 1]`, int64: rows `offsets[i]..offsets[i+1]` are record `i` |
 //! | `ids` | `[records]`, strings | same |
 //!
+//! Log-probabilities are `logprobs` `[sum L, V]` in place of `embeddings`, with `tokens` `[V]`, strings.
+//!
 //! With several layers `embeddings.<N>` for each layer `N` stands in place of `embeddings`.
 
 use std::path::Path;
@@ -24,6 +26,8 @@ use crate::values::Encoder;
 
 /// Name of the array of embeddings, and of its per-layer forms up to the dot.
 pub(crate) const EMBEDDINGS: &str = "embeddings";
+/// Name of the array of the tokens of columns.
+const TOKENS: &str = "tokens";
 /// Name of the array of row ranges.
 pub(crate) const OFFSETS: &str = "offsets";
 /// Name of the array of ids.
@@ -61,6 +65,11 @@ impl NpzTable {
         npy::put_string(&metadata, length, &mut bytes);
         start_array(&mut archive, METADATA_KEY, &npy::string_descr(length), &[], bytes.len())?;
         archive.write(&bytes)?;
+        if let Some(tokens) = plan.tokens() {
+            let mut list = IdList::default();
+            tokens.iter().for_each(|token| list.push(token));
+            write_strings(&mut archive, TOKENS, &list)?;
+        }
         let spools: Result<Vec<_>, StoreError> = plan.layers[1..].iter().map(|_| archive.spool()).collect();
         let spools = spools?;
         let encoder = Encoder::new(plan.dtype, plan.width);
@@ -110,15 +119,16 @@ impl NpzTable {
         if self.tally.is_per_residue() {
             self.write_offsets()?;
         }
-        self.write_ids()?;
+        write_strings(&mut self.archive, IDS, &self.ids)?;
         self.archive.finish()
     }
 
     fn start_embeddings(&mut self, place: usize) -> Result<(), StoreError> {
         let plan = &self.tally.plan;
+        let content = plan.content(EMBEDDINGS);
         let name = match plan.layers.as_slice() {
-            [_] => EMBEDDINGS.to_owned(),
-            layers => format!("{EMBEDDINGS}.{}", layers[place]),
+            [_] => content.to_owned(),
+            layers => format!("{content}.{}", layers[place]),
         };
         let rows = self.tally.rows_wanted();
         let data = rows * plan.width * plan.dtype.bytes();
@@ -134,22 +144,22 @@ impl NpzTable {
         }
         Ok(())
     }
+}
 
-    fn write_ids(&mut self) -> Result<(), StoreError> {
-        let longest = self.ids.longest();
-        let data = self.ids.len().saturating_mul(longest.max(1) * 4);
-        let shape = [self.ids.len() as u64];
-        start_array(&mut self.archive, IDS, &npy::string_descr(longest), &shape, data)?;
-        let mut block = Vec::new();
-        for id in self.ids.iter() {
-            npy::put_string(id, longest, &mut block);
-            if block.len() >= BLOCK_BYTES {
-                self.archive.write(&block)?;
-                block.clear();
-            }
+/// Writes one array of strings.
+fn write_strings(archive: &mut Archive, name: &str, texts: &IdList) -> Result<(), StoreError> {
+    let longest = texts.longest();
+    let data = texts.len().saturating_mul(longest.max(1) * 4);
+    start_array(archive, name, &npy::string_descr(longest), &[texts.len() as u64], data)?;
+    let mut block = Vec::new();
+    for text in texts.iter() {
+        npy::put_string(text, longest, &mut block);
+        if block.len() >= BLOCK_BYTES {
+            archive.write(&block)?;
+            block.clear();
         }
-        self.archive.write(&block)
     }
+    archive.write(&block)
 }
 
 /// Begins one array of `data` bytes.

@@ -7,6 +7,8 @@
 //! | `position` | | int32, the residue's place in its sequence, counted from 1 |
 //! | `embedding` | list of C floats | list of C floats |
 //!
+//! Log-probabilities are the column `logprobs`, and `tokens` is a key of the metadata: the tokens of V as a JSON list.
+//!
 //! Nothing is nullable. Row groups have 4,096 rows. `pliant_meta` is a key of the file's metadata. Floats are not
 //! compressed: they hardly shrink, and the bytes stay those of this crate alone.
 
@@ -20,15 +22,15 @@ use parquet::data_type::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
 use crate::atomic::{Access, AtomicFile, OutputSet};
 use crate::error::{Action, StoreError};
-use crate::metadata::METADATA_KEY;
-use crate::table::{Format, TablePlan, output_paths};
+use crate::metadata::{METADATA_KEY, Metadata};
+use crate::table::{Format, TOKENS_KEY, TablePlan, output_paths};
 use crate::tally::Tally;
 use crate::values::{Encoder, OutDtype};
 
@@ -66,7 +68,7 @@ impl ParquetTable {
         let begin = |(path, layer): (&PathBuf, &usize)| {
             let file = AtomicFile::create(path, Access::Stream)?;
             let properties = Arc::new(properties(plan, *layer, residues.is_some()));
-            let begun = parse_message_type(&schema(plan.dtype, residues.is_some()))
+            let begun = parse_message_type(&schema(plan, residues.is_some()))
                 .and_then(|schema| SerializedFileWriter::new(file, Arc::new(schema), properties));
             let writer = begun.map_err(|cause| write_error(path, cause))?;
             Ok(ParquetFile { writer, values: Vec::new() })
@@ -214,9 +216,10 @@ fn clamped(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn schema(dtype: OutDtype, per_residue: bool) -> String {
+fn schema(plan: &TablePlan, per_residue: bool) -> String {
+    let content = plan.content("embedding");
     let number = if per_residue { "position" } else { "length" };
-    let element = match dtype {
+    let element = match plan.dtype {
         OutDtype::F32 => "float element",
         OutDtype::F16 => "fixed_len_byte_array(2) element (float16)",
     };
@@ -224,29 +227,36 @@ fn schema(dtype: OutDtype, per_residue: bool) -> String {
         "message schema {{
             required byte_array id (string);
             required int32 {number};
-            required group embedding (list) {{ repeated group list {{ required {element}; }} }}
+            required group {content} (list) {{ repeated group list {{ required {element}; }} }}
         }}"
     )
 }
 
-/// Everything of a file but its rows. The name of the writer is ours, so that another version of the library changes
-/// no byte by its name.
+/// Everything of a file but its rows.
 fn properties(plan: &TablePlan, layer: usize, per_residue: bool) -> WriterProperties {
-    let metadata = plan.metadata.for_layers(&[layer]).to_json();
+    let metadata = plan.metadata.for_layers(&[layer]);
+    file_properties(&metadata).set_column_dictionary_enabled(ColumnPath::from("id"), per_residue).build()
+}
+
+/// What every file has. The name of the writer is ours, so that another version of the library changes no byte by its
+/// name.
+pub(crate) fn file_properties(metadata: &Metadata) -> WriterPropertiesBuilder {
+    let mut keys = vec![KeyValue::new(METADATA_KEY.to_owned(), metadata.to_json())];
+    if let Some(tokens) = metadata.get(TOKENS_KEY) {
+        keys.push(KeyValue::new(TOKENS_KEY.to_owned(), tokens.to_string()));
+    }
     WriterProperties::builder()
         .set_created_by("pliant".to_owned())
-        .set_key_value_metadata(Some(vec![KeyValue::new(METADATA_KEY.to_owned(), metadata)]))
+        .set_key_value_metadata(Some(keys))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::PLAIN)
-        .set_column_dictionary_enabled(ColumnPath::from("id"), per_residue)
-        .build()
 }
 
 /// An error of the library, with the system's own error as it was given.
-fn write_error(path: &Path, error: ParquetError) -> StoreError {
+pub(crate) fn write_error(path: &Path, error: ParquetError) -> StoreError {
     let cause = match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(cause) => *cause,

@@ -118,6 +118,7 @@ impl SafetensorsTable {
         let plan = &self.tally.plan;
         let ids: Vec<&str> = self.ids.iter().collect();
         let metadata = plan.metadata.for_layers(&plan.layers).with(IDS, ids);
+        let content = plan.content(EMBEDDINGS);
         let mut entries = Map::new();
         entries.insert("__metadata__".to_owned(), json!({ METADATA_KEY: metadata.to_json() }));
         let mut end = 0;
@@ -132,8 +133,8 @@ impl SafetensorsTable {
         let shape = [self.tally.rows_wanted(), plan.width];
         for layer in &plan.layers {
             let name = match plan.layers.len() {
-                1 => EMBEDDINGS.to_owned(),
-                _ => format!("{EMBEDDINGS}.{layer}"),
+                1 => content.to_owned(),
+                _ => format!("{content}.{layer}"),
             };
             add(name, dtype_name(plan.dtype), &shape, shape[0] * shape[1] * plan.dtype.bytes());
         }

@@ -158,7 +158,25 @@ pub struct TablePlan {
     pub h5_layout: H5Layout,
 }
 
+/// Key of the metadata of log-probabilities: the token of each of their V columns. A table with it says `logprobs` where
+/// others say `embeddings`, and names the tokens in a place of its own, where its format has one.
+pub const TOKENS_KEY: &str = "tokens";
+
+/// What stands in the place of `embeddings` in names of arrays and columns of log-probabilities.
+pub(crate) const LOGPROBS: &str = "logprobs";
+
 impl TablePlan {
+    /// The token of each column, where the numbers are log-probabilities.
+    pub(crate) fn tokens(&self) -> Option<Vec<&str>> {
+        let tokens = self.metadata.get(TOKENS_KEY)?.as_array()?;
+        tokens.iter().map(serde_json::Value::as_str).collect()
+    }
+
+    /// The name of what the table holds, where that of an embedding would be `embeddings`.
+    pub(crate) fn content(&self, embeddings: &'static str) -> &'static str {
+        if self.tokens().is_some() { LOGPROBS } else { embeddings }
+    }
+
     /// Refuses what no file can hold.
     pub(crate) fn check(&self, path: &Path, rows: usize) -> Result<(), StoreError> {
         let impossible = |reason| Err(StoreError::Plan { path: path.to_path_buf(), reason });

@@ -16,6 +16,14 @@ pub enum OutDtype {
 }
 
 impl OutDtype {
+    /// The name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn bytes(self) -> usize {
         match self {

@@ -3,49 +3,34 @@
 use std::path::Path;
 
 use pliant_store::{
-    Metadata, OutputSet, PooledWriter, ResidueWriter, StoreError, TablePlan, check_targets, output_paths,
+    H5Layout, Metadata, OutputSet, PooledWriter, ResidueWriter, StoreError, TablePlan, check_targets,
+    output_paths,
 };
+use serde_json::json;
 
-use crate::cli::embed::{OutputPlan, residues_format};
-use crate::exit::TaskError;
+use crate::cli::embed::{EmbedPlan, OutputPlan, residues_format};
 use crate::pipeline::Row;
-
-/// What the tables will hold.
-pub(super) struct Shape {
-    /// Records.
-    pub(super) records: usize,
-    /// Residues of all of them.
-    pub(super) residues: usize,
-    /// C, numbers of a state.
-    pub(super) width: usize,
-    /// Layers in their order.
-    pub(super) layers: Vec<usize>,
-}
+use crate::tasks::run::{ID_CHARS, Ready, Session, Sizes};
 
 /// The tables being written.
 pub(super) struct Outputs {
     pooled: Option<PooledWriter>,
     residues: Option<ResidueWriter>,
-    layers: Vec<usize>,
-    width: usize,
 }
 
 impl Outputs {
-    /// Begins every table of `plan`; `metadata` says what a table of that kind tells of itself.
+    /// Begins every table of `plan`.
     ///
     /// # Errors
     /// Outputs that cannot be, and what the system says to new files.
-    pub(super) fn create(
-        plan: &OutputPlan,
-        shape: &Shape,
-        metadata: impl Fn(&str) -> Metadata,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn create(plan: &OutputPlan, session: &Session<'_>) -> anyhow::Result<Self> {
+        let (selection, engine) = (session.selection(), session.engine());
         let table = |kind: &str| TablePlan {
-            rows: shape.records,
-            width: shape.width,
-            layers: shape.layers.clone(),
+            rows: selection.records,
+            width: engine.width(),
+            layers: engine.layers(),
             dtype: plan.dtype,
-            metadata: metadata(kind),
+            metadata: session.metadata(kind, plan.dtype.name()),
             h5_layout: plan.h5_layout,
         };
         let create = |out: &Path| PooledWriter::create(out, plan.format, &table("pooled"));
@@ -54,41 +39,24 @@ impl Outputs {
             None => None,
             Some(out) => {
                 let format = residues_format(out)?;
-                Some(ResidueWriter::create(out, format, &table("residues"), shape.residues)?)
+                Some(ResidueWriter::create(out, format, &table("residues"), selection.residues)?)
             }
         };
-        Ok(Self { pooled, residues, layers: shape.layers.clone(), width: shape.width })
+        Ok(Self { pooled, residues })
     }
 
     /// Writes the next record.
     ///
     /// # Errors
-    /// A result that is no number, and what the tables refuse.
+    /// What the tables refuse.
     pub(super) fn push(&mut self, row: &Row) -> anyhow::Result<()> {
-        for values in [&row.pooled, &row.states] {
-            for (layer, values) in self.layers.iter().zip(values) {
-                self.check_finite(&row.id, *layer, values)?;
-            }
-        }
         if let Some(pooled) = &mut self.pooled {
             pooled.push(&row.id, row.length, &views(&row.pooled))?;
         }
         if let Some(residues) = &mut self.residues {
-            residues.push(&row.id, &views(&row.states))?;
+            residues.push(&row.id, &views(&row.residues))?;
         }
         Ok(())
-    }
-
-    fn check_finite(&self, id: &str, layer: usize, values: &[f32]) -> Result<(), TaskError> {
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(place) => Err(TaskError::NotFinite {
-                id: id.to_owned(),
-                layer,
-                column: place % self.width,
-                value: values[place],
-            }),
-        }
     }
 
     /// Completes the tables, which still lack their names.
@@ -115,14 +83,40 @@ fn views(layers: &[Vec<f32>]) -> Vec<&[f32]> {
 ///
 /// # Errors
 /// Two outputs that are one file, or one that cannot be.
-pub(super) fn check(plan: &OutputPlan, layers: &[usize]) -> anyhow::Result<()> {
-    let mut files = match &plan.pooled {
-        Some(out) => output_paths(out, plan.format, layers)?,
+pub(super) fn check(plan: &EmbedPlan, layers: &[usize]) -> anyhow::Result<()> {
+    let mut files = match &plan.outputs.pooled {
+        Some(out) => output_paths(out, plan.outputs.format, layers)?,
         None => Vec::new(),
     };
-    if let Some(out) = &plan.residues {
+    if let Some(out) = &plan.outputs.residues {
         files.extend(output_paths(out, residues_format(out)?, layers)?);
     }
-    files.extend([&plan.summary, &plan.failures].into_iter().flatten().cloned());
+    files.extend([&plan.run.summary, &plan.run.failures].into_iter().flatten().cloned());
     Ok(check_targets(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>())?)
+}
+
+/// Sizes of the tables of a run.
+///
+/// # Errors
+/// An output of states that no format can hold.
+pub(super) fn sizes(plan: &OutputPlan, ready: &Ready<'_>, layers: &[usize]) -> anyhow::Result<Sizes> {
+    let selection = ready.selection();
+    let table = TablePlan {
+        rows: selection.records,
+        width: ready.card().about.width,
+        layers: layers.to_vec(),
+        dtype: plan.dtype,
+        metadata: Metadata::new(),
+        h5_layout: H5Layout::default(),
+    };
+    let mut held_bytes = plan.format.held_bytes(&table, None);
+    let pooled = plan.format.estimated_bytes(&table, None, ID_CHARS);
+    let mut residues = 0;
+    if let Some(out) = &plan.residues {
+        let format = residues_format(out)?;
+        held_bytes += format.held_bytes(&table, Some(selection.residues));
+        residues = format.estimated_bytes(&table, Some(selection.residues), ID_CHARS);
+    }
+    let output_bytes = json!({ "pooled": pooled, "residues": residues, "total": pooled + residues });
+    Ok(Sizes { held_bytes, output_bytes })
 }

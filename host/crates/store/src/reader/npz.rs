@@ -1,4 +1,4 @@
-//! `.npz`: see [`crate::npz`]. Archives of `numpy.savez` with `ids` and `embeddings` are read too.
+//! `.npz`: see [`crate::npz`]; log-probabilities are rows as any others. Archives of `numpy.savez` with `ids` and `embeddings` are read too.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -11,6 +11,7 @@ use super::{Head, ResultKind, StoredRecord, layers_in};
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::npy::{self, bad};
 use crate::npz::{EMBEDDINGS, IDS, OFFSETS};
+use crate::table::LOGPROBS;
 use crate::values::{OutDtype, decode};
 
 /// Arrays of one file at most; those of a run have one per layer and three more.
@@ -59,7 +60,7 @@ impl<R: Read + Seek> NpzRows<R> {
             let mut entry = archive.by_index(index).map_err(into_io)?;
             let name = entry.name().map_err(into_io)?.into_owned();
             let Some(name) = name.strip_suffix(".npy") else { continue };
-            if name != EMBEDDINGS
+            if ![EMBEDDINGS, LOGPROBS].contains(&name)
                 && layer_digits(name).is_none()
                 && ![IDS, OFFSETS, METADATA_KEY].contains(&name)
             {

@@ -14,6 +14,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::{Head, ResultKind, StoredRecord, layers_in};
 use crate::metadata::{METADATA_KEY, Metadata};
 use crate::npy::bad;
+use crate::table::LOGPROBS;
 use crate::values::OutDtype;
 
 /// Numbers in one page at most: pages of any writer have about a megabyte, and are decoded as a whole.
@@ -227,7 +228,8 @@ impl Columns {
             found.next().filter(|_| found.next().is_none())
         };
         let wanted = |name: &str| place(name).ok_or_else(|| bad(&format!("it has not one column {name}")));
-        let (id, embedding) = (wanted("id")?, wanted("embedding")?);
+        let embedding = place(LOGPROBS).map_or_else(|| wanted("embedding"), Ok)?;
+        let id = wanted("id")?;
         if leaves.column(embedding).max_rep_level() != 1 || leaves.column(id).max_rep_level() != 0 {
             return Err(bad("its column embedding does not hold one list per row"));
         }

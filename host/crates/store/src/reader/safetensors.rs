@@ -13,6 +13,7 @@ use crate::metadata::{METADATA_KEY, Metadata};
 use crate::npy::bad;
 use crate::npz::{EMBEDDINGS, IDS, OFFSETS};
 use crate::safetensors_table::{MAX_HEADER_BYTES, dtype_name};
+use crate::table::LOGPROBS;
 use crate::values::{OutDtype, decode};
 
 /// Everything of a file but its embeddings, which are read record by record.
@@ -36,7 +37,7 @@ impl SafetensorsRows {
         let mut offsets = None;
         for (name, entry) in &header {
             let layer = name.strip_prefix(EMBEDDINGS).and_then(|rest| rest.strip_prefix('.'));
-            if name != EMBEDDINGS && name != OFFSETS && layer.is_none() {
+            if ![EMBEDDINGS, LOGPROBS, OFFSETS].contains(&name.as_str()) && layer.is_none() {
                 continue;
             }
             let tensor =

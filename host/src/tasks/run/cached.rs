@@ -3,21 +3,36 @@
 use pliant_store::cache::{Cache, CacheReport};
 use serde_json::{Value, json};
 
-use super::provenance::Provenance;
+use super::provenance::{self, Provenance};
 use crate::cli::cache::CachePlan;
 use crate::cli::print::Printer;
-use crate::pipeline::{LayerKeys, Recall, Recalled};
+use crate::pipeline::{Entry, Form, Output, Recall, Recalled};
 use crate::tasks::files::path_text;
 
 /// Opens the cache, which never fails: what is wrong with it is told at the end.
 pub(super) fn open(place: &CachePlan, provenance: &Provenance<'_>) -> Recall {
-    let states = provenance.plan.outputs.residues.is_some();
-    let keys = |&layer: &usize| LayerKeys {
-        pooled: provenance.keys("pooled", layer),
-        residues: states.then(|| provenance.keys("residues", layer)),
+    Recall::new(Cache::open(&place.options()), entries(provenance))
+}
+
+/// The parts of every record: of states the vectors first, which are small and tell soonest that something is missing.
+fn entries(provenance: &Provenance<'_>) -> Vec<Entry> {
+    let (engine, order) = (provenance.engine, provenance.order);
+    let (layers, width) = (engine.layers(), engine.width());
+    let kind = provenance::kind(&order.output, &order.masks);
+    let entries = |kind: &str, form: Form| -> Vec<Entry> {
+        layers.iter().map(|&layer| Entry { keys: provenance.keys(kind, layer), form }).collect()
     };
-    let layers = provenance.engine.layers().iter().map(keys).collect();
-    Recall::new(Cache::open(&place.options()), layers, provenance.engine.width())
+    match &order.output {
+        Output::States { residues, .. } => {
+            let mut all = entries("pooled", Form::Vector(width));
+            if *residues {
+                all.extend(entries(kind, Form::Rows(width)));
+            }
+            all
+        }
+        Output::LogProbs => entries(kind, Form::Rows(width)),
+        Output::Losses => entries(kind, Form::Column),
+    }
 }
 
 /// Waits for what is still to be kept, warns of what went wrong, and gives what the summary says.

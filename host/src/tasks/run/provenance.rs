@@ -1,17 +1,16 @@
 //! What a result says of itself, and what a run says of itself.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
+use pliant_store::Metadata;
 use pliant_store::cache::KeyBase;
-use pliant_store::{Metadata, OutDtype};
 use serde_json::{Value, json};
 
-use super::survey::Survey;
-use crate::cli::embed::EmbedPlan;
+use super::{Order, Survey};
 use crate::engine::Engine;
 use crate::machine;
-use crate::pipeline::CutKeys;
+use crate::pipeline::{CutKeys, Masks, Output};
 use crate::tasks::files::path_text;
 use crate::tasks::intake::Warning;
 
@@ -21,7 +20,7 @@ const SCHEMA: u64 = 1;
 /// Everything of a run that can change its numbers.
 pub(super) struct Provenance<'a> {
     /// What was asked for.
-    pub(super) plan: &'a EmbedPlan,
+    pub(super) order: &'a Order<'a>,
     /// What computes.
     pub(super) engine: &'a Engine,
     /// What was read.
@@ -31,10 +30,10 @@ pub(super) struct Provenance<'a> {
 }
 
 impl Provenance<'_> {
-    /// What a table tells of itself; `kind` is `pooled` or `residues`. The layers are filled in by the writers.
-    pub(super) fn metadata(&self, kind: &str) -> Metadata {
+    /// What a table of the results called `kind` tells of itself. The layers are filled in by the writers.
+    pub(super) fn metadata(&self, kind: &str, dtype: &str) -> Metadata {
         self.facts(kind, &self.long)
-            .with("dtype", dtype_name(self.plan.outputs.dtype))
+            .with("dtype", dtype)
             .with("input", self.survey.summary.input_hash.as_str())
     }
 
@@ -47,7 +46,11 @@ impl Provenance<'_> {
 
     /// Everything that decides the numbers of a record, but for its sequence and the layer.
     fn facts(&self, kind: &str, long: &str) -> Metadata {
-        let Self { plan, engine, .. } = self;
+        let Self { order, engine, .. } = self;
+        let pool = match &order.output {
+            Output::States { pool, .. } if kind == "pooled" => json!(pool.name()),
+            _ => Value::Null,
+        };
         Metadata::new()
             .with("schema", SCHEMA)
             .with("output", kind)
@@ -56,23 +59,23 @@ impl Provenance<'_> {
             .with("plugin", Value::Null)
             .with("compatibility", json!([]))
             .with("tokenizer", engine.vocabulary().identity)
-            .with("pool", if kind == "pooled" { json!(plan.pool.name()) } else { Value::Null })
+            .with("pool", pool)
             .with("long", long)
             .with("training_length", engine.card().about.training_length)
             .with("numerics", engine.device().numerics())
-            .with("precision", plan.compute.precision.name())
+            .with("precision", order.plan.compute.precision.name())
     }
 
     /// What a run tells of itself, with what depends on the day and the machine.
-    pub(super) fn summary(&self, run: &Run<'_>) -> Value {
-        let Self { plan, engine, survey, long } = self;
-        let compute_seconds = run.computing.as_secs_f64();
-        let totals = &survey.summary.totals;
-        json!({
+    pub(super) fn summary(&self, ended: &Ended<'_>) -> Value {
+        let Self { order, engine, survey, long } = self;
+        let (compute, totals) = (&order.plan.compute, &survey.summary.totals);
+        let compute_seconds = ended.time.as_secs_f64();
+        let mut summary = json!({
             "schema": SCHEMA,
-            "task": "embed",
+            "task": order.task,
             "versions": { "pliant": env!("CARGO_PKG_VERSION") },
-            "command": run.command_line,
+            "command": ended.command_line,
             "model": {
                 "folder": path_text(&engine.card().folder),
                 "family": engine.card().about.family,
@@ -82,51 +85,56 @@ impl Provenance<'_> {
             },
             "adapter": null,
             "input": { "files": survey.inputs, "hash": survey.summary.input_hash },
-            "outputs": run.outputs.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
-            "layers": engine.layers(),
-            "pool": plan.pool.name(),
+            "outputs": ended.outputs.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
             "long": long,
-            "dtype": dtype_name(plan.outputs.dtype),
-            "precision": plan.compute.precision.name(),
+            "precision": compute.precision.name(),
             "numerics": engine.device().numerics(),
             "device": engine.device().describe(),
-            "threads": plan.compute.threads,
-            "max_batch_tokens": plan.compute.batch_tokens,
+            "threads": compute.threads,
+            "max_batch_tokens": compute.batch_tokens,
             "headers": totals.headers,
             "records": survey.selection.records,
             "residues": survey.selection.residues,
-            "residues_computed": run.computed,
+            "residues_computed": ended.computed,
             "duplicates": totals.duplicates,
             "failures": survey.failures.len(),
             "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
-            "cache": run.cache,
-            "residues_per_second": run.computed as f64 / compute_seconds,
+            "cache": ended.cache,
+            "residues_per_second": ended.computed as f64 / compute_seconds,
             "compute_seconds": compute_seconds,
-            "wall_seconds": run.start.elapsed().as_secs_f64(),
+            "wall_seconds": order.start.elapsed().as_secs_f64(),
             "peak_memory_bytes": machine::peak_memory(),
-        })
+        });
+        for (key, value) in ended.details {
+            summary[*key] = value.clone();
+        }
+        summary
     }
 }
 
 /// What a run knows at its end.
-pub(super) struct Run<'a> {
-    /// When it began.
-    pub(super) start: Instant,
-    /// Residues that were computed, those in overlaps of windows again.
+pub(super) struct Ended<'a> {
+    /// Residues that were computed: in overlaps of windows again, and for every mask.
     pub(super) computed: u64,
     /// What the cache did; null without one.
     pub(super) cache: Value,
     /// How long the pipeline took.
-    pub(super) computing: std::time::Duration,
+    pub(super) time: Duration,
     /// The words of the command line.
     pub(super) command_line: &'a [String],
     /// The files it made.
     pub(super) outputs: Vec<&'a Path>,
+    /// What the task itself has to tell.
+    pub(super) details: &'a [(&'static str, Value)],
 }
 
-fn dtype_name(dtype: OutDtype) -> &'static str {
-    match dtype {
-        OutDtype::F32 => "f32",
-        OutDtype::F16 => "f16",
+/// The name of results of residues, in provenance and in caches.
+pub(super) fn kind(output: &Output, masks: &Masks) -> &'static str {
+    match (output, masks) {
+        (Output::States { .. }, _) => "residues",
+        (Output::LogProbs, Masks::None) => "logprobs",
+        (Output::LogProbs, _) => "masked-logprobs",
+        (Output::Losses, Masks::None) => "losses",
+        (Output::Losses, _) => "masked-losses",
     }
 }

@@ -1,12 +1,10 @@
 //! What a run would take, from its input and the configuration of the model alone. Nothing is measured.
 
 use pliant_kernels::{CpuPath, Precision};
-use pliant_store::{Metadata, TablePlan};
 use serde_json::{Value, json};
 
-use super::survey::Survey;
-use crate::cli::embed::{EmbedPlan, residues_format};
-use crate::engine::Card;
+use super::{Ready, Sizes};
+use crate::cli::reading::OnError;
 use crate::pipeline;
 use crate::tasks::intake::{SHOWN_FAILURES, Warning};
 
@@ -23,7 +21,7 @@ const GROUPS: u64 = 3;
 const CACHE_GROUPS: u64 = 3;
 
 /// Letters of an id, in the estimate of output sizes.
-const ID_CHARS: usize = 24;
+pub(in crate::tasks) const ID_CHARS: usize = 24;
 
 /// Operations per second of one thread that estimates assume: about half of what a server core of recent years does
 /// at the product sizes of these models.
@@ -53,22 +51,21 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// The estimate for what `survey` found.
-    pub(super) fn of(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> Self {
-        let (selection, compute) = (&survey.selection, &plan.compute);
+    /// The estimate for what the survey found.
+    pub(super) fn of(ready: &Ready<'_>, sizes: &Sizes) -> Self {
+        let Ready { order, card, survey, .. } = ready;
+        let (selection, compute) = (&survey.selection, &order.plan.compute);
         let precision = compute.precision;
         let longest = card.vocabulary.tokens_for(selection.longest_piece);
-        let kept = card.about.width * layers.len() * size_of::<f32>();
-        let states = if plan.outputs.residues.is_some() { kept } else { 0 };
-        let group_tokens = pipeline::group_tokens(compute.batch_tokens, states) + longest;
+        let kept = order.output.kept_bytes(card.row_width(&order.output.head()));
+        let group_tokens = pipeline::group_tokens(compute.batch_tokens, kept) + longest;
         let pack = card.pack_bytes(longest.max(compute.batch_tokens));
         let weights = card.weight_bytes(precision);
         let records = survey.summary.totals.headers * RECORD_BYTES;
-        let groups = if plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };
-        let held = (group_tokens * states) as u64 * groups + written_bytes(plan, card, layers, survey);
-        let special = card.vocabulary.tokens_for(0) * selection.records;
-        let tokens = selection.computed as f64 + special as f64;
-        let flops = card.flops(tokens, selection.computed_squares);
+        let groups = if order.plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };
+        let held = (group_tokens * kept) as u64 * groups + sizes.held_bytes;
+        let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
+        let flops = card.flops((selection.computed + special) as f64, selection.computed_squares);
         let rate = assumed_flops_per_second(compute.cpu_path, precision);
         Self {
             memory_bytes: PROGRAM_BYTES + weights + pack + records + held,
@@ -80,49 +77,11 @@ impl Estimate {
     }
 }
 
-/// The tables of a run, as far as their sizes go.
-fn table(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> TablePlan {
-    TablePlan {
-        rows: survey.selection.records,
-        width: card.about.width,
-        layers: layers.to_vec(),
-        dtype: plan.outputs.dtype,
-        metadata: Metadata::new(),
-        h5_layout: plan.outputs.h5_layout,
-    }
-}
-
-/// Bytes of results that wait in the writers.
-fn written_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> u64 {
-    let table = table(plan, card, layers, survey);
-    let pooled = plan.outputs.format.held_bytes(&table, None);
-    let states = plan.outputs.residues.as_ref().and_then(|out| residues_format(out).ok());
-    pooled + states.map_or(0, |format| format.held_bytes(&table, Some(survey.selection.residues)))
-}
-
-/// Bytes of the tables of a run.
-fn output_bytes(plan: &EmbedPlan, card: &Card, layers: &[usize], survey: &Survey) -> anyhow::Result<Value> {
-    let outputs = &plan.outputs;
-    let table = table(plan, card, layers, survey);
-    let pooled = outputs.format.estimated_bytes(&table, None, ID_CHARS);
-    let residues = match &outputs.residues {
-        None => 0,
-        Some(out) => residues_format(out)?.estimated_bytes(&table, Some(survey.selection.residues), ID_CHARS),
-    };
-    Ok(json!({ "pooled": pooled, "residues": residues, "total": pooled + residues }))
-}
-
 /// The answer to `--dry-run`.
-///
-/// # Errors
-/// An output of states that no format can hold.
-pub(super) fn dry_run(
-    plan: &EmbedPlan,
-    card: &Card,
-    layers: &[usize],
-    survey: &Survey,
-) -> anyhow::Result<Value> {
-    let estimate = Estimate::of(plan, card, layers, survey);
+pub(super) fn dry_run(ready: &Ready<'_>, sizes: &Sizes) -> Value {
+    let estimate = Estimate::of(ready, sizes);
+    let Ready { order, card, survey, .. } = ready;
+    let compute = &order.plan.compute;
     let totals = &survey.summary.totals;
     let failure = |failure: &pliant_seq::Failure| {
         json!({
@@ -135,7 +94,7 @@ pub(super) fn dry_run(
         .longest
         .as_ref()
         .map(|longest| json!({ "id": longest.id, "residues": longest.residues }));
-    Ok(json!({
+    json!({
         "inputs": survey.inputs,
         "input_hash": survey.summary.input_hash,
         "headers": totals.headers,
@@ -145,16 +104,16 @@ pub(super) fn dry_run(
         "duplicates": totals.duplicates,
         "bad_records": survey.failures.len(),
         "bad_records_first": survey.failures.iter().take(SHOWN_FAILURES).map(failure).collect::<Vec<_>>(),
-        "would_fail": survey.fatal > 0 && plan.on_error == crate::cli::reading::OnError::Fail
+        "would_fail": survey.fatal > 0 && order.plan.on_error == OnError::Fail
             || survey.wants_records().is_err(),
         "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),
-        "layers": layers,
-        "threads": plan.compute.threads,
-        "precision": plan.compute.precision.name(),
+        "layers": card.row_layers(&order.output.head()),
+        "threads": compute.threads,
+        "precision": compute.precision.name(),
         "estimated_memory_bytes": estimate.memory_bytes,
-        "estimated_output_bytes": output_bytes(plan, card, layers, survey)?,
+        "estimated_output_bytes": sizes.output_bytes,
         "estimated_flops": estimate.flops,
         "assumed_flops_per_second_per_thread": estimate.flops_per_second,
         "estimated_seconds_at_assumed_rate": estimate.seconds,
-    }))
+    })
 }

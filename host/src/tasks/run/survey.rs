@@ -1,16 +1,17 @@
 //! The first reading of the input: what there is to compute, what fails, and what a user should know.
 
 use pliant_seq::{
-    Cut, Failure, InputError, Item, LongPolicy, ReadOptions, RecordError, RecordReader, Source, Summary,
-    Vocabulary, scan,
+    Cut, Failure, InputError, Item, LongPolicy, ReadOptions, RecordError, RecordReader, Source, Span,
+    Summary, Vocabulary, scan,
 };
 
-use crate::cli::embed::Long;
+use crate::cli::shared::Long;
 use crate::exit::TaskError;
+use crate::pipeline::Masks;
 use crate::tasks::intake::{Warning, Warnings, counted};
 
 /// What the first reading found.
-pub(super) struct Survey {
+pub(in crate::tasks) struct Survey {
     /// The inputs as they were named.
     pub(super) inputs: Vec<String>,
     /// Counts, lengths and the hash of the records.
@@ -27,23 +28,27 @@ pub(super) struct Survey {
 
 /// What is computed, after the policy for long records.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Selection {
+pub(in crate::tasks) struct Selection {
     /// Records with a result.
-    pub(super) records: usize,
+    pub(in crate::tasks) records: usize,
     /// Residues with a result.
-    pub(super) residues: usize,
+    pub(in crate::tasks) residues: usize,
+    /// Rows of the results: the residues, or those that were chosen.
+    pub(in crate::tasks) rows: usize,
+    /// Passes over a sequence.
+    pub(super) passes: u64,
     /// Residues of the longest sequence that is computed in one piece.
     pub(super) longest_piece: usize,
-    /// Residues that are computed, those in overlaps of windows again.
+    /// Residues that are computed: in overlaps of windows again, and for every mask.
     pub(super) computed: u64,
-    /// The sum of the squared lengths of all pieces, which attention grows with.
+    /// The sum of the squared lengths over all passes, which attention grows with.
     pub(super) computed_squares: f64,
     /// Records longer than the training length of the model.
     pub(super) over: u64,
 }
 
 /// What the survey must know of the model and the plan.
-pub(super) struct Rules {
+pub(super) struct Rules<'a> {
     /// How records are read.
     pub(super) read: ReadOptions,
     /// What becomes of long records.
@@ -54,6 +59,8 @@ pub(super) struct Rules {
     pub(super) trained: usize,
     /// How residues become tokens.
     pub(super) vocabulary: &'static Vocabulary,
+    /// Which residues are masked.
+    pub(super) masks: &'a Masks,
 }
 
 impl Survey {
@@ -61,7 +68,7 @@ impl Survey {
     ///
     /// # Errors
     /// An input that cannot be read to its end.
-    pub(super) fn of(sources: &[Source], rules: &Rules) -> Result<Self, InputError> {
+    pub(super) fn of(sources: &[Source], rules: &Rules<'_>) -> Result<Self, InputError> {
         let mut summary = scan(RecordReader::new(sources, rules.read))?;
         let selection = Selection::of(&summary.lengths, rules);
         let mut failures = std::mem::take(&mut summary.failures);
@@ -95,23 +102,27 @@ impl Survey {
 }
 
 impl Selection {
-    fn of(lengths: &[u32], rules: &Rules) -> Self {
+    fn of(lengths: &[u32], rules: &Rules<'_>) -> Self {
         let mut selection = Self::default();
-        for &length in lengths {
+        let whole = |residues: std::ops::Range<usize>| Span { residues: residues.clone(), owned: residues };
+        for (index, &length) in (0..).zip(lengths) {
             let length = length as usize;
             selection.over += u64::from(length > rules.trained);
-            let (rows, pieces) = match rules.long.cut(length, rules.trained) {
-                Cut::Whole => (length, vec![length]),
-                Cut::Beginning(residues) => (residues.len(), vec![residues.len()]),
-                Cut::Windows(spans) => (length, spans.iter().map(|span| span.residues.len()).collect()),
+            let (residues, spans) = match rules.long.cut(length, rules.trained) {
+                Cut::Whole => (length, vec![whole(0..length)]),
+                Cut::Beginning(residues) => (residues.len(), vec![whole(residues)]),
+                Cut::Windows(spans) => (length, spans),
                 Cut::Refused | Cut::Skipped => continue,
             };
             selection.records += 1;
-            selection.residues += rows;
-            for piece in pieces {
+            selection.residues += residues;
+            selection.rows += rules.masks.rows(index, residues);
+            for Span { residues, owned } in spans {
+                let (piece, passes) = (residues.len(), rules.masks.passes(index, &owned));
                 selection.longest_piece = selection.longest_piece.max(piece);
-                selection.computed += piece as u64;
-                selection.computed_squares += (piece as f64) * (piece as f64);
+                selection.passes += passes as u64;
+                selection.computed += (passes * piece) as u64;
+                selection.computed_squares += passes as f64 * (piece as f64) * (piece as f64);
             }
         }
         selection
@@ -119,7 +130,7 @@ impl Selection {
 }
 
 /// The records that the policy for long ones leaves out. They are known by their lengths alone so far.
-fn overlong(sources: &[Source], rules: &Rules) -> Result<Vec<Failure>, InputError> {
+fn overlong(sources: &[Source], rules: &Rules<'_>) -> Result<Vec<Failure>, InputError> {
     let mut failures = Vec::new();
     for item in RecordReader::new(sources, rules.read) {
         let Item::Record(record) = item? else { continue };
@@ -131,7 +142,12 @@ fn overlong(sources: &[Source], rules: &Rules) -> Result<Vec<Failure>, InputErro
     Ok(failures)
 }
 
-fn warnings(summary: &Summary, selection: &Selection, failures: &[Failure], rules: &Rules) -> Vec<Warning> {
+fn warnings(
+    summary: &Summary,
+    selection: &Selection,
+    failures: &[Failure],
+    rules: &Rules<'_>,
+) -> Vec<Warning> {
     let (totals, trained) = (&summary.totals, rules.trained);
     let mut warnings = Warnings::default();
     warnings.add_repairs(totals, "computed and written");
@@ -163,7 +179,7 @@ mod tests {
     use super::*;
     use pliant_seq::{ESM2, Windows};
 
-    fn rules(asked: Long) -> Rules {
+    fn rules(asked: Long) -> Rules<'static> {
         let long = match asked {
             Long::Whole => LongPolicy::Whole,
             Long::Error => LongPolicy::Error,
@@ -171,7 +187,14 @@ mod tests {
             Long::Window => LongPolicy::Window(Windows::new(4, 2).unwrap()),
             Long::Truncate => LongPolicy::Truncate,
         };
-        Rules { read: ReadOptions::default(), long, asked, trained: 4, vocabulary: &ESM2 }
+        Rules {
+            read: ReadOptions::default(),
+            long,
+            asked,
+            trained: 4,
+            vocabulary: &ESM2,
+            masks: &Masks::None,
+        }
     }
 
     fn survey(text: &str, asked: Long) -> Survey {

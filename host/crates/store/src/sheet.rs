@@ -1,0 +1,234 @@
+//! Tables that others made, as `.csv` or `.tsv`: every cell is text and stays as it is.
+//!
+//! Cells may be quoted and lines may end as on Windows; a mark of UTF-8 at the start is no part of the first name. The
+//! first line names the columns. What is written has plain line ends and quotes where they are needed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
+
+use crate::atomic::{Access, AtomicFile, OutputSet};
+use crate::error::{Action, StoreError};
+use crate::reader::read_error;
+
+/// What stands between cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separator {
+    /// `.csv`
+    Comma,
+    /// `.tsv`
+    Tab,
+}
+
+impl Separator {
+    /// That of the suffix of `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownFormat`] for a suffix that is neither.
+    pub fn of_path(path: &Path) -> Result<Self, StoreError> {
+        let suffix = path.extension().and_then(|suffix| suffix.to_str()).map(str::to_ascii_lowercase);
+        match suffix.as_deref() {
+            Some("csv") => Ok(Self::Comma),
+            Some("tsv") => Ok(Self::Tab),
+            _ => Err(StoreError::UnknownFormat { path: path.to_path_buf(), known: ".csv, .tsv".to_owned() }),
+        }
+    }
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Tab => b'\t',
+        }
+    }
+}
+
+/// A whole table in memory.
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    separator: Separator,
+    columns: StringRecord,
+    rows: Vec<StringRecord>,
+}
+
+impl Sheet {
+    /// Reads the file at `path`; its suffix tells the separator. Memory is bounded by a small multiple of its size.
+    ///
+    /// # Errors
+    /// A suffix that is neither, [`StoreError::Io`], and [`StoreError::Malformed`] with the line for rows of another
+    /// number of cells than there are columns and for text that is not UTF-8.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let separator = Separator::of_path(path)?;
+        let refused = |cause: csv::Error| match cause.into_kind() {
+            csv::ErrorKind::Io(cause) => read_error(path, cause),
+            other => StoreError::Malformed { path: path.to_path_buf(), reason: reason(&other) },
+        };
+        let file = File::open(path).map_err(|cause| StoreError::io(Action::Read, path, cause))?;
+        let mut reader = ReaderBuilder::new().delimiter(separator.byte()).from_reader(BufReader::new(file));
+        let columns = reader.headers().map_err(refused)?.clone();
+        let rows: Result<Vec<_>, _> = reader.into_records().collect();
+        Ok(Self { separator, columns, rows: rows.map_err(refused)? })
+    }
+
+    /// What stands between its cells.
+    pub fn separator(&self) -> Separator {
+        self.separator
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter()
+    }
+
+    /// The number of the first column of that name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+
+    /// The rows in the order of the file.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = SheetRow<'_>> {
+        self.rows.iter().map(SheetRow)
+    }
+}
+
+/// What is wrong with a table, with its line.
+fn reason(kind: &csv::ErrorKind) -> String {
+    let line = |position: &Option<csv::Position>| position.as_ref().map_or(0, csv::Position::line);
+    match kind {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            format!("line {}: found {len} cells, wanted {expected_len}, one for each column", line(pos))
+        }
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            format!("line {}: found bytes that are no text in UTF-8: save it as UTF-8", line(pos))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct SheetRow<'a>(&'a StringRecord);
+
+impl<'a> SheetRow<'a> {
+    /// The line on which it begins, from 1.
+    pub fn line(&self) -> u64 {
+        self.0.position().map_or(0, csv::Position::line)
+    }
+
+    /// The cell of a column; nothing beyond the last.
+    pub fn cell(&self, column: usize) -> &'a str {
+        self.0.get(column).unwrap_or_default()
+    }
+
+    /// Its cells.
+    pub fn cells(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.iter()
+    }
+}
+
+/// A table being written row by row.
+pub struct SheetWriter {
+    path: PathBuf,
+    writer: Writer<AtomicFile>,
+}
+
+impl SheetWriter {
+    /// Begins the file with the names of its columns.
+    ///
+    /// # Errors
+    /// Those of [`AtomicFile::create`].
+    pub fn create<'a>(
+        path: &Path,
+        separator: Separator,
+        columns: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, StoreError> {
+        let file = AtomicFile::create(path, Access::Stream)?;
+        let writer = WriterBuilder::new().delimiter(separator.byte()).from_writer(file);
+        let mut sheet = Self { path: path.to_path_buf(), writer };
+        sheet.push(columns)?;
+        Ok(sheet)
+    }
+
+    /// Writes the next row: as many cells as there are columns.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn push<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
+        let written = self.writer.write_record(cells.map(str::as_bytes));
+        written.map_err(|cause| match cause.into_kind() {
+            csv::ErrorKind::Io(cause) => StoreError::io(Action::Write, &self.path, cause),
+            _ => StoreError::Broken { path: self.path.clone() },
+        })
+    }
+
+    /// The file, ready to be committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn finish(self) -> Result<OutputSet, StoreError> {
+        let Self { path, writer } = self;
+        let file = writer.into_inner().map_err(|error| {
+            let (cause, _) = (std::io::Error::other(error.error().to_string()), error);
+            StoreError::io(Action::Write, &path, cause)
+        })?;
+        Ok(OutputSet::from(vec![file]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, bytes: &[u8]) -> Result<Sheet, StoreError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Sheet::read(&path)
+    }
+
+    #[test]
+    fn marks_line_ends_and_quotes_are_no_part_of_cells() {
+        for start in ["", "\u{feff}"] {
+            let text =
+                format!("{start}\"mutant\",note\r\n\"A1,G\",\"two\nlines\"\r\nA2G,\"a \"\"b\"\"\"\r\n");
+            let sheet = read("m.csv", text.as_bytes()).unwrap();
+            assert_eq!(
+                (sheet.column("mutant"), sheet.column("note"), sheet.column("x")),
+                (Some(0), Some(1), None)
+            );
+            let rows: Vec<(u64, Vec<&str>)> =
+                sheet.rows().map(|row| (row.line(), row.cells().collect())).collect();
+            assert_eq!(rows, [(2, vec!["A1,G", "two\nlines"]), (4, vec!["A2G", "a \"b\""])]);
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("m.csv", "a,b\n\"x,y\",\n,\"q\"\"\"\n"), ("m.TSV", "a\tb\nx,y\t\n")] {
+            let sheet = read(name, text.as_bytes()).unwrap();
+            let path = folder.path().join(name);
+            let mut writer = SheetWriter::create(&path, sheet.separator(), sheet.columns()).unwrap();
+            sheet.rows().for_each(|row| writer.push(row.cells()).unwrap());
+            writer.finish().unwrap().commit().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused_with_its_line() {
+        let refused = |name, bytes: &[u8]| read(name, bytes).unwrap_err().to_string();
+        assert!(refused("m.csv", b"a,b\n1,2\n3\n").contains("line 3: found 1 cells, wanted 2"));
+        assert!(refused("m.csv", b"a,b\n1,\xff\n").contains("line 2: found bytes"));
+        assert!(refused("m.txt", b"a,b\n").contains(".csv, .tsv"));
+    }
+
+    #[test]
+    fn a_full_device_is_an_error() {
+        let mut writer =
+            SheetWriter::create(Path::new("/dev/full"), Separator::Comma, ["a"].into_iter()).unwrap();
+        let result = (0..100_000).try_for_each(|_| writer.push(["text"].into_iter()));
+        assert!(result.is_err() || writer.finish().and_then(OutputSet::commit).is_err());
+    }
+}

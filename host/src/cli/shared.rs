@@ -1,0 +1,281 @@
+//! Flags of every command that computes something of proteins, and the plan that they become.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, ValueEnum};
+use pliant_kernels::{CpuPath, Precision};
+use pliant_seq::ReadOptions;
+use pliant_store::{check_targets, failures_path};
+
+use crate::cli::cache::{CacheFlags, CachePlan};
+use crate::cli::reading::{OnError, ReadArgs, count, not_an_input};
+use crate::exit::TaskError;
+use crate::machine;
+
+/// Tokens computed together where the user names no number.
+const DEFAULT_BATCH_TOKENS: usize = 4096;
+
+/// Which proteins, and which model.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// FASTA files, plain or gz, bz2, xz or zst; '-' is standard input
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelFlag,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct ModelFlag {
+    /// The model: a folder with config.json and weights as safetensors, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
+    model: PathBuf,
+}
+
+/// How to compute what was read, and what to tell of it.
+#[derive(Debug, Args)]
+pub struct WorkArgs {
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    reading: ReadArgs,
+    #[command(flatten)]
+    keep: KeepArgs,
+}
+
+/// How to compute.
+#[derive(Debug, Args)]
+pub struct ComputeArgs {
+    /// The number type of matrix operands
+    #[arg(
+        long,
+        env = "PLIANT_PRECISION",
+        value_name = "TYPE",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "The number type of matrix operands: f32, bf16, or int8 (weights by column and states by row; \
+                  attention in bf16)"
+    )]
+    precision: PrecisionChoice,
+    /// Where to compute
+    #[arg(
+        long,
+        env = "PLIANT_DEVICE",
+        value_name = "NAME",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Where to compute: auto (says what it takes), cpu or cuda"
+    )]
+    device: DeviceChoice,
+    /// Instructions of the processor to use: portable, avx2, avx512 or avx512-bf16 [default: the fastest it has]
+    #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
+    cpu_path: Option<CpuPath>,
+    /// Threads that compute [default: the cores that this process may use]
+    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
+    threads: Option<usize>,
+    /// Tokens computed together; changes speed and memory, never a result
+    #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N", value_parser = count::<usize>,
+          default_value_t = DEFAULT_BATCH_TOKENS)]
+    max_batch_tokens: usize,
+    /// What to do with proteins longer than those the model was trained on
+    #[arg(
+        long,
+        env = "PLIANT_LONG",
+        value_name = "POLICY",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "What to do with proteins longer than those of the training: compute them whole, count them as \
+                  an error, skip them, compute overlapping windows (window), or truncate them"
+    )]
+    long: Long,
+    /// Residues of a window, for --long window [default: the training length of the model]
+    #[arg(long, env = "PLIANT_WINDOW", value_name = "N", value_parser = count::<usize>)]
+    window: Option<usize>,
+    /// Residues from one window to the next, for --long window [default: half a window]
+    #[arg(long, env = "PLIANT_STRIDE", value_name = "N", value_parser = count::<usize>)]
+    stride: Option<usize>,
+}
+
+/// What to do beside the results, or instead of them.
+#[derive(Debug, Args)]
+pub struct KeepArgs {
+    /// Only read the input, and write what a run would take as JSON to standard output
+    #[arg(long, env = "PLIANT_DRY_RUN", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    dry_run: bool,
+    /// Write what was done, with what and how fast to this JSON file
+    #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]
+    summary: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheFlags,
+}
+
+/// The number type of matrix operands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum PrecisionChoice {
+    #[default]
+    F32,
+    Bf16,
+    Int8,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DeviceChoice {
+    /// What is best, told to the user.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A graphics processor, never anything else instead.
+    Cuda,
+}
+
+/// What to do with proteins longer than those of the training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Long {
+    /// Compute them as any other.
+    #[default]
+    Whole,
+    /// A failed record.
+    Error,
+    /// Left out and listed, whatever `--on-error` says.
+    Skip,
+    /// Overlapping windows.
+    Window,
+    /// Their beginning alone.
+    Truncate,
+}
+
+/// What to do with long proteins; lengths that the user left to the model are open.
+#[derive(Debug, Clone, Copy)]
+pub struct LongPlan {
+    /// The policy.
+    pub policy: Long,
+    /// Residues of a window.
+    pub window: Option<usize>,
+    /// Residues from one window to the next.
+    pub stride: Option<usize>,
+}
+
+/// How to compute.
+#[derive(Debug, Clone, Copy)]
+pub struct ComputePlan {
+    /// Where.
+    pub device: DeviceChoice,
+    /// With which instructions of the processor.
+    pub cpu_path: CpuPath,
+    /// The number type of matrix operands.
+    pub precision: Precision,
+    /// Threads.
+    pub threads: usize,
+    /// Tokens computed together.
+    pub batch_tokens: usize,
+}
+
+/// What to read, with what and how to compute, and what to tell of it. Nothing of it has been opened.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The inputs in their order.
+    pub inputs: Vec<PathBuf>,
+    /// The model: a folder or a name.
+    pub model: PathBuf,
+    /// How records are read.
+    pub read: ReadOptions,
+    /// What a failed record does.
+    pub on_error: OnError,
+    /// What to do with long proteins.
+    pub long: LongPlan,
+    /// How to compute.
+    pub compute: ComputePlan,
+    /// Where results of earlier runs are, and those of this one go.
+    pub cache: Option<CachePlan>,
+    /// What was done.
+    pub summary: Option<PathBuf>,
+    /// The list of failed records; `None` where there is no place for it.
+    pub failures: Option<PathBuf>,
+    /// Only say what it would take.
+    pub dry_run: bool,
+}
+
+impl SourceArgs {
+    /// Checks what was typed, as far as that goes without opening a model or a device. The list of failures stands
+    /// beside the results `out`; `more` are further outputs.
+    ///
+    /// # Errors
+    /// Flags that do not go together, and outputs that cannot be.
+    pub fn plan(self, work: WorkArgs, out: Option<&Path>, more: &[Option<&Path>]) -> anyhow::Result<RunPlan> {
+        let WorkArgs { compute, reading, keep } = work;
+        let failures = out.map(failures_path).transpose()?.flatten();
+        let outputs: Vec<&Path> = [out, failures.as_deref()].iter().chain(more).copied().flatten().collect();
+        let mut plan = self.model.plan(compute, keep, &self.inputs, &outputs)?;
+        (plan.read, plan.on_error) = (reading.options(), reading.on_error);
+        plan.failures = failures;
+        Ok(plan)
+    }
+}
+
+impl ModelFlag {
+    /// The plan of a command that reads `inputs` in its own way and writes `outputs`: records are read as they are
+    /// without any flag, and a failed one ends the run.
+    ///
+    /// # Errors
+    /// Flags that do not go together, and outputs that cannot be.
+    pub fn plan(
+        self,
+        compute: ComputeArgs,
+        keep: KeepArgs,
+        inputs: &[PathBuf],
+        outputs: &[&Path],
+    ) -> anyhow::Result<RunPlan> {
+        let KeepArgs { dry_run, summary, cache } = keep;
+        let (long, compute) = compute.plans()?;
+        let outputs: Vec<&Path> = outputs.iter().copied().chain(summary.as_deref()).collect();
+        check_targets(&outputs)?;
+        outputs.iter().try_for_each(|output| not_an_input(inputs, output))?;
+        let cache = cache.plan(&outputs)?;
+        Ok(RunPlan {
+            inputs: inputs.to_vec(),
+            model: self.model,
+            read: ReadOptions::default(),
+            on_error: OnError::Fail,
+            long,
+            compute,
+            cache,
+            summary,
+            failures: None,
+            dry_run,
+        })
+    }
+}
+
+impl ComputeArgs {
+    fn plans(self) -> Result<(LongPlan, ComputePlan), TaskError> {
+        if self.long != Long::Window && (self.window.is_some() || self.stride.is_some()) {
+            let what = "--window and --stride are for --long window";
+            return Err(TaskError::Usage { what: what.to_owned() });
+        }
+        let cores = || machine::cores().0;
+        let compute = ComputePlan {
+            device: self.device,
+            cpu_path: self.cpu_path.unwrap_or_else(CpuPath::best),
+            precision: match self.precision {
+                PrecisionChoice::F32 => Precision::F32,
+                PrecisionChoice::Bf16 => Precision::Bf16,
+                PrecisionChoice::Int8 => Precision::Int8,
+            },
+            threads: self.threads.unwrap_or_else(cores),
+            batch_tokens: self.max_batch_tokens,
+        };
+        Ok((LongPlan { policy: self.long, window: self.window, stride: self.stride }, compute))
+    }
+}
+
+fn cpu_path(name: &str) -> Result<CpuPath, String> {
+    let names = || CpuPath::ALL.map(CpuPath::name).join(", ");
+    CpuPath::from_name(name).ok_or_else(|| format!("known paths are {}", names()))
+}

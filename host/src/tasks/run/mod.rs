@@ -1,0 +1,291 @@
+//! What every task does that computes something of proteins: read, load, compute, tell.
+
+mod cached;
+mod estimate;
+mod provenance;
+mod survey;
+
+use std::time::{Duration, Instant};
+
+use pliant_kernels::Device;
+use pliant_seq::{LongPolicy, Source, Windows};
+use pliant_store::{Metadata, OutputSet};
+use serde_json::Value;
+
+use crate::cli::print::Printer;
+use crate::cli::reading::OnError;
+use crate::cli::shared::{DeviceChoice, Long, LongPlan, RunPlan};
+use crate::engine::{Card, Engine};
+use crate::exit::TaskError;
+use crate::pipeline::{self, Masks, Output, Reading, Recall, Row, Work};
+use crate::tasks::{files, intake};
+use crate::{Context, machine};
+use estimate::Estimate;
+pub(super) use estimate::ID_CHARS;
+use provenance::{Ended, Provenance};
+pub(super) use survey::{Selection, Survey};
+
+/// What is asked of a run.
+pub(super) struct Order<'a> {
+    /// When it began.
+    pub(super) start: Instant,
+    /// The name of the task.
+    pub(super) task: &'static str,
+    /// What every command has.
+    pub(super) plan: &'a RunPlan,
+    /// The inputs in their order.
+    pub(super) sources: Vec<Source>,
+    /// What is computed.
+    pub(super) output: Output,
+    /// Which residues are masked.
+    pub(super) masks: Masks,
+}
+
+/// Sizes of the files of a run.
+pub(super) struct Sizes {
+    /// Bytes of results that wait in the writers.
+    pub(super) held_bytes: u64,
+    /// Bytes of the files, for the answer to `--dry-run`.
+    pub(super) output_bytes: Value,
+}
+
+/// A run whose input was read once.
+pub(super) struct Ready<'a> {
+    order: Order<'a>,
+    card: Card,
+    long: LongPolicy,
+    survey: Survey,
+}
+
+/// A run whose model is loaded.
+pub(super) struct Session<'a> {
+    order: Order<'a>,
+    engine: Engine,
+    long: LongPolicy,
+    survey: Survey,
+    recall: Option<Recall>,
+}
+
+/// What the computing took.
+pub(super) struct Computed {
+    reading: Reading,
+    time: Duration,
+}
+
+impl<'a> Ready<'a> {
+    /// Reads the input once, to know what there is.
+    ///
+    /// # Errors
+    /// A device that is not there, windows that cannot be, and an input that cannot be read.
+    pub(super) fn new(card: Card, order: Order<'a>) -> anyhow::Result<Self> {
+        refuse_absent_device(order.plan.compute.device)?;
+        let long = long_policy(&order.plan.long, card.about.training_length)?;
+        let rules = survey::Rules {
+            read: order.plan.read,
+            long,
+            asked: order.plan.long.policy,
+            trained: card.about.training_length,
+            vocabulary: card.vocabulary,
+            masks: &order.masks,
+        };
+        let survey = Survey::of(&order.sources, &rules)?;
+        Ok(Self { order, card, long, survey })
+    }
+
+    /// What the folder says of the model.
+    pub(super) fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// What is computed, once the policy for long records is known.
+    pub(super) fn selection(&self) -> &Selection {
+        &self.survey.selection
+    }
+
+    /// Writes the answer to `--dry-run`.
+    ///
+    /// # Errors
+    /// A standard output that cannot be written.
+    pub(super) fn tell(&self, sizes: &Sizes, print: &Printer) -> anyhow::Result<()> {
+        let answer = estimate::dry_run(self, sizes);
+        Ok(print.data(&format!("{answer:#}\n"))?)
+    }
+
+    /// Loads the model and opens the cache, once nothing speaks against it.
+    ///
+    /// # Errors
+    /// Failed records, where they end a run; no record at all; more memory than there is; and a model that cannot be
+    /// used.
+    pub(super) fn load(self, sizes: &Sizes, print: &Printer) -> anyhow::Result<Session<'a>> {
+        refuse_failures(self.order.plan, &self.survey)?;
+        self.survey.wants_records()?;
+        self.survey.warnings.iter().for_each(|warning| print.warning(&warning.message));
+        fits_in_memory(&Estimate::of(&self, sizes))?;
+        let Self { order, card, long, survey } = self;
+        let precision = order.plan.compute.precision;
+        let engine = Engine::load(card, device(order.plan, print)?, precision, order.output.head())?;
+        let mut session = Session { order, engine, long, survey, recall: None };
+        session.recall =
+            session.order.plan.cache.as_ref().map(|place| cached::open(place, &session.provenance()));
+        Ok(session)
+    }
+}
+
+impl Session<'_> {
+    /// What computes.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What is computed.
+    pub(super) fn selection(&self) -> &Selection {
+        &self.survey.selection
+    }
+
+    /// What a table of the results called `kind` tells of itself. The layers are filled in by the writers.
+    pub(super) fn metadata(&self, kind: &str, dtype: &str) -> Metadata {
+        self.provenance().metadata(kind, dtype)
+    }
+
+    /// The name of what is computed, for results of residues: with `masked-` before it where they are masked.
+    pub(super) fn kind(&self) -> &'static str {
+        provenance::kind(&self.order.output, &self.order.masks)
+    }
+
+    /// Computes every record and hands its row to `write`, in the order of the input, after looking whether it is made
+    /// of numbers.
+    ///
+    /// # Errors
+    /// The first of what the writer, the device or the reader could not do, and a result that is no number.
+    pub(super) fn compute(
+        &self,
+        print: &Printer,
+        mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
+    ) -> anyhow::Result<Computed> {
+        let plan = self.order.plan;
+        let work = Work {
+            sources: &self.order.sources,
+            read: plan.read,
+            long: self.long,
+            trained: self.engine.card().about.training_length,
+            output: self.order.output.clone(),
+            masks: &self.order.masks,
+            batch_tokens: plan.compute.batch_tokens,
+            recall: self.recall.as_ref(),
+        };
+        let begin = Instant::now();
+        let (layers, width) = (self.engine.layers(), self.engine.width());
+        let progress = print.progress(self.survey.selection.rows as u64, "residues");
+        let reading = pipeline::run(&work, &self.engine, &progress, |row| {
+            check_finite(&row, &layers, width)?;
+            write(row)
+        })?;
+        drop(progress);
+        intake::same_input(&self.survey.summary.input_hash, &reading.input_hash)?;
+        Ok(Computed { reading, time: begin.elapsed() })
+    }
+
+    /// Gives the files their names, with the list of failures and the summary; `details` are the task's own words in it.
+    ///
+    /// # Errors
+    /// What the system says to the files.
+    pub(super) fn finish(
+        mut self,
+        mut files: OutputSet,
+        computed: &Computed,
+        details: &[(&'static str, Value)],
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let plan = self.order.plan;
+        let cache = cached::finish(self.recall.take(), plan.cache.as_ref(), &context.print);
+        if let Some(path) = &plan.failures {
+            files::add_failures(&mut files, path, &self.survey.failures, plan.on_error)?;
+        }
+        if let Some(path) = &plan.summary {
+            let outputs = files.paths().collect();
+            let command_line = context.command_line.as_slice();
+            let Computed { reading, time } = computed;
+            let ended =
+                Ended { computed: reading.computed, cache, time: *time, command_line, outputs, details };
+            let text = format!("{:#}\n", self.provenance().summary(&ended));
+            files.push(files::text_file(path, &text)?);
+        }
+        Ok(files.commit()?)
+    }
+
+    fn provenance(&self) -> Provenance<'_> {
+        let Self { order, engine, survey, long, .. } = self;
+        Provenance { order, engine, survey, long: long.to_string() }
+    }
+}
+
+/// Refuses a row with a value that is no number.
+fn check_finite(row: &Row, layers: &[usize], width: usize) -> Result<(), TaskError> {
+    for values in [&row.pooled, &row.residues] {
+        for (&layer, values) in layers.iter().zip(values) {
+            if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+                let (id, column, value) = (row.id.clone(), place % width, values[place]);
+                return Err(TaskError::NotFinite { id, layer, column, value });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The policy with the lengths that the user left to the model.
+fn long_policy(plan: &LongPlan, trained: usize) -> Result<LongPolicy, TaskError> {
+    Ok(match plan.policy {
+        Long::Whole => LongPolicy::Whole,
+        Long::Error => LongPolicy::Error,
+        Long::Skip => LongPolicy::Skip,
+        Long::Truncate => LongPolicy::Truncate,
+        Long::Window => {
+            let window = plan.window.unwrap_or(trained);
+            let stride = plan.stride.unwrap_or(window.div_ceil(2));
+            let windows = Windows::new(window, stride);
+            LongPolicy::Window(windows.map_err(|error| TaskError::Usage { what: error.to_string() })?)
+        }
+    })
+}
+
+/// Ends a run that is told to fail and has failures, after listing them.
+fn refuse_failures(plan: &RunPlan, survey: &Survey) -> anyhow::Result<()> {
+    if survey.fatal == 0 || plan.on_error == OnError::Skip {
+        return Ok(());
+    }
+    let headers = survey.summary.totals.headers;
+    intake::refuse(&survey.failures, headers, plan.failures.as_deref())
+}
+
+/// Refuses what certainly does not fit, before hours of work end in the killing of the process.
+fn fits_in_memory(estimate: &Estimate) -> Result<(), TaskError> {
+    match machine::memory_limit() {
+        Some(limit) if estimate.least_memory_bytes > limit.bytes => Err(TaskError::Memory {
+            needed_mib: estimate.least_memory_bytes >> 20,
+            limit_mib: limit.bytes >> 20,
+            limit: limit.by,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A device that was asked for by name is there or is an error; nothing else is taken instead.
+fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
+    let reason = match (choice, machine::cuda_driver()) {
+        (DeviceChoice::Auto | DeviceChoice::Cpu, _) => return Ok(()),
+        (DeviceChoice::Cuda, None) => {
+            "no CUDA driver was found, and this version computes on the processor only"
+        }
+        (DeviceChoice::Cuda, Some(_)) => "this version computes on the processor only",
+    };
+    Err(TaskError::NoDevice { device: "cuda", reason: reason.to_owned() })
+}
+
+fn device(plan: &RunPlan, print: &Printer) -> anyhow::Result<Device> {
+    let device = Device::cpu_with(plan.compute.threads, plan.compute.cpu_path)?;
+    if plan.compute.device == DeviceChoice::Auto {
+        let why = "this version computes on the processor only";
+        print.note(&format!("device auto: {}, as {why}", device.describe()));
+    }
+    Ok(device)
+}
