@@ -23,6 +23,8 @@ pub enum Head {
     States(Vec<usize>),
     /// The natural logarithms `[T, V]` of the probabilities of all V tokens in its place.
     LogProbs,
+    /// The probabilities `[L, L]` that the residues of each sequence touch, from the attention of all layers.
+    Contacts,
 }
 
 /// A model on a device, and what is asked of it.
@@ -53,6 +55,9 @@ impl Engine {
         if head == Head::LogProbs && !model.has_lm_head() {
             return Err(ModelError::NoHead).with_context(unusable);
         }
+        if head == Head::Contacts && !model.has_contact_head() {
+            return Err(ModelError::NoContactHead).with_context(unusable);
+        }
         Ok(Self { device, precision, model, card, identity, head })
     }
 
@@ -71,12 +76,12 @@ impl Engine {
         &self.device
     }
 
-    /// W, numbers of a row: C of states, V of log-probabilities.
+    /// W, numbers of a row: C of states, V of log-probabilities, 1 of contacts, whose rows are pairs of residues.
     pub fn width(&self) -> usize {
         self.card.row_width(&self.head)
     }
 
-    /// The layers that rows come from, counted from 0, the embedding: log-probabilities from the last.
+    /// The layers that rows come from, counted from 0, the embedding: log-probabilities and contacts from the last.
     pub fn layers(&self) -> Vec<usize> {
         self.card.row_layers(&self.head)
     }
@@ -110,6 +115,17 @@ impl Engine {
             state.f32()?;
         }
         Ok(Hidden { states })
+    }
+
+    /// The probabilities that residues touch: for each sequence of the pack `[L, L]`, symmetric.
+    ///
+    /// # Errors
+    /// A model without contact head, and what the model or the device cannot do.
+    pub fn contacts(&self, pack: &Pack) -> anyhow::Result<Vec<Vec<f32>>> {
+        let ids = Ids::new(&self.device, &pack.ids);
+        let offsets = Offsets::new(&pack.offsets)?;
+        let contacts = self.model.contacts(&self.tape(), &ids, &offsets, &pack.residues);
+        contacts.with_context(|| format!("computing {} tokens", pack.tokens()))
     }
 
     /// One vector for each of the B `spans` of token rows: `[B, C]`.

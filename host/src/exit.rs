@@ -184,7 +184,7 @@ impl TaskError {
             Self::DamagedCache { .. } => "'pliant cache verify --repair' removes what is damaged",
             Self::NoDevice { .. } => "use --device cpu or --device auto",
             Self::Memory { .. } => {
-                "give the task more memory, or lower --max-batch-tokens, or choose --long window for the longest records"
+                "give the task more memory, or lower --max-batch-tokens, or choose another --long for the longest records"
             }
             Self::Usage { .. } | Self::Broken { .. } => return None,
         };
@@ -335,6 +335,7 @@ fn store_code(error: &StoreError) -> Code {
         StoreError::SameTarget { .. }
         | StoreError::UnknownFormat { .. }
         | StoreError::NoResidues { .. }
+        | StoreError::NoMaps { .. }
         | StoreError::OneTable { .. } => Code::Usage,
         StoreError::Narrow { .. }
         | StoreError::NulInId { .. }

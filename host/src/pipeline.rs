@@ -11,6 +11,7 @@
 //! held at a time, whatever the size of the input. Packs are planned as lists of jobs, and the tokens of one pack are
 //! made when its turn comes: a record that is computed with each of its residues masked has as many jobs as residues.
 
+pub mod contacts;
 mod gather;
 mod group;
 mod masks;
@@ -66,6 +67,8 @@ pub enum Output {
     LogProbs,
     /// The negative logarithm of the probability of the true token.
     Losses,
+    /// The probabilities that residues touch, pair by pair: see [`contacts`].
+    Contacts,
 }
 
 impl Output {
@@ -74,13 +77,14 @@ impl Output {
         match self {
             Self::States { layers, .. } => Head::States(layers.clone()),
             Self::LogProbs | Self::Losses => Head::LogProbs,
+            Self::Contacts => Head::Contacts,
         }
     }
 
     /// Numbers that a residue leaves in one layer of the results, of the `width` that the model makes.
     fn kept(&self, width: usize) -> usize {
         match self {
-            Self::States { residues: false, .. } => 0,
+            Self::States { residues: false, .. } | Self::Contacts => 0,
             Self::States { .. } | Self::LogProbs => width,
             Self::Losses => 1,
         }
@@ -102,7 +106,7 @@ pub struct Row {
     /// `[C]` for each layer, of states; else nothing.
     pub pooled: Vec<Vec<f32>>,
     /// For each layer the rows of residues where they are wanted, else nothing: `[L, C]` of states, `[L, V]` of
-    /// log-probabilities, `[L]` of losses. Where residues were chosen to be masked, those of the chosen ones.
+    /// log-probabilities, `[L]` of losses, `[L, L]` of contacts. Where residues were chosen to be masked, those of the chosen ones.
     pub residues: Vec<Vec<f32>>,
 }
 

@@ -5,12 +5,13 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 21] = [
+    let cases: [(&str, &[&str]); 22] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
         ("help_perplexity", &["perplexity", "--help"]),
         ("help_variants", &["variants", "--help"]),
+        ("help_contacts", &["contacts", "--help"]),
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),

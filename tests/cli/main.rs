@@ -6,6 +6,7 @@ mod binary;
 mod bytes;
 mod cache;
 mod cache_commands;
+mod contacts;
 mod disks;
 mod doctor;
 mod errors;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use pliant_store::{Format, H5Layout, OutDtype, StoreError, Target};
 
 use crate::cli::reading::{format_named, format_of, layout_named};
-use crate::cli::shared::{Long, RunPlan, SourceArgs, WorkArgs};
+use crate::cli::shared::{DtypeFlag, Long, RunPlan, SourceArgs, WorkArgs};
 use crate::exit::TaskError;
 
 const EXAMPLES: &str = "\
@@ -59,17 +59,8 @@ pub struct EmbedArgs {
     /// The layer to take, repeatable: 0 is the embedding, negative numbers count from the end [default: -1]
     #[arg(long, env = "PLIANT_LAYER", value_name = "N", value_delimiter = ',', allow_hyphen_values = true)]
     layer: Vec<i64>,
-    /// The number type of the results
-    #[arg(
-        long,
-        env = "PLIANT_OUT_DTYPE",
-        value_name = "TYPE",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        help = "The number type of the results: f32 or f16"
-    )]
-    out_dtype: OutType,
+    #[command(flatten)]
+    numbers: DtypeFlag,
     #[command(flatten)]
     work: WorkArgs,
 }
@@ -95,14 +86,6 @@ impl Pool {
             Self::Max => "max",
         }
     }
-}
-
-/// The number type of the results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum OutType {
-    #[default]
-    F32,
-    F16,
 }
 
 /// What to embed, with what, how and to where. Nothing of it has been opened.
@@ -159,16 +142,12 @@ impl EmbedArgs {
         if let Some(residues) = &self.residues {
             residues_format(residues)?;
         }
-        let dtype = match self.out_dtype {
-            OutType::F32 => OutDtype::F32,
-            OutType::F16 => OutDtype::F16,
-        };
         Ok(OutputPlan {
             pooled: self.out.clone(),
             format,
             residues: self.residues.clone(),
             h5_layout: self.h5_layout,
-            dtype,
+            dtype: self.numbers.dtype(),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! line wins.
 
 pub mod cache;
+pub mod contacts;
 pub mod doctor;
 pub mod embed;
 pub mod gather;
@@ -72,6 +73,8 @@ pub enum Command {
     Perplexity(Box<perplexity::PerplexityArgs>),
     /// Score mutants of proteins
     Variants(Box<variants::VariantsArgs>),
+    /// Tell which residues of proteins touch
+    Contacts(Box<contacts::ContactsArgs>),
     /// Cut proteins into shards that can be embedded apart
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
+use pliant_store::picture::PictureFormat;
 use pliant_store::{Format, H5Layout, StoreError, Target};
 
 use crate::exit::TaskError;
@@ -97,6 +98,12 @@ pub(super) fn count<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, &
 pub(super) fn format_named(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.map(Format::name).join(", ");
     Format::from_name(name).ok_or_else(|| format!("known formats are {}", names()))
+}
+
+/// The format of pictures of that name.
+pub(super) fn picture_format_named(name: &str) -> Result<PictureFormat, String> {
+    let names = || PictureFormat::ALL.map(PictureFormat::name).join(", ");
+    PictureFormat::from_name(name).ok_or_else(|| format!("known formats are {}", names()))
 }
 
 /// The layout of that name.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::ReadOptions;
-use pliant_store::{check_targets, failures_path};
+use pliant_store::{OutDtype, check_targets, failures_path};
 
 use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::cli::reading::{OnError, ReadArgs, count, not_an_input};
@@ -42,6 +42,32 @@ pub struct WorkArgs {
     reading: ReadArgs,
     #[command(flatten)]
     keep: KeepArgs,
+}
+
+/// The number type of the results.
+#[derive(Debug, Args)]
+pub struct DtypeFlag {
+    /// The number type of the results
+    #[arg(
+        long,
+        env = "PLIANT_OUT_DTYPE",
+        value_name = "TYPE",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "The number type of the results: f32 or f16"
+    )]
+    out_dtype: OutType,
+}
+
+impl DtypeFlag {
+    /// The number type.
+    pub fn dtype(&self) -> OutDtype {
+        match self.out_dtype {
+            OutType::F32 => OutDtype::F32,
+            OutType::F16 => OutDtype::F16,
+        }
+    }
 }
 
 /// How to compute.
@@ -112,6 +138,14 @@ pub struct KeepArgs {
     summary: Option<PathBuf>,
     #[command(flatten)]
     cache: CacheFlags,
+}
+
+/// The number type of the results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum OutType {
+    #[default]
+    F32,
+    F16,
 }
 
 /// The number type of matrix operands.

@@ -86,6 +86,7 @@ impl Card {
         match head {
             Head::States(_) => self.about.width,
             Head::LogProbs => self.vocabulary.tokens.len(),
+            Head::Contacts => 1,
         }
     }
 
@@ -93,7 +94,7 @@ impl Card {
     pub fn row_layers(&self, head: &Head) -> Vec<usize> {
         match head {
             Head::States(layers) => layers.clone(),
-            Head::LogProbs => vec![self.about.layers],
+            Head::LogProbs | Head::Contacts => vec![self.about.layers],
         }
     }
 

@@ -49,11 +49,13 @@ impl<'a> Gatherer<'a> {
             match self.output {
                 Output::States { .. } | Output::LogProbs => self.keep(first, job, hidden),
                 Output::Losses => self.keep_losses(first, job, hidden),
+                // They have an order of work of their own.
+                Output::Contacts => {}
             }
         }
         match self.output {
             Output::States { pool, .. } => self.pool(*pool, pack, jobs, hidden),
-            Output::LogProbs | Output::Losses => Ok(()),
+            Output::LogProbs | Output::Losses | Output::Contacts => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Files that several tasks write beside their results.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -27,6 +28,14 @@ pub(super) fn add_failures(
 /// A path as JSON tells it, which holds Unicode alone: what is none is replaced, as no name of a file ends a run.
 pub(super) fn path_text(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// Makes a folder for outputs, unless it is there.
+///
+/// # Errors
+/// What the system says to a new folder.
+pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(folder).map_err(|cause| StoreError::io(Action::Create, folder, cause))
 }
 
 /// The list of failures, complete but for its name.

@@ -1,6 +1,7 @@
 //! One recipe per command, in the order of the work.
 
 pub mod cache;
+pub mod contacts;
 pub mod doctor;
 pub mod embed;
 mod files;
@@ -27,6 +28,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Logits(args) => logits::run(&args.plan()?, context),
         Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
+        Command::Contacts(args) => contacts::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),

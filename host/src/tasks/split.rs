@@ -35,7 +35,7 @@ pub fn run(plan: &SplitPlan, context: &Context) -> anyhow::Result<()> {
     let print = &context.print;
     let sources = Source::from_arguments(&plan.inputs)?;
     let summary = scan(RecordReader::new(&sources, plan.read))?;
-    make_folder(&plan.out_dir)?;
+    files::make_folder(&plan.out_dir)?;
     check_outputs(plan)?;
     if plan.on_error == OnError::Fail && !summary.failures.is_empty() {
         intake::refuse(&summary.failures, summary.totals.headers, Some(&plan.failures()))?;
@@ -63,10 +63,6 @@ pub fn run(plan: &SplitPlan, context: &Context) -> anyhow::Result<()> {
     files.push(files::text_file(&plan.manifest(), &split.to_json()?)?);
     files.commit()?;
     Ok(remove_older(&plan.out_dir, &split)?)
-}
-
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|cause| StoreError::io(Action::Create, folder, cause))
 }
 
 /// Checks the outputs whose names are known from the start, against each other and the first shard.

@@ -108,7 +108,11 @@ pub enum ModelError {
     #[error("this checkpoint has no language-model head (lm_head.*), so it gives no logits")]
     NoHead,
     /// Contacts were asked of a model without the regression that tells them.
-    #[error("this checkpoint has no contact head (esm.contact_head.regression), so it tells no contacts")]
+    #[error(
+        "this checkpoint has no contact head (esm.contact_head.regression), so it tells no contacts: \
+         'pliant model import MODEL.pt --contact-regression FILE.pt --out FOLDER' makes a model with the one that \
+         fair-esm publishes beside its weights"
+    )]
     NoContactHead,
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]

@@ -20,6 +20,7 @@ mod import;
 mod keys;
 pub mod rope;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,6 +106,31 @@ impl Model {
     pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
         match self {
             Self::Esm2(model) => model.lm_logits(tape, hidden),
+        }
+    }
+
+    /// Whether it tells which residues touch.
+    #[must_use]
+    pub fn has_contact_head(&self) -> bool {
+        match self {
+            Self::Esm2(model) => model.has_contact_head(),
+        }
+    }
+
+    /// Probabilities `[L,L]` that the L residues of each sequence touch, symmetric; `residues` are their tokens, one
+    /// range for each sequence of the pack.
+    ///
+    /// # Errors
+    /// [`ModelError::NoContactHead`] for a checkpoint without the regression, and those of [`Model::encode`].
+    pub fn contacts(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        residues: &[Range<usize>],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        match self {
+            Self::Esm2(model) => model.contacts(tape, ids, offsets, residues),
         }
     }
 

@@ -90,6 +90,16 @@ pub enum StoreError {
         /// The suffixes of formats that can, separated by commas.
         able: String,
     },
+    /// A format that does not hold maps of pairs of residues.
+    #[error("{format} cannot hold the maps of {}: formats that can are {able}", path.display())]
+    NoMaps {
+        /// The path as the user gave it.
+        path: PathBuf,
+        /// The format asked for.
+        format: &'static str,
+        /// The suffixes of formats that can, separated by commas.
+        able: String,
+    },
     /// Several layers for a format with one file per layer, to a place that takes one stream.
     #[error(
         "{} takes one table, but {layers} layers were asked for, one table each: \

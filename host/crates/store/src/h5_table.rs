@@ -31,6 +31,8 @@ pub struct H5Table {
     ids: IdList,
     /// Rows of each record.
     rows: Vec<usize>,
+    /// Whether a record is a square map, whose numbers count as rows.
+    maps: bool,
 }
 
 /// A file that knows how far it is.
@@ -66,7 +68,17 @@ impl H5Table {
             files,
             ids: IdList::default(),
             rows: Vec::new(),
+            maps: false,
         })
+    }
+
+    /// Begins a file with square maps, datasets `[L, L]` of `numbers` numbers in all; the plan has one layer and a width
+    /// of 1.
+    ///
+    /// # Errors
+    /// As [`H5Table::create`].
+    pub(crate) fn of_maps(path: &Path, plan: &TablePlan, numbers: usize) -> Result<Self, StoreError> {
+        Ok(Self { maps: true, ..Self::create(path, plan, Some(numbers))? })
     }
 
     /// Writes the values of the next record: for each layer its rows, C numbers each.
@@ -97,8 +109,8 @@ impl H5Table {
     pub fn finish(self) -> Result<OutputSet, StoreError> {
         self.tally.finish()?;
         let members = self.members()?;
-        let Self { tally, files, ids, rows, .. } = self;
-        let names = Names { tally: &tally, ids: &ids, rows: &rows, members: &members };
+        let Self { tally, files, ids, rows, maps, .. } = self;
+        let names = Names { tally: &tally, ids: &ids, rows: &rows, maps, members: &members };
         let mut done = Vec::with_capacity(files.len());
         for (mut file, layer) in files.into_iter().zip(&tally.plan.layers) {
             names.write(&mut file, *layer)?;
@@ -130,6 +142,7 @@ struct Names<'a> {
     tally: &'a Tally,
     ids: &'a IdList,
     rows: &'a [usize],
+    maps: bool,
     members: &'a [(String, usize)],
 }
 
@@ -147,7 +160,8 @@ impl Names<'_> {
         let mut headers = Vec::with_capacity(self.rows.len());
         for (record, (rows, place)) in self.rows.iter().zip(ids).enumerate() {
             headers.push(file.position);
-            let shape = [*rows as u64, plan.width as u64];
+            let side = rows.isqrt() as u64;
+            let shape = if self.maps { [side, side] } else { [*rows as u64, plan.width as u64] };
             let header = DatasetHeader {
                 dtype: plan.dtype,
                 shape: if self.tally.is_per_residue() { &shape } else { &shape[1..] },

@@ -9,6 +9,9 @@
 //!
 //! Log-probabilities are `logprobs` `[sum L, V]` in place of `embeddings`, with `tokens` `[V]`, strings.
 //!
+//! Square maps ([`crate::maps`]) are `contacts` `[sum L²]`: numbers `offsets[i]..offsets[i+1]` are the map of record `i`, row
+//! by row, and `lengths` `[records]`, int64, tells its side.
+//!
 //! With several layers `embeddings.<N>` for each layer `N` stands in place of `embeddings`.
 
 use std::path::Path;
@@ -28,6 +31,10 @@ use crate::values::Encoder;
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 /// Name of the array of the tokens of columns.
 const TOKENS: &str = "tokens";
+/// Name of the array of square maps.
+const CONTACTS: &str = "contacts";
+/// Name of the array of sides of maps.
+const LENGTHS: &str = "lengths";
 /// Name of the array of row ranges.
 pub(crate) const OFFSETS: &str = "offsets";
 /// Name of the array of ids.
@@ -49,6 +56,8 @@ pub struct NpzTable {
     ids: IdList,
     /// Rows before each record, and in the end all of them.
     offsets: Vec<u64>,
+    /// Whether a record is a square map, whose numbers count as rows.
+    maps: bool,
 }
 
 impl NpzTable {
@@ -57,6 +66,18 @@ impl NpzTable {
     /// # Errors
     /// An impossible plan, and those of [`AtomicFile::create`].
     pub fn create(path: &Path, plan: &TablePlan, residues: Option<usize>) -> Result<Self, StoreError> {
+        Self::begin(path, plan, residues, false)
+    }
+
+    /// Begins a file with square maps of `numbers` numbers in all; the plan has one layer and a width of 1.
+    ///
+    /// # Errors
+    /// As [`NpzTable::create`].
+    pub(crate) fn of_maps(path: &Path, plan: &TablePlan, numbers: usize) -> Result<Self, StoreError> {
+        Self::begin(path, plan, Some(numbers), true)
+    }
+
+    fn begin(path: &Path, plan: &TablePlan, residues: Option<usize>, maps: bool) -> Result<Self, StoreError> {
         let tally = Tally::new(path, plan, residues)?;
         let mut archive = Archive::create(path)?;
         let metadata = plan.metadata.for_layers(&plan.layers).to_json();
@@ -73,7 +94,8 @@ impl NpzTable {
         let spools: Result<Vec<_>, StoreError> = plan.layers[1..].iter().map(|_| archive.spool()).collect();
         let spools = spools?;
         let encoder = Encoder::new(plan.dtype, plan.width);
-        let mut table = Self { archive, tally, encoder, spools, ids: IdList::default(), offsets: vec![0] };
+        let mut table =
+            Self { archive, tally, encoder, spools, ids: IdList::default(), offsets: vec![0], maps };
         table.start_embeddings(0)?;
         Ok(table)
     }
@@ -117,7 +139,12 @@ impl NpzTable {
             self.archive.copy(&mut file)?;
         }
         if self.tally.is_per_residue() {
-            self.write_offsets()?;
+            write_counts(&mut self.archive, OFFSETS, &self.offsets)?;
+        }
+        if self.maps {
+            let sides =
+                self.offsets.array_windows().map(|[start, end]| (end - start).isqrt()).collect::<Vec<_>>();
+            write_counts(&mut self.archive, LENGTHS, &sides)?;
         }
         write_strings(&mut self.archive, IDS, &self.ids)?;
         self.archive.finish()
@@ -132,17 +159,10 @@ impl NpzTable {
         };
         let rows = self.tally.rows_wanted();
         let data = rows * plan.width * plan.dtype.bytes();
-        start_array(&mut self.archive, &name, npy::descr(plan.dtype), &[rows as u64, plan.width as u64], data)
-    }
-
-    fn write_offsets(&mut self) -> Result<(), StoreError> {
-        let shape = [self.offsets.len() as u64];
-        start_array(&mut self.archive, OFFSETS, "<i8", &shape, self.offsets.len() * 8)?;
-        for block in self.offsets.chunks(BLOCK_BYTES / 8) {
-            let bytes: Vec<u8> = block.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-            self.archive.write(&bytes)?;
+        if self.maps {
+            return start_array(&mut self.archive, CONTACTS, npy::descr(plan.dtype), &[rows as u64], data);
         }
-        Ok(())
+        start_array(&mut self.archive, &name, npy::descr(plan.dtype), &[rows as u64, plan.width as u64], data)
     }
 }
 
@@ -160,6 +180,16 @@ fn write_strings(archive: &mut Archive, name: &str, texts: &IdList) -> Result<()
         }
     }
     archive.write(&block)
+}
+
+/// Writes one array of whole numbers.
+fn write_counts(archive: &mut Archive, name: &str, counts: &[u64]) -> Result<(), StoreError> {
+    start_array(archive, name, "<i8", &[counts.len() as u64], counts.len() * 8)?;
+    for block in counts.chunks(BLOCK_BYTES / 8) {
+        let bytes: Vec<u8> = block.iter().flat_map(|count| count.to_le_bytes()).collect();
+        archive.write(&bytes)?;
+    }
+    Ok(())
 }
 
 /// Begins one array of `data` bytes.

@@ -65,6 +65,11 @@ impl Format {
         self != Self::Tsv
     }
 
+    /// Whether it can hold square maps of pairs of residues.
+    pub fn holds_maps(self) -> bool {
+        matches!(self, Self::Npz | Self::H5)
+    }
+
     /// Whether several layers go into one file.
     pub fn holds_layers(self) -> bool {
         matches!(self, Self::Npz | Self::Safetensors)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Ready, Sizes};
 use crate::cli::reading::OnError;
-use crate::pipeline;
+use crate::pipeline::{self, Output, contacts};
 use crate::tasks::intake::{SHOWN_FAILURES, Warning};
 
 /// Bytes of the program, its buffers and its libraries.
@@ -40,7 +40,7 @@ fn assumed_flops_per_second(path: CpuPath, precision: Precision) -> f64 {
 pub(super) struct Estimate {
     /// Bytes of memory at its peak.
     pub(super) memory_bytes: u64,
-    /// Bytes of memory without which it cannot be: weights and the states of the longest sequence.
+    /// Bytes of memory without which it cannot be: weights, and the states and the map of the longest sequence.
     pub(super) least_memory_bytes: u64,
     /// Floating-point operations.
     pub(super) flops: f64,
@@ -64,12 +64,19 @@ impl Estimate {
         let records = survey.summary.totals.headers * RECORD_BYTES;
         let groups = if order.plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };
         let held = (group_tokens * kept) as u64 * groups + sizes.held_bytes;
+        let (maps, least_maps) = match order.output {
+            Output::Contacts => {
+                let longest = selection.longest_piece;
+                (contacts::peak_map_bytes(longest), contacts::least_map_bytes(longest))
+            }
+            Output::States { .. } | Output::LogProbs | Output::Losses => (0, 0),
+        };
         let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
         let flops = card.flops((selection.computed + special) as f64, selection.computed_squares);
         let rate = assumed_flops_per_second(compute.cpu_path, precision);
         Self {
-            memory_bytes: PROGRAM_BYTES + weights + pack + records + held,
-            least_memory_bytes: weights + card.least_pack_bytes(longest),
+            memory_bytes: (PROGRAM_BYTES + weights + pack + records + held).saturating_add(maps),
+            least_memory_bytes: (weights + card.least_pack_bytes(longest)).saturating_add(least_maps),
             flops,
             flops_per_second: rate,
             seconds: flops / (rate * compute.threads as f64),

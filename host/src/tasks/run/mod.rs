@@ -12,7 +12,7 @@ use pliant_seq::{LongPolicy, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
 
-use crate::cli::print::Printer;
+use crate::cli::print::{Printer, Progress};
 use crate::cli::reading::OnError;
 use crate::cli::shared::{DeviceChoice, Long, LongPlan, RunPlan};
 use crate::engine::{Card, Engine};
@@ -162,6 +162,39 @@ impl Session<'_> {
         print: &Printer,
         mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
     ) -> anyhow::Result<Computed> {
+        let (layers, width) = (self.engine.layers(), self.engine.width());
+        self.timed(print, |work, progress| {
+            pipeline::run(work, &self.engine, progress, |row| {
+                check_finite(&row, &layers, width)?;
+                write(row)
+            })
+        })
+    }
+
+    /// The same of contacts, in an order of work of their own.
+    ///
+    /// # Errors
+    /// As [`Session::compute`].
+    pub(super) fn compute_contacts(
+        &self,
+        print: &Printer,
+        mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
+    ) -> anyhow::Result<Computed> {
+        let layers = self.engine.layers();
+        self.timed(print, |work, progress| {
+            pipeline::contacts::run(work, &self.engine, progress, |row| {
+                check_finite(&row, &layers, row.length)?;
+                write(row)
+            })
+        })
+    }
+
+    /// Does the work, and checks that the input is still the one that was read first.
+    fn timed(
+        &self,
+        print: &Printer,
+        work_off: impl FnOnce(&Work<'_>, &Progress) -> anyhow::Result<Reading>,
+    ) -> anyhow::Result<Computed> {
         let plan = self.order.plan;
         let work = Work {
             sources: &self.order.sources,
@@ -174,12 +207,8 @@ impl Session<'_> {
             recall: self.recall.as_ref(),
         };
         let begin = Instant::now();
-        let (layers, width) = (self.engine.layers(), self.engine.width());
         let progress = print.progress(self.survey.selection.rows as u64, "residues");
-        let reading = pipeline::run(&work, &self.engine, &progress, |row| {
-            check_finite(&row, &layers, width)?;
-            write(row)
-        })?;
+        let reading = work_off(&work, &progress)?;
         drop(progress);
         intake::same_input(&self.survey.summary.input_hash, &reading.input_hash)?;
         Ok(Computed { reading, time: begin.elapsed() })

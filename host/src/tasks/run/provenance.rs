@@ -132,6 +132,7 @@ pub(super) struct Ended<'a> {
 pub(super) fn kind(output: &Output, masks: &Masks) -> &'static str {
     match (output, masks) {
         (Output::States { .. }, _) => "residues",
+        (Output::Contacts, _) => "contacts",
         (Output::LogProbs, Masks::None) => "logprobs",
         (Output::LogProbs, _) => "masked-logprobs",
         (Output::Losses, Masks::None) => "losses",

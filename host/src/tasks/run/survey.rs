@@ -42,7 +42,7 @@ pub(in crate::tasks) struct Selection {
     /// Residues that are computed: in overlaps of windows again, and for every mask.
     pub(super) computed: u64,
     /// The sum of the squared lengths over all passes, which attention grows with.
-    pub(super) computed_squares: f64,
+    pub(in crate::tasks) computed_squares: f64,
     /// Records longer than the training length of the model.
     pub(super) over: u64,
 }

@@ -33,6 +33,12 @@ impl ContactHead {
 }
 
 impl Esm2 {
+    /// Whether the checkpoint has the regression that tells contacts.
+    #[must_use]
+    pub fn has_contact_head(&self) -> bool {
+        self.contact_head.is_some()
+    }
+
     /// Probabilities `[L,L]` that the L residues of each sequence touch, symmetric; `residues` are their tokens, one
     /// range for each sequence of the pack.
     ///
