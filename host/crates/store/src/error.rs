@@ -211,6 +211,14 @@ pub enum StoreError {
         /// C found.
         found: usize,
     },
+    /// A file that is no table of text.
+    #[error("{} is not a table that can be read: {reason}", path.display())]
+    NotATable {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was wanted, with the line.
+        reason: String,
+    },
     /// A file that is not what its name says.
     #[error("{} is not a result file that can be read: {reason}", path.display())]
     Malformed {
