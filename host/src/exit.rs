@@ -343,6 +343,7 @@ fn store_code(error: &StoreError) -> Code {
         | StoreError::TooLarge { .. }
         | StoreError::NotVectors { .. }
         | StoreError::WrongWidth { .. }
+        | StoreError::NotATable { .. }
         | StoreError::Malformed { .. } => Code::Data,
         StoreError::Plan { .. }
         | StoreError::Count { .. }

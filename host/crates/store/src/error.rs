@@ -221,6 +221,14 @@ pub enum StoreError {
         /// C found.
         found: usize,
     },
+    /// A file that is no table of text.
+    #[error("{} is not a table that can be read: {reason}", path.display())]
+    NotATable {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was wanted, with the line.
+        reason: String,
+    },
     /// A file that is not what its name says.
     #[error("{} cannot be used: {reason}", path.display())]
     Malformed {

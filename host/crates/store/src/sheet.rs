@@ -11,7 +11,6 @@ use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
 
 use crate::atomic::{Access, AtomicFile, OutputSet};
 use crate::error::{Action, StoreError};
-use crate::reader::read_error;
 
 /// What stands between cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +55,13 @@ impl Sheet {
     /// Reads the file at `path`; its suffix tells the separator. Memory is bounded by a small multiple of its size.
     ///
     /// # Errors
-    /// A suffix that is neither, [`StoreError::Io`], and [`StoreError::Malformed`] with the line for rows of another
+    /// A suffix that is neither, [`StoreError::Io`], and [`StoreError::NotATable`] with the line for rows of another
     /// number of cells than there are columns and for text that is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let separator = Separator::of_path(path)?;
         let refused = |cause: csv::Error| match cause.into_kind() {
-            csv::ErrorKind::Io(cause) => read_error(path, cause),
-            other => StoreError::Malformed { path: path.to_path_buf(), reason: reason(&other) },
+            csv::ErrorKind::Io(cause) => StoreError::io(Action::Read, path, cause),
+            other => StoreError::NotATable { path: path.to_path_buf(), reason: reason(&other) },
         };
         let file = File::open(path).map_err(|cause| StoreError::io(Action::Read, path, cause))?;
         let mut reader = ReaderBuilder::new().delimiter(separator.byte()).from_reader(BufReader::new(file));
@@ -167,11 +166,11 @@ impl SheetWriter {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn finish(self) -> Result<OutputSet, StoreError> {
-        let Self { path, writer } = self;
-        let file = writer.into_inner().map_err(|error| {
-            let (cause, _) = (std::io::Error::other(error.error().to_string()), error);
-            StoreError::io(Action::Write, &path, cause)
-        })?;
+        let Self { path, mut writer } = self;
+        let refused = |cause| StoreError::io(Action::Write, &path, cause);
+        writer.flush().map_err(refused)?;
+        // Nothing is left to be written that could fail.
+        let file = writer.into_inner().map_err(|left| refused(left.error().kind().into()))?;
         Ok(OutputSet::from(vec![file]))
     }
 }
