@@ -3,8 +3,7 @@
 //! Cells may be quoted and lines may end as on Windows; a mark of UTF-8 at the start is no part of the first name. The
 //! first line names the columns. What is written has plain line ends and quotes where they are needed.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
@@ -49,6 +48,8 @@ pub struct Sheet {
     separator: Separator,
     columns: StringRecord,
     rows: Vec<StringRecord>,
+    /// The line on which each row begins.
+    lines: Vec<u64>,
 }
 
 impl Sheet {
@@ -59,15 +60,19 @@ impl Sheet {
     /// number of cells than there are columns and for text that is not UTF-8.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let separator = Separator::of_path(path)?;
-        let refused = |cause: csv::Error| match cause.into_kind() {
-            csv::ErrorKind::Io(cause) => StoreError::io(Action::Read, path, cause),
-            other => StoreError::NotATable { path: path.to_path_buf(), reason: reason(&other) },
+        let bytes = fs::read(path).map_err(|cause| StoreError::io(Action::Read, path, cause))?;
+        let text = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+        let refused = |cause: csv::Error| {
+            let reason = reason(cause.kind(), text);
+            StoreError::NotATable { path: path.to_path_buf(), reason }
         };
-        let file = File::open(path).map_err(|cause| StoreError::io(Action::Read, path, cause))?;
-        let mut reader = ReaderBuilder::new().delimiter(separator.byte()).from_reader(BufReader::new(file));
+        let mut reader = ReaderBuilder::new().delimiter(separator.byte()).from_reader(text);
         let columns = reader.headers().map_err(refused)?.clone();
         let rows: Result<Vec<_>, _> = reader.into_records().collect();
-        Ok(Self { separator, columns, rows: rows.map_err(refused)? })
+        let rows = rows.map_err(refused)?;
+        let mut lines = Lines::of(text);
+        let lines = rows.iter().map(|row| lines.at(row.position())).collect();
+        Ok(Self { separator, columns, rows, lines })
     }
 
     /// What stands between its cells.
@@ -87,13 +92,43 @@ impl Sheet {
 
     /// The rows in the order of the file.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = SheetRow<'_>> {
-        self.rows.iter().map(SheetRow)
+        self.rows.iter().zip(&self.lines).map(|(cells, &line)| SheetRow { cells, line })
+    }
+}
+
+/// The mark of UTF-8 at the start of a file.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Lines of places in a text, asked for in ascending order. The parser counts a line that ends as on Windows when it
+/// comes to the next row, so its own numbers are one too low there.
+struct Lines<'a> {
+    text: &'a [u8],
+    byte: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, byte: 0, line: 1 }
+    }
+
+    /// The line, from 1, of the row that begins there or after the line ends there.
+    fn at(&mut self, position: Option<&csv::Position>) -> u64 {
+        let place = position.map_or(0, csv::Position::byte);
+        let mut end = usize::try_from(place).map_or(self.text.len(), |place| place.min(self.text.len()));
+        while self.text.get(end).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+            end += 1;
+        }
+        let passed = &self.text[self.byte.min(end)..end];
+        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.byte = end;
+        self.line
     }
 }
 
 /// What is wrong with a table, with its line.
-fn reason(kind: &csv::ErrorKind) -> String {
-    let line = |position: &Option<csv::Position>| position.as_ref().map_or(0, csv::Position::line);
+fn reason(kind: &csv::ErrorKind, text: &[u8]) -> String {
+    let line = |position: &Option<csv::Position>| Lines::of(text).at(position.as_ref());
     match kind {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             format!("line {}: found {len} cells, wanted {expected_len}, one for each column", line(pos))
@@ -107,22 +142,25 @@ fn reason(kind: &csv::ErrorKind) -> String {
 
 /// A row of a table.
 #[derive(Debug, Clone, Copy)]
-pub struct SheetRow<'a>(&'a StringRecord);
+pub struct SheetRow<'a> {
+    cells: &'a StringRecord,
+    line: u64,
+}
 
 impl<'a> SheetRow<'a> {
     /// The line on which it begins, from 1.
     pub fn line(&self) -> u64 {
-        self.0.position().map_or(0, csv::Position::line)
+        self.line
     }
 
     /// The cell of a column; nothing beyond the last.
     pub fn cell(&self, column: usize) -> &'a str {
-        self.0.get(column).unwrap_or_default()
+        self.cells.get(column).unwrap_or_default()
     }
 
     /// Its cells.
     pub fn cells(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.0.iter()
+        self.cells.iter()
     }
 }
 
