@@ -158,6 +158,20 @@ fn a_scan_has_every_single_mutant() {
     }
 }
 
+#[test]
+fn a_scan_is_drawn_with_the_same_bytes_each_time() {
+    let scratch = scratch();
+    let scan = ["variants", "--scan", "--wild-type", "wild_type.fasta", "--out", "scan.tsv", "--picture"];
+    for (name, start) in [("scan.png", &b"\x89PNG"[..]), ("scan.svg", &b"<?xml"[..])] {
+        let pictures = [(); 2].map(|()| {
+            run(&scratch, &[&scan[..], &[name]].concat());
+            scratch.read(name)
+        });
+        assert!(pictures[0].starts_with(start) || pictures[0].starts_with(b"<svg"), "{name}");
+        assert!(pictures[0] == pictures[1], "{name}");
+    }
+}
+
 /// All commands with their outputs.
 fn commands() -> Vec<Vec<&'static str>> {
     let mut commands = vec![

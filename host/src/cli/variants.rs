@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
+use pliant_store::picture::PictureFormat;
 use pliant_store::{Separator, Target};
 
 use crate::cli::shared::{ComputeArgs, KeepArgs, Long, ModelFlag, RunPlan};
@@ -12,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   pliant variants --mutants dms.csv --wild-type protein.fasta --model esm2_t6_8M --out scores.csv
   pliant variants --mutants dms.csv --sequence-column target_seq --model esm2_t6_8M --out scores.csv
-  pliant variants --scan --wild-type protein.fasta --model esm2_t6_8M --out scan.tsv
+  pliant variants --scan --wild-type protein.fasta --model esm2_t6_8M --out scan.tsv --picture scan.svg
 
 Scores: wt-marginals, ln p(mutation) - ln p(wild type) in one pass over the wild type; masked-marginals, the same with
 that place masked, for several mutations their sum; pseudo-ppl, the sum over the residues of the mutant of ln p of each
@@ -52,6 +53,9 @@ pub struct VariantsArgs {
     /// Where the scores go: .csv or .tsv. '-' is standard output, with the separator of --mutants
     #[arg(long, env = "PLIANT_OUT", value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
+    /// Draw the scores of --scan as a heat map too: .png or .svg
+    #[arg(long, env = "PLIANT_PICTURE", value_name = "FILE", requires = "scan")]
+    picture: Option<PathBuf>,
     /// What is compared
     #[arg(
         long,
@@ -130,6 +134,8 @@ pub struct VariantsPlan {
     pub score: Score,
     /// The scores; nowhere in a dry run that names no file.
     pub out: Option<PathBuf>,
+    /// The picture of a scan, and its format.
+    pub picture: Option<(PathBuf, PictureFormat)>,
     /// What stands between the cells of the scores; `None`: what the table of mutants has.
     pub separator: Option<Separator>,
 }
@@ -145,13 +151,15 @@ impl VariantsArgs {
             _ => None,
         };
         let inputs: Vec<PathBuf> = self.mutants.iter().chain(&self.wild_type).cloned().collect();
-        let outputs: Vec<&Path> = self.out.iter().map(PathBuf::as_path).collect();
+        let format = |path: PathBuf| PictureFormat::of_path(&path).map(|format| (path, format));
+        let outputs: Vec<&Path> = self.out.iter().chain(&self.picture).map(PathBuf::as_path).collect();
         let run = self.model.plan(self.compute, self.keep, &inputs, &outputs)?;
         if matches!(run.long.policy, Long::Skip | Long::Truncate) {
             let what =
                 "--long skip and truncate leave mutants without a score: choose whole, window or error";
             return Err(TaskError::Usage { what: what.to_owned() }.into());
         }
+        let picture = self.picture.map(format).transpose()?;
         let wild_type = match (self.wild_type, self.sequence_column) {
             (Some(path), _) => WildType::Fasta(path),
             (None, column) => WildType::Column(column.unwrap_or_default()),
@@ -164,6 +172,7 @@ impl VariantsArgs {
                 return Err(TaskError::Usage { what: what.to_owned() }.into());
             }
         };
-        Ok(VariantsPlan { run, mutants, offset: self.offset, score: self.score, out: self.out, separator })
+        let (offset, score) = (self.offset, self.score);
+        Ok(VariantsPlan { run, mutants, offset, score, out: self.out, picture, separator })
     }
 }

@@ -3,6 +3,7 @@
 mod error;
 mod input;
 mod mutant;
+mod picture;
 mod score;
 
 use std::path::Path;
@@ -56,7 +57,10 @@ pub fn run(plan: &VariantsPlan, context: &Context) -> anyhow::Result<()> {
     })?;
     let scores = scorer.finish();
     let write = |out: &Path| write(out, plan, &input, &scores);
-    let files = plan.out.as_deref().map_or_else(|| Ok(OutputSet::new()), write)?;
+    let mut files = plan.out.as_deref().map_or_else(|| Ok(OutputSet::new()), write)?;
+    if let Some(place) = &plan.picture {
+        files.push(picture::write(place, plan, &input, &scores)?);
+    }
     let details = [
         ("score", json!(plan.score.name())),
         ("offset", json!(plan.offset)),
