@@ -278,6 +278,75 @@ demo() {
   done
 }
 
+# A run of another task than embed; its words go to logs/NAME. The log and the lock of a launch lie where it starts, so
+# that several run at once.
+task_run() {
+  mkdir -p "$scratch/launch.$1"
+  cd "$scratch/launch.$1"
+  nextflow run "$root" -c "$scratch/small.config" --outdir "$scratch/tasks" "${@:2}" >"$scratch/logs/$1" 2>&1
+}
+
+# Every other task on a few short proteins.
+tasks() {
+  local task shard words=() runs=() few=$scratch/few.fasta heads=$root/tests/fixtures/imports/twin
+  for task in logits contacts perplexity variants; do
+    pliant "$task" --help >/dev/null 2>&1 || {
+      echo "SKIPPED: this pliant has no '$task'" >&2
+      return 0
+    }
+  done
+  say 'other tasks give the bytes of their commands'
+  awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$fasta" >"$few"
+  printf '>wild_type\nMKTAYIAKQRQISF\n' >"$scratch/wild.fasta"
+  printf 'mutant,measured\nK12R,0.5\nA14G:K18E,-1.25\n' >"$scratch/mutants.csv"
+  task_run logits --task logits --masked --format h5 --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  task_run perplexity --task perplexity --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  task_run contacts --task contacts --picture svg --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  wait_for logits perplexity contacts
+  runs=()
+  task_run variants --task variants --mutants "$scratch/mutants.csv" --wild_type "$scratch/wild.fasta" --offset 11 \
+    --model "$heads" & runs+=($!)
+  task_run scan --task variants --wild_type "$scratch/wild.fasta" --score wt-marginals --format tsv --picture png \
+    --model "$heads" & runs+=($!)
+  wait_for variants scan
+
+  pliant split "$few" --shards 2 --out-dir "$scratch/shards" --quiet
+  for shard in shard_0001 shard_0002; do
+    words=("$scratch/shards/$shard.fasta" --model "$heads" --quiet --out)
+    pliant logits "${words[@]}" "$scratch/direct.$shard.h5" --masked
+    same "$scratch/tasks/logits/few.$shard.h5" "$scratch/direct.$shard.h5"
+    pliant perplexity "${words[@]}" "$scratch/direct.$shard.tsv"
+    same "$scratch/tasks/perplexity/few.$shard.tsv" "$scratch/direct.$shard.tsv"
+    pliant contacts "${words[@]}" "$scratch/direct.$shard.npz" --picture "$scratch/drawn" --picture-format svg
+    same "$scratch/tasks/contacts/few.$shard.npz" "$scratch/direct.$shard.npz"
+    diff -r "$scratch/tasks/contacts/few.$shard.pictures" "$scratch/drawn" || fail 'other pictures of contacts'
+    rm -r "$scratch/drawn"
+  done
+  words=(--wild-type "$scratch/wild.fasta" --model "$heads" --quiet --out)
+  pliant variants --mutants "$scratch/mutants.csv" --offset 11 "${words[@]}" "$scratch/direct.csv"
+  same "$scratch/tasks/variants/mutants.variants.csv" "$scratch/direct.csv"
+  pliant variants --scan --score wt-marginals "${words[@]}" "$scratch/direct.tsv" --picture "$scratch/direct.png"
+  same "$scratch/tasks/variants/wild.variants.tsv" "$scratch/direct.tsv"
+  same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
+}
+
+# Waits for the runs of these names, whose numbers are in `runs`, in this order.
+wait_for() {
+  local name
+  for name in "$@"; do
+    wait "${runs[0]}" || fail "--task: the run '$name': $(log_of "$name")"
+    runs=("${runs[@]:1}")
+  done
+}
+
+stubs() {
+  say 'stubs of the other modules'
+  nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
+  for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png; do
+    grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
+  done
+}
+
 module_tests() {
   if ! command -v nf-test >/dev/null; then
     echo 'SKIPPED: the tests of single modules did not run (nf-test is not installed)' >&2
@@ -300,5 +369,7 @@ weights
 failing_shard
 shuffled
 demo
+tasks
+stubs
 module_tests
 say 'the Nextflow workflow passed'
