@@ -33,6 +33,7 @@ LOGITS_FLAGS = [
     *shlex.split(config["extra"]["logits"]),
 ]
 CONTACTS_FLAGS = [
+    *["--out-dtype", config["out_dtype"]],
     *COMPUTING,
     *READING,
     *shlex.split(config["extra"]["contacts"]),
@@ -60,11 +61,11 @@ def results():
         sample=config.get("samples", []),
         file=wanted + SHARDED,
     )
-    of_assays = expand(
-        "results/{assay}/variants.{format}",
-        assay=config["variants"]["assays"] if "variants" in TASKS else [],
-        format=config["variants"]["format"],
-    )
+    assays = config["variants"]["assays"] if "variants" in TASKS else {}
+    of_assays = [
+        f"results/{name}/{'variants' if 'mutants' in files else 'scan'}.{config['variants']['format']}"
+        for name, files in assays.items()
+    ]
     return of_samples + of_assays
 
 
@@ -130,12 +131,12 @@ def assay(wildcards):
 
 
 def assay_flags(wildcards, input):
-    """What is scored: the mutants of a table, whose wild type is a FASTA or a column, or every single one."""
-    flags = [f"--mutants={input.mutants}"] if "mutants" in input.keys() else ["--scan"]
-    if "wild_type" in input.keys():
-        flags.append(f"--wild-type={input.wild_type}")
+    """The table of an assay, and where its wild type is."""
     column = config["variants"]["assays"][wildcards.assay].get("sequence_column")
-    return [*flags, f"--sequence-column={column}"] if column else flags
+    wild_type = (
+        f"--sequence-column={column}" if column else f"--wild-type={input.wild_type}"
+    )
+    return [f"--mutants={input.mutants}", wild_type]
 
 
 def growing(amount):

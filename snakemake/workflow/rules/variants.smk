@@ -1,4 +1,4 @@
-# Scores of the variants of a protein: of those in a table, or of every single mutant.
+# Scores of the variants in a table; their wild type is a FASTA, or a column of the table.
 use rule embed as variants with:
     input:
         unpack(assay),
@@ -7,12 +7,7 @@ use rule embed as variants with:
         table=report(
             f"results/{{assay}}/variants.{config['variants']['format']}",
             category="Variants",
-            labels={"assay": "{assay}"},
-        ),
-        picture=(
-            [f"results/{{assay}}/variants.{config['variants']['picture']}"]
-            if config["variants"]["picture"]
-            else []
+            labels={"assay": "{assay}", "result": "variants"},
         ),
         summary="results/{assay}/variants.summary.json",
     log:
@@ -20,6 +15,35 @@ use rule embed as variants with:
     params:
         command="variants",
         proteins=assay_flags,
+        further=[],
+        flags=VARIANTS_FLAGS,
+
+
+# Scores of every single mutant of a wild type.
+use rule embed as scan with:
+    input:
+        wild_type=lambda wildcards: assay(wildcards)["wild_type"],
+        model=model_files,
+    output:
+        table=report(
+            f"results/{{assay}}/scan.{config['variants']['format']}",
+            category="Variants",
+            labels={"assay": "{assay}", "result": "every single mutant"},
+        ),
+        picture=(
+            [f"results/{{assay}}/scan.{config['variants']['picture']}"]
+            if config["variants"]["picture"]
+            else []
+        ),
+        summary="results/{assay}/scan.summary.json",
+    log:
+        "logs/{assay}/scan.log",
+    params:
+        command="variants",
+        proteins=lambda wildcards, input: [
+            "--scan",
+            f"--wild-type={input.wild_type}",
+        ],
         further=lambda wildcards, output: [
             f"--picture={file}" for file in output.picture
         ],
