@@ -1,12 +1,13 @@
 #!/usr/bin/env nextflow
 //
-// Proteins through a language model with pliant: every FASTA is split and computed shard by shard; vectors are gathered
-// again. Variants are scored table by table.
+// Proteins through a language model with pliant: every FASTA is split and computed shard by shard; vectors and
+// log-probabilities are gathered again. Variants are scored table by table.
 //
 
-include { FASTA_EMBED_PLIANT } from './subworkflows/fasta_embed_pliant/main'
-include { FASTA_SCORE_PLIANT } from './subworkflows/fasta_score_pliant/main'
-include { PLIANT_VARIANTS    } from './modules/pliant/variants/main'
+include { FASTA_EMBED_PLIANT  } from './subworkflows/fasta_embed_pliant/main'
+include { FASTA_LOGITS_PLIANT } from './subworkflows/fasta_logits_pliant/main'
+include { FASTA_SCORE_PLIANT  } from './subworkflows/fasta_score_pliant/main'
+include { PLIANT_VARIANTS     } from './modules/pliant/variants/main'
 
 workflow {
     main:
@@ -17,6 +18,9 @@ workflow {
 
     if (params.task == 'embed') {
         FASTA_EMBED_PLIANT(channel.fromList(inputs(params.input.toString())), ch_model, shards, format, params.residues)
+    }
+    else if (params.task == 'logits') {
+        FASTA_LOGITS_PLIANT(channel.fromList(inputs(params.input.toString())), ch_model, shards, format)
     }
     else if (params.task == 'variants') {
         PLIANT_VARIANTS(channel.fromList(assays(params)), ch_model, format, params.picture ?: '')
@@ -118,11 +122,13 @@ def assays(options) {
  * of a model that was pulled: it names licences and pages too, which would then be missed.
  */
 def model_files(folder) {
-    def config = files("${folder}/config.json", checkIfExists: true) + files("${folder}/vocab.txt")
+    def config = file("${folder}/config.json", checkIfExists: true)
+    // A pattern, as a plain name is taken whether the file is there or not.
+    def vocabulary = files("${folder}/vocab.tx[t]")
     def safetensors = files("${folder}/*.safetensors{,.index.json}")
     def weights = safetensors ?: files("${folder}/pytorch_model*.bin{,.index.json}")
     if (!weights) {
         error("--model ${folder}: found no weights, wanted *.safetensors or pytorch_model.bin; see pliant model import for other forms")
     }
-    return (config + weights).sort()
+    return ([config] + vocabulary + weights).sort()
 }

@@ -1,40 +1,30 @@
 //
-// Proteins to what a model says of them, shard by shard: log-probabilities, perplexities or contacts
+// Proteins to what a model says of them, shard by shard: perplexities or contacts
 //
 
 include { PLIANT_CONTACTS   } from '../../modules/pliant/contacts/main'
-include { PLIANT_LOGITS     } from '../../modules/pliant/logits/main'
 include { PLIANT_PERPLEXITY } from '../../modules/pliant/perplexity/main'
 include { PLIANT_SPLIT      } from '../../modules/pliant/split/main'
+include { each_shard        } from '../shards'
 
 workflow FASTA_SCORE_PLIANT {
     take:
     ch_fasta    // channel: [ val(meta), path(fasta) ]
     ch_model    // value channel: [ path(config.json), path(model.safetensors), ... ]
-    val_task    // string: logits, perplexity or contacts
+    val_task    // string: perplexity or contacts
     val_shards  // integer: shards of each FASTA; 0 where ext.args of PLIANT_SPLIT says --shard-residues
     val_format  // string: format of the results, one that the task has
     val_picture // string: format of pictures of contacts, png or svg; null for none
 
     main:
     PLIANT_SPLIT(ch_fasta, val_shards)
-
-    // As in FASTA_EMBED_PLIANT a shard knows nothing of the other shards.
-    ch_shards = PLIANT_SPLIT.out.shards.flatMap { meta, shards ->
-        shards.collect { shard -> [[id: "${meta.id}.${shard.baseName}", fasta: meta], shard] }
-    }
+    ch_shards = PLIANT_SPLIT.out.shards.flatMap { meta, shards -> each_shard(meta, shards) }
 
     results = channel.empty()
     pictures = channel.empty()
     failures = channel.empty()
     summaries = channel.empty()
-    if (val_task == 'logits') {
-        PLIANT_LOGITS(ch_shards, ch_model, val_format)
-        results = PLIANT_LOGITS.out.logits
-        failures = PLIANT_LOGITS.out.failures
-        summaries = PLIANT_LOGITS.out.summary
-    }
-    else if (val_task == 'perplexity') {
+    if (val_task == 'perplexity') {
         PLIANT_PERPLEXITY(ch_shards, ch_model, val_format)
         results = PLIANT_PERPLEXITY.out.perplexity
         failures = PLIANT_PERPLEXITY.out.failures
@@ -48,7 +38,7 @@ workflow FASTA_SCORE_PLIANT {
         summaries = PLIANT_CONTACTS.out.summary
     }
     else {
-        error("FASTA_SCORE_PLIANT: found the task '${val_task}', wanted logits, perplexity or contacts")
+        error("FASTA_SCORE_PLIANT: found the task '${val_task}', wanted perplexity or contacts")
     }
     split = PLIANT_SPLIT.out.split
 

@@ -3,8 +3,8 @@ import shlex
 from pathlib import Path
 
 TASKS = config["tasks"]
-# Computed shard by shard; their results stay as many files as there are shards.
-SHARDED = [task for task in TASKS if task in ("logits", "contacts", "perplexity")]
+# Their results stay as many files as there are shards, in one folder.
+SHARDED = [task for task in TASKS if task in ("contacts", "perplexity")]
 FORMAT = config["format"]
 KINDS = ["embeddings", "residues"] if config["residues"] else ["embeddings"]
 LAYOUT = ["--h5-layout", config["h5_layout"]] if FORMAT == "h5" else []
@@ -56,6 +56,8 @@ GATHER_FLAGS = [*LAYOUT, *shlex.split(config["extra"]["gather"])]
 def results():
     """What the workflow is run for."""
     wanted = [f"{kind}.{FORMAT}" for kind in KINDS] if "embed" in TASKS else []
+    if "logits" in TASKS:
+        wanted.append(f"logits.{config['logits']['format']}")
     of_samples = expand(
         "results/{sample}/{file}",
         sample=config.get("samples", []),

@@ -9,3 +9,21 @@ use rule embed as logits with:
         command="logits",
         further=[],
         flags=LOGITS_FLAGS,
+
+
+use rule gather as gather_logits with:
+    input:
+        split=split_table,
+        parts=lambda wildcards: parts_of(
+            wildcards.sample, f"logits.{config['logits']['format']}"
+        ),
+    output:
+        report(
+            f"results/{{sample}}/logits.{config['logits']['format']}",
+            category="Log-probabilities",
+            labels={"sample": "{sample}"},
+        ),
+    log:
+        "logs/{sample}/gather.logits.log",
+    params:
+        flags=shlex.split(config["extra"]["gather"]),

@@ -14,6 +14,7 @@ process PLIANT_LOGITS {
     tuple val(meta), path("${prefix}.${format}"), emit: logits
     tuple val(meta), path("${prefix}.${format}.failures.tsv"), emit: failures, optional: true
     tuple val(meta), path("${prefix}.summary.json"), emit: summary
+    tuple val(meta), path("${prefix}.${format}", arity: '1..*'), path("${prefix}.${format}.failures.tsv", arity: '0..*'), emit: part
     tuple val("${task.process}"), val('pliant'), eval("pliant --version | sed 's/^pliant //'"), emit: versions_pliant, topic: versions
 
     when:
