@@ -32,6 +32,14 @@ WRONG = {
     "no layers": {"layers": []},
     "two GPUs": {"gpu": 2},
     "a cache that is no path": {"cache": True},
+    "no task": {"tasks": []},
+    "an unknown task": {"tasks": ["train"]},
+    "log-probabilities as tsv": {"logits": {"format": "tsv"}},
+    "an unknown key of contacts": {"contacts": {"pictures": "png"}},
+    "variants without assays": {"tasks": ["variants"]},
+    "an assay without a wild type": {"variants": {"assays": {"a": {"mutants": "a.csv"}}}},
+    "an assay with a column of nothing": {"variants": {"assays": {"a": {"sequence_column": "sequence"}}}},
+    "an assay whose name is a path": {"variants": {"assays": {"a/b": {"wild_type": "a.fasta"}}}},
 }
 
 RIGHT = {
@@ -39,6 +47,8 @@ RIGHT = {
     "several files": {"samples": {"a": ["a.fasta", "b.fasta.gz"]}},
     "residues as h5": {"residues": True, "format": "h5"},
     "several layers as npz": {"layers": [0, -1], "format": "npz"},
+    "several tasks": {"tasks": ["embed", "logits", "perplexity"], "perplexity": {"method": "one-pass"}},
+    "a wild type alone": {"tasks": ["variants"], "variants": {"assays": {"a": {"wild_type": "a.fasta"}}}},
 }
 
 
@@ -60,11 +70,14 @@ def check_schema(folder: Path) -> list[str]:
     faults += [f"refused: {name}" for name, changes in RIGHT.items() if refused(schema, changes)]
     config = copy.deepcopy(SMALLEST)
     validate(config, schema)
-    if config["shards"] != 4 or config["extra"]["embed"] != "":
+    if config["shards"] != 4 or config["extra"]["embed"] != "" or config["perplexity"]["format"] != "tsv":
         faults.append(f"defaults are not filled in: {config}")
     page = (folder / "config/README.md").read_text()
     keys = yaml.safe_load(schema.read_text())["properties"]
     faults += [f"config/README.md does not tell `{key}`" for key in keys if f"| `{key}` |" not in page]
+    del config["samples"]
+    config |= {"tasks": ["variants"], "variants": {"assays": {"a": {"mutants": "a.csv", "sequence_column": "b"}}}}
+    validate(config, schema)
     return faults
 
 

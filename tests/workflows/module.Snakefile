@@ -9,6 +9,7 @@ module pliant:
             "shards": 3,
             "residues": True,
             "layers": [-1, 0],
+            "perplexity": {"method": "one-pass"},
             "threads": 1,
             "mem_mb": 500,
         }
@@ -28,6 +29,8 @@ rule count:
     input:
         vectors="vectors/results/mine/embeddings.npz",
         states="vectors/results/mine/residues.npz",
+        # Not among `tasks`, but there to be asked for.
+        scores="vectors/results/mine/perplexity",
     output:
         "bytes.txt",
     log:

@@ -25,7 +25,7 @@ say() {
   printf -- '-- %s\n' "$*"
 }
 
-for task in split gather; do
+for task in split gather logits contacts perplexity variants; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -278,6 +278,71 @@ demo() {
   done
 }
 
+# A run of another task than embed; its words go to logs/NAME. The log and the lock of a launch lie where it starts, so
+# that several run at once.
+task_run() {
+  mkdir -p "$scratch/launch.$1"
+  cd "$scratch/launch.$1"
+  nextflow run "$root" -c "$scratch/small.config" --outdir "$scratch/tasks" "${@:2}" >"$scratch/logs/$1" 2>&1
+}
+
+# Every other task on a few short proteins.
+tasks() {
+  local shard words=() runs=() heat=() direct=() few=$scratch/few.fasta heads=$root/tests/fixtures/imports/twin
+  # Until there are heat maps.
+  if pliant variants --help | grep -q -e --picture; then heat=(--picture png) direct=(--picture "$scratch/direct.png"); fi
+  say 'other tasks give the bytes of their commands'
+  awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$fasta" >"$few"
+  printf '>wild_type\nMKTAYIAKQRQISF\n' >"$scratch/wild.fasta"
+  printf 'mutant,measured\nK12R,0.5\nA14G:K18E,-1.25\n' >"$scratch/mutants.csv"
+  task_run logits --task logits --masked --format h5 --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  task_run perplexity --task perplexity --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  task_run contacts --task contacts --picture svg --input "$few" --model "$heads" --shards 2 & runs+=($!)
+  wait_for logits perplexity contacts
+  runs=()
+  task_run variants --task variants --mutants "$scratch/mutants.csv" --wild_type "$scratch/wild.fasta" --offset 11 \
+    --model "$heads" & runs+=($!)
+  task_run scan --task variants --wild_type "$scratch/wild.fasta" --score wt-marginals --format tsv "${heat[@]}" \
+    --model "$heads" & runs+=($!)
+  wait_for variants scan
+
+  pliant logits "$few" --model "$heads" --quiet --masked --out "$scratch/direct.h5"
+  same "$scratch/tasks/logits/few.h5" "$scratch/direct.h5"
+  pliant split "$few" --shards 2 --out-dir "$scratch/shards" --quiet
+  for shard in shard_0001 shard_0002; do
+    words=("$scratch/shards/$shard.fasta" --model "$heads" --quiet --out)
+    pliant perplexity "${words[@]}" "$scratch/direct.$shard.tsv"
+    same "$scratch/tasks/perplexity/few.$shard.tsv" "$scratch/direct.$shard.tsv"
+    pliant contacts "${words[@]}" "$scratch/direct.$shard.npz" --picture "$scratch/drawn" --picture-format svg
+    same "$scratch/tasks/contacts/few.$shard.npz" "$scratch/direct.$shard.npz"
+    diff -r "$scratch/tasks/contacts/few.$shard.pictures" "$scratch/drawn" || fail 'other pictures of contacts'
+    rm -r "$scratch/drawn"
+  done
+  words=(--wild-type "$scratch/wild.fasta" --model "$heads" --quiet --out)
+  pliant variants --mutants "$scratch/mutants.csv" --offset 11 "${words[@]}" "$scratch/direct.csv"
+  same "$scratch/tasks/variants/mutants.variants.csv" "$scratch/direct.csv"
+  pliant variants --scan --score wt-marginals "${words[@]}" "$scratch/direct.tsv" "${direct[@]}"
+  same "$scratch/tasks/variants/wild.variants.tsv" "$scratch/direct.tsv"
+  [[ ${#heat[@]} -eq 0 ]] || same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
+}
+
+# Waits for the runs of these names, whose numbers are in `runs`, in this order.
+wait_for() {
+  local name
+  for name in "$@"; do
+    wait "${runs[0]}" || fail "--task: the run '$name': $(log_of "$name")"
+    runs=("${runs[@]:1}")
+  done
+}
+
+stubs() {
+  say 'stubs of the other modules'
+  nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
+  for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png; do
+    grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
+  done
+}
+
 module_tests() {
   if ! command -v nf-test >/dev/null; then
     echo 'SKIPPED: the tests of single modules did not run (nf-test is not installed)' >&2
@@ -300,5 +365,7 @@ weights
 failing_shard
 shuffled
 demo
+tasks
+stubs
 module_tests
 say 'the Nextflow workflow passed'

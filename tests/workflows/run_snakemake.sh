@@ -7,6 +7,8 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$tests/../.." && pwd)
 workflow=$root/snakemake
 tiny=$root/tests/fixtures/models/esm2_tiny_random
+# Smaller still, but with a contact head.
+heads=$root/tests/fixtures/imports/twin
 exec </dev/null
 # shellcheck source=tests/workflows/proteins.sh
 source "$tests/proteins.sh"
@@ -26,7 +28,7 @@ fail() {
   exit 1
 }
 
-for task in split gather; do
+for task in split gather logits contacts perplexity variants; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -85,6 +87,10 @@ called() {
 same_as_one_run() {
   pliant embed "$1/proteins.fasta" --model "$1/model" --out "$scratch/one.npz" --quiet "${@:3}"
   cmp "$scratch/one.npz" "$1/results/all/embeddings.npz" || fail "$2: other bytes than those of one run"
+}
+
+same() {
+  cmp "$1" "$2" || fail "$1 and $2 differ"
 }
 
 # A folder to run in, with proteins and a model of its own.
@@ -220,6 +226,71 @@ failing_shard() {
   done
 }
 
+# Every other task on a few short proteins.
+other_tasks() {
+  local folder=$scratch/tasks results shard part words direct=()
+  say 'other tasks give the bytes of their commands'
+  make_folder "$folder"
+  cp "$heads"/* "$folder/model/"
+  awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$folder/proteins.fasta" >"$folder/few.fasta"
+  printf '>wild_type\nMKTAYIAKQRQISF\n' >"$folder/wild.fasta"
+  printf 'mutant,measured\nK12R,0.5\nA14G:K18E,-1.25\n' >"$folder/mutants.csv"
+  printf 'sequence\tmutant\nMKTAYIAKQR\tK12R\nMSTAYIAKQR\tS12T\n' >"$folder/many.tsv"
+  cat >"$folder/config/config.yaml" <<'END'
+tasks: [logits, contacts, perplexity, variants]
+samples: {few: few.fasta}
+model: model
+shards: 2
+threads: 1
+mem_mb: 510
+on_error: skip
+logits: {masked: true, format: h5}
+contacts: {picture: svg}
+variants:
+  offset: 11
+  picture: png
+  assays:
+    table: {mutants: mutants.csv, wild_type: wild.fasta}
+    column: {mutants: many.tsv, sequence_column: sequence}
+    scan: {wild_type: wild.fasta}
+END
+  # Until there are heat maps.
+  if pliant variants --help | grep -q -e --picture; then
+    direct=(--picture "$scratch/scan.png")
+  else
+    sed -i '/picture: png/d' "$folder/config/config.yaml"
+  fi
+  workflow "$folder"
+  results=$folder/results
+  pliant logits "$folder/few.fasta" --model "$folder/model" --quiet --masked --out "$scratch/logits.h5"
+  same "$results/few/logits.h5" "$scratch/logits.h5"
+  for shard in shard_0001 shard_0002; do
+    words=("$results/few/shards/$shard.fasta" --model "$folder/model" --quiet --out)
+    pliant perplexity "${words[@]}" "$scratch/$shard.tsv"
+    same "$results/few/perplexity/$shard.tsv" "$scratch/$shard.tsv"
+    pliant contacts "${words[@]}" "$scratch/$shard.npz" --picture "$scratch/drawn" --picture-format svg
+    same "$results/few/contacts/$shard.npz" "$scratch/$shard.npz"
+    diff -r --exclude .snakemake_timestamp "$results/few/contacts/$shard.pictures" "$scratch/drawn" ||
+      fail 'other pictures of contacts'
+    rm -r "$scratch/drawn"
+  done
+  words=(--model "$folder/model" --offset 11 --quiet --out)
+  pliant variants --mutants "$folder/mutants.csv" --wild-type "$folder/wild.fasta" "${words[@]}" "$scratch/table.csv"
+  same "$results/table/variants.csv" "$scratch/table.csv"
+  pliant variants --mutants "$folder/many.tsv" --sequence-column sequence "${words[@]}" "$scratch/column.csv"
+  same "$results/column/variants.csv" "$scratch/column.csv"
+  pliant variants --scan --wild-type "$folder/wild.fasta" "${words[@]}" "$scratch/scan.csv" "${direct[@]}"
+  same "$results/scan/scan.csv" "$scratch/scan.csv"
+  [[ ${#direct[@]} -eq 0 ]] || same "$results/scan/scan.png" "$scratch/scan.png"
+
+  say 'fewer shards leave no file of an earlier one'
+  workflow "$folder" --config shards=1 tasks='[perplexity]'
+  part=$(cd "$results/few/perplexity" && echo shard_????.tsv)
+  [[ $part == shard_0001.tsv ]] || fail "of one shard the results are $part"
+  pliant perplexity "$folder/few.fasta" --model "$folder/model" --quiet --out "$scratch/whole.tsv"
+  same "$results/few/perplexity/shard_0001.tsv" "$scratch/whole.tsv"
+}
+
 module_import() {
   local folder=$scratch/module
   say 'the workflow as a module'
@@ -236,11 +307,14 @@ module_import() {
     --out "$folder/one.npz" --residues "$folder/states.npz"
   cmp "$folder/one.npz" "$folder/vectors/results/mine/embeddings.npz" || fail 'vectors of the module'
   cmp "$folder/states.npz" "$folder/vectors/results/mine/residues.npz" || fail 'residues of the module'
+  pliant perplexity "$folder/vectors/results/mine/shards/shard_0002.fasta" --model "$folder/model" --quiet \
+    --method one-pass --out "$folder/one.tsv"
+  same "$folder/one.tsv" "$folder/vectors/results/mine/perplexity/shard_0002.tsv"
   [[ $(cat "$folder/bytes.txt") -eq $(wc -c <"$folder/one.npz") ]] || fail 'what the importing workflow made of it'
 }
 
 wrappers() {
-  local task folder
+  local task folder work
   say 'wrappers'
   mkdir -p "$scratch/wrappers/master/bio"
   cp -r "$workflow/wrappers" "$scratch/wrappers/master/bio/pliant"
@@ -253,6 +327,13 @@ wrappers() {
   done
   cmp "$scratch/wrappers/master/bio/pliant/embed/test/embeddings.npz" "$folder/embeddings.npz" ||
     fail 'the wrappers together give other bytes than the wrapper embed'
+  for task in logits perplexity contacts variants; do
+    work=$scratch/wrappers/master/bio/pliant/$task/test
+    if ! snake "$work" --wrapper-prefix "file://$scratch/wrappers/"; then
+      cat "$work/run.log" "$work"/logs/* >&2
+      fail "wrapper $task"
+    fi
+  done
   # As users name them before they are in the collection.
   sed "s|master/bio/pliant|file://$workflow/wrappers|" "$folder/Snakefile" >"$folder/by_path.Snakefile"
   rm -r "$folder/embeddings.npz" "$folder/parts" "$folder/shards"
@@ -265,6 +346,7 @@ profiles
 scatter_and_gather
 cached
 failing_shard
+other_tasks
 module_import
 wrappers
 say "Snakemake: all passed in $((SECONDS - started)) s"

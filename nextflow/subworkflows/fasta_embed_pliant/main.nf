@@ -6,6 +6,7 @@ include { PLIANT_SPLIT                            } from '../../modules/pliant/s
 include { PLIANT_EMBED                            } from '../../modules/pliant/embed/main'
 include { PLIANT_GATHER                           } from '../../modules/pliant/gather/main'
 include { PLIANT_GATHER as PLIANT_GATHER_RESIDUES } from '../../modules/pliant/gather/main'
+include { each_shard ; of_each_fasta              } from '../shards'
 
 workflow FASTA_EMBED_PLIANT {
     take:
@@ -22,24 +23,11 @@ workflow FASTA_EMBED_PLIANT {
 
     PLIANT_SPLIT(ch_fasta, val_shards)
 
-    // A shard is named after its place alone, and its meta holds nothing of the other shards: what
-    // changes in one of them leaves the tasks of the others as they were.
-    ch_shards = PLIANT_SPLIT.out.shards.flatMap { meta, shards ->
-        shards.collect { shard -> [[id: "${meta.id}.${shard.baseName}", fasta: meta], shard] }
-    }
+    ch_shards = PLIANT_SPLIT.out.shards.flatMap { meta, shards -> each_shard(meta, shards) }
 
     PLIANT_EMBED(ch_shards, ch_model, part_format, val_residues ? 'npz' : '')
 
-    // Parts arrive in any order. Sorted by name they make the same gathering task every time, so that it resumes.
-    ch_counts = PLIANT_SPLIT.out.shards.map { meta, shards -> [meta, shards.size()] }
-    ch_parts = PLIANT_EMBED.out.part
-        .map { meta, pooled, states, lists -> [meta.fasta, pooled, states, lists] }
-        .combine(ch_counts, by: 0)
-        .map { meta, pooled, states, lists, count -> [groupKey(meta, count), pooled, states, lists] }
-        .groupTuple(remainder: true)
-        .map { key, pooled, states, lists ->
-            [key.getGroupTarget(), by_name(pooled), by_name(states), by_name(lists)]
-        }
+    ch_parts = of_each_fasta(PLIANT_EMBED.out.part, PLIANT_SPLIT.out.shards)
     // A sample without its parts is an error and not a sample less.
     ch_gather = PLIANT_SPLIT.out.split.join(ch_parts, failOnDuplicate: true, failOnMismatch: true)
 
@@ -70,9 +58,4 @@ workflow FASTA_EMBED_PLIANT {
     split      // channel: [ val(meta), path(json), [ path(tsv) ] or [] ]
     failures   // channel: [ val(meta), path(tsv) ]
     summaries  // channel: [ [ id, fasta: meta ], path(json) ], one for each shard
-}
-
-/** The files of several tasks as one list, sorted by name. */
-def by_name(lists) {
-    return lists.flatten().sort { found -> found.name }
 }

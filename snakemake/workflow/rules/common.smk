@@ -2,6 +2,9 @@ import json
 import shlex
 from pathlib import Path
 
+TASKS = config["tasks"]
+# Their results stay as many files as there are shards, in one folder.
+SHARDED = [task for task in TASKS if task in ("contacts", "perplexity")]
 FORMAT = config["format"]
 KINDS = ["embeddings", "residues"] if config["residues"] else ["embeddings"]
 LAYOUT = ["--h5-layout", config["h5_layout"]] if FORMAT == "h5" else []
@@ -13,27 +16,59 @@ SPLIT_FLAGS = [
     *READING,
     *shlex.split(config["extra"]["split"]),
 ]
+COMPUTING = ["--precision", config["precision"], "--long", config["long"]]
 EMBED_FLAGS = [
     f"--layer={','.join(map(str, config['layers']))}",
     *["--pool", config["pool"]],
-    *["--precision", config["precision"]],
     *["--out-dtype", config["out_dtype"]],
-    *["--long", config["long"]],
     *LAYOUT,
+    *COMPUTING,
     *READING,
     *shlex.split(config["extra"]["embed"]),
+]
+LOGITS_FLAGS = [
+    *(["--masked"] if config["logits"]["masked"] else []),
+    *COMPUTING,
+    *READING,
+    *shlex.split(config["extra"]["logits"]),
+]
+CONTACTS_FLAGS = [
+    *["--out-dtype", config["out_dtype"]],
+    *COMPUTING,
+    *READING,
+    *shlex.split(config["extra"]["contacts"]),
+]
+PERPLEXITY_FLAGS = [
+    *["--method", config["perplexity"]["method"]],
+    *COMPUTING,
+    *READING,
+    *shlex.split(config["extra"]["perplexity"]),
+]
+VARIANTS_FLAGS = [
+    *["--score", config["variants"]["score"]],
+    f"--offset={config['variants']['offset']}",
+    *COMPUTING,
+    *shlex.split(config["extra"]["variants"]),
 ]
 GATHER_FLAGS = [*LAYOUT, *shlex.split(config["extra"]["gather"])]
 
 
 def results():
-    """The tables that the workflow is run for."""
-    return expand(
-        "results/{sample}/{kind}.{format}",
-        sample=config["samples"],
-        kind=KINDS,
-        format=FORMAT,
+    """What the workflow is run for."""
+    wanted = [f"{kind}.{FORMAT}" for kind in KINDS] if "embed" in TASKS else []
+    if "logits" in TASKS:
+        wanted.append(f"logits.{config['logits']['format']}")
+    of_samples = expand(
+        "results/{sample}/{file}",
+        sample=config.get("samples", []),
+        file=wanted + SHARDED,
     )
+    assays = config["variants"]["assays"] if "variants" in TASKS else {}
+    of_assays = [
+        f"results/{name}/{'variants' if 'mutants' in files else 'scan'}.{config['variants']['format']}"
+        for name, files in assays.items()
+    ]
+    return of_samples + of_assays
 
 
 def proteins(wildcards):
@@ -60,17 +95,50 @@ def split_table(wildcards):
     return f"results/{wildcards.sample}/shards/split.json"
 
 
-def parts(wildcards):
+def parts_of(sample, suffix):
     """The parts of a result in the order of the input. A name holds the digest of its shard's records: where they
     have not changed the part is there already, however often `split` has run."""
     # Read where it is; what is returned gets the prefix of a module only afterwards.
-    folder = checkpoints.split.get(sample=wildcards.sample).output.shards
+    folder = checkpoints.split.get(sample=sample).output.shards
     shards = json.loads(Path(folder, "split.json").read_text())["shards"]
     return [
-        f"results/{wildcards.sample}/parts/{Path(shard['file']).stem}.{shard['input'][:16]}"
-        f".{wildcards.kind}.{FORMAT}"
+        f"results/{sample}/parts/{Path(shard['file']).stem}.{shard['input'][:16]}.{suffix}"
         for shard in shards
     ]
+
+
+def parts(wildcards):
+    """What `gather` joins."""
+    return parts_of(wildcards.sample, f"{wildcards.kind}.{FORMAT}")
+
+
+def tables(wildcards):
+    """What `collect` puts into one folder."""
+    task = wildcards.task
+    return parts_of(wildcards.sample, f"{task}.{config[task]['format']}")
+
+
+def pictures(wildcards):
+    """The folders of pictures beside the tables, where there are any."""
+    wanted = wildcards.task == "contacts" and config["contacts"]["picture"]
+    return parts_of(wildcards.sample, "contacts.pictures") if wanted else []
+
+
+def assay(wildcards):
+    """The files of an assay: the table of its mutants, the FASTA of its wild type, or both."""
+    told = config["variants"]["assays"][wildcards.assay]
+    return {
+        name: local(told[name]) for name in ("mutants", "wild_type") if name in told
+    }
+
+
+def assay_flags(wildcards, input):
+    """The table of an assay, and where its wild type is."""
+    column = config["variants"]["assays"][wildcards.assay].get("sequence_column")
+    wild_type = (
+        f"--sequence-column={column}" if column else f"--wild-type={input.wild_type}"
+    )
+    return [f"--mutants={input.mutants}", wild_type]
 
 
 def growing(amount):

@@ -7,7 +7,7 @@ rule embed:
         fasta=ancient("results/{sample}/shards/{shard}.fasta"),
         model=model_files,
     output:
-        embeddings=f"results/{{sample}}/parts/{{shard}}.{{digest}}.embeddings.{FORMAT}",
+        table=f"results/{{sample}}/parts/{{shard}}.{{digest}}.embeddings.{FORMAT}",
         residues=[
             f"results/{{sample}}/parts/{{shard}}.{{digest}}.{kind}.{FORMAT}"
             for kind in KINDS[1:]
@@ -28,16 +28,19 @@ rule embed:
         runtime=growing(config["runtime"]),
         gpu=config["gpu"],
     params:
+        command="embed",
+        proteins=lambda wildcards, input: [input.fasta],
         environment=cache_setting,
         model=lambda wildcards, input: Path(input.model[0]).parent,
-        residues=lambda wildcards, output: [
+        further=lambda wildcards, output: [
             f"--residues={file}" for file in output.residues
         ],
         device=device,
         # Recorded, unlike `device`: parts of a CPU and of a GPU differ in their last bits, and `gather` refuses a mixture.
         gpu=config["gpu"],
         flags=EMBED_FLAGS,
+    # The rules of the other commands are this one with other parameters.
     shell:
-        "{params.environment:q} pliant embed {input.fasta:q} --model {params.model:q} {params.flags:q} "
+        "{params.environment:q} pliant {params.command} {params.proteins:q} --model {params.model:q} {params.flags:q} "
         "--device {params.device:q} --threads {threads} "
-        "--out {output.embeddings:q} {params.residues:q} --summary {output.summary:q} 2> {log:q}"
+        "--out {output.table:q} {params.further:q} --summary {output.summary:q} 2> {log:q}"

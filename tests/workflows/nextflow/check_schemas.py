@@ -82,15 +82,19 @@ def module(folder: Path) -> list[str]:
     return problems
 
 
-def subworkflow(folder: Path, modules: list[str]) -> list[str]:
+def included(script: str) -> list[str]:
+    """The modules that a script includes, as a meta.yml names them."""
+    return sorted(set(re.findall(r"from '\S+/modules/(\S+)/main'", script)))
+
+
+def subworkflow(folder: Path) -> list[str]:
     """A subworkflow's description and script."""
     script = (folder / "main.nf").read_text(encoding="utf-8")
     meta = yaml.safe_load((folder / "meta.yml").read_text(encoding="utf-8"))
     validator = jsonschema.Draft7Validator(json.loads((SCHEMAS / "subworkflow.json").read_text(encoding="utf-8")))
     problems = against(folder / "meta.yml", validator)
-    included = sorted(set(re.findall(r"from '../../modules/(\S+)/main'", script)))
-    problems += agrees(f"{folder}: components", sorted(meta["components"]), included)
-    problems += agrees(f"{folder}: modules", included, modules)
+    problems += agrees(f"{folder}: name", meta["name"], folder.name)
+    problems += agrees(f"{folder}: components", sorted(meta["components"]), included(script))
     takes = re.findall(r"^    (\w+) +//", block(script, "take", "main"), re.MULTILINE)
     problems += agrees(f"{folder}: inputs", [key for entry in meta["input"] for key in entry], takes)
     emits = re.findall(r"^    (\w+) +//", script[script.index("    emit:") :], re.MULTILINE)
@@ -106,9 +110,8 @@ def parameters(root: Path, settings: dict) -> list[str]:
     validator = schema(path)
     told = json.loads(path.read_text(encoding="utf-8"))
     groups = told["$defs"]
-    problems = agrees(
-        f"{path}: allOf", [entry["$ref"] for entry in told["allOf"]], [f"#/$defs/{name}" for name in groups]
-    )
+    referred = [entry["$ref"] for entry in told["allOf"] if "$ref" in entry]
+    problems = agrees(f"{path}: allOf", referred, [f"#/$defs/{name}" for name in groups])
     described = {name: entry for group in groups.values() for name, entry in group["properties"].items()}
     problems += agrees(f"{path}: parameters", sorted(described), sorted(settings))
     for name, entry in described.items():
@@ -121,7 +124,15 @@ def parameters(root: Path, settings: dict) -> list[str]:
     fine = {name: value for name, value in settings.items() if value is not None}
     fine |= {"input": "proteins.fasta", "model": "model", "outdir": "results"}
     problems += [f"{path}: refuses the defaults: {error.message}" for error in validator.iter_errors(fine)]
-    for wrong in [{"shards": 0}, {"format": "csv"}, {"cache": "cache.db"}, {"layers": "last"}, {"pool": None}]:
+    for wrong in [
+        {"shards": 0},
+        {"format": "txt"},
+        {"cache": "cache.db"},
+        {"layers": "last"},
+        {"pool": None},
+        {"task": "train"},
+        {"task": "variants", "mutants": "mutants.csv"},
+    ]:
         if validator.is_valid(fine | wrong):
             problems.append(f"{path}: takes {wrong}")
     return problems
@@ -147,8 +158,11 @@ def main() -> int:
     folders = sorted(path.parent for path in root.glob("modules/*/*/main.nf"))
     names = sorted(str(folder.relative_to(root / "modules")) for folder in folders)
     problems = [problem for folder in folders for problem in module(folder)]
-    for script in sorted(root.glob("subworkflows/*/main.nf")):
-        problems += subworkflow(script.parent, names)
+    scripts = sorted(root.glob("subworkflows/*/main.nf"))
+    for script in scripts:
+        problems += subworkflow(script.parent)
+    used = {name for script in [root / "main.nf", *scripts] for name in included(script.read_text(encoding="utf-8"))}
+    problems += agrees("modules in use", sorted(used), names)
     problems += parameters(root, settings["params"])
     problems += sheet(root)
     problems += agrees("manifest.version", settings["manifest"]["version"], VERSION)

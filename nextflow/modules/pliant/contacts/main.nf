@@ -1,0 +1,56 @@
+process PLIANT_CONTACTS {
+    tag "${meta.id}"
+    label 'process_medium'
+
+    conda "${moduleDir}/environment.yml"
+    container "ghcr.io/pliant/pliant:0.1.0"
+
+    input:
+    tuple val(meta), path(fasta)
+    path(model, stageAs: 'model/*')
+    val format
+    val picture
+
+    output:
+    tuple val(meta), path("${prefix}.${format}"), emit: contacts
+    tuple val(meta), path("${prefix}.pictures"), emit: pictures, optional: true
+    tuple val(meta), path("${prefix}.${format}.failures.tsv"), emit: failures, optional: true
+    tuple val(meta), path("${prefix}.summary.json"), emit: summary
+    tuple val("${task.process}"), val('pliant'), eval("pliant --version | sed 's/^pliant //'"), emit: versions_pliant, topic: versions
+
+    when:
+    task.ext.when == null || task.ext.when
+
+    script:
+    def args = task.ext.args ?: ''
+    def device = task.accelerator ? 'cuda' : 'cpu'
+    def pictures = picture ? "--picture ${task.ext.prefix ?: meta.id}.pictures --picture-format ${picture}" : ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    pliant contacts \\
+        ${args} \\
+        --model model \\
+        --out ${prefix}.${format} \\
+        ${pictures} \\
+        --summary ${prefix}.summary.json \\
+        --device ${device} \\
+        --threads ${task.cpus} \\
+        ${fasta}
+    """
+
+    stub:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    echo "${args}"
+    touch ${prefix}.${format}
+    echo '{}' > ${prefix}.summary.json
+    if [ -n "${picture ?: ''}" ]; then
+        mkdir ${prefix}.pictures
+        touch ${prefix}.pictures/stub.${picture}
+    fi
+    if [[ "${args}" == *"--on-error skip"* ]]; then
+        printf 'file\\tline\\trecord\\tid\\treason\\n' > ${prefix}.${format}.failures.tsv
+    fi
+    """
+}

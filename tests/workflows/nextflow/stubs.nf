@@ -1,0 +1,21 @@
+// Runs every module that the stub run of the pipeline leaves out, with `-stub-run`, and prints what the stubs made.
+
+include { PLIANT_CONTACTS   } from '../../../nextflow/modules/pliant/contacts/main'
+include { PLIANT_LOGITS     } from '../../../nextflow/modules/pliant/logits/main'
+include { PLIANT_PERPLEXITY } from '../../../nextflow/modules/pliant/perplexity/main'
+include { PLIANT_VARIANTS   } from '../../../nextflow/modules/pliant/variants/main'
+
+workflow {
+    ch_fasta = channel.of([[id: 'few'], file("${projectDir}/../../fixtures/fasta/ecoli20.fasta", checkIfExists: true)])
+    PLIANT_LOGITS(ch_fasta, [], 'npz')
+    PLIANT_CONTACTS(ch_fasta, [], 'npz', 'svg')
+    PLIANT_PERPLEXITY(ch_fasta, [], 'tsv')
+    PLIANT_VARIANTS(ch_fasta.map { meta, fasta -> [meta, [], fasta] }, [], 'csv', 'png')
+
+    PLIANT_LOGITS.out.logits
+        .mix(PLIANT_LOGITS.out.summary)
+        .mix(PLIANT_CONTACTS.out.contacts, PLIANT_CONTACTS.out.pictures, PLIANT_CONTACTS.out.summary)
+        .mix(PLIANT_PERPLEXITY.out.perplexity, PLIANT_PERPLEXITY.out.failures, PLIANT_PERPLEXITY.out.summary)
+        .mix(PLIANT_VARIANTS.out.scores, PLIANT_VARIANTS.out.picture, PLIANT_VARIANTS.out.summary)
+        .view { _meta, made -> "made ${made}" }
+}
