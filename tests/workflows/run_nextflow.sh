@@ -288,9 +288,7 @@ task_run() {
 
 # Every other task on a few short proteins.
 tasks() {
-  local shard words=() runs=() heat=() direct=() few=$scratch/few.fasta heads=$root/tests/fixtures/imports/twin
-  # Until there are heat maps.
-  if pliant variants --help | grep -q -e --picture; then heat=(--picture png) direct=(--picture "$scratch/direct.png"); fi
+  local shard words=() runs=() few=$scratch/few.fasta heads=$root/tests/fixtures/imports/twin
   say 'other tasks give the bytes of their commands'
   awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$fasta" >"$few"
   printf '>wild_type\nMKTAYIAKQRQISF\n' >"$scratch/wild.fasta"
@@ -302,7 +300,7 @@ tasks() {
   runs=()
   task_run variants --task variants --mutants "$scratch/mutants.csv" --wild_type "$scratch/wild.fasta" --offset 11 \
     --model "$heads" & runs+=($!)
-  task_run scan --task variants --wild_type "$scratch/wild.fasta" --score wt-marginals --format tsv "${heat[@]}" \
+  task_run scan --task variants --wild_type "$scratch/wild.fasta" --score wt-marginals --format tsv --picture png \
     --model "$heads" & runs+=($!)
   wait_for variants scan
 
@@ -321,9 +319,9 @@ tasks() {
   words=(--wild-type "$scratch/wild.fasta" --model "$heads" --quiet --out)
   pliant variants --mutants "$scratch/mutants.csv" --offset 11 "${words[@]}" "$scratch/direct.csv"
   same "$scratch/tasks/variants/mutants.variants.csv" "$scratch/direct.csv"
-  pliant variants --scan --score wt-marginals "${words[@]}" "$scratch/direct.tsv" "${direct[@]}"
+  pliant variants --scan --score wt-marginals "${words[@]}" "$scratch/direct.tsv" --picture "$scratch/direct.png"
   same "$scratch/tasks/variants/wild.variants.tsv" "$scratch/direct.tsv"
-  [[ ${#heat[@]} -eq 0 ]] || same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
+  same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
 }
 
 # Waits for the runs of these names, whose numbers are in `runs`, in this order.
