@@ -47,8 +47,10 @@ pub(super) fn write(
         Ok(first) => (first, "residue"),
         Err(_) => (1, "residue, counted from 1"),
     };
+    // The folder is left out: the same scan gives the same picture wherever its input lies.
+    let title = Path::new(&input.name).file_name().unwrap_or_default().to_string_lossy();
     let map = HeatMap {
-        title: &input.name,
+        title: &title,
         values: &values,
         rows: Axis { label: "mutation", cells: Cells::Named(&LETTERS) },
         columns: Axis { label, cells: Cells::Numbered { first, count: length } },
