@@ -319,7 +319,11 @@ tasks() {
   words=(--wild-type "$scratch/wild.fasta" --model "$heads" --quiet --out)
   pliant variants --mutants "$scratch/mutants.csv" --offset 11 "${words[@]}" "$scratch/direct.csv"
   same "$scratch/tasks/variants/mutants.variants.csv" "$scratch/direct.csv"
-  pliant variants --scan --score wt-marginals "${words[@]}" "$scratch/direct.tsv" --picture "$scratch/direct.png"
+  # The picture says which file it is of, as it was named.
+  mkdir "$scratch/wild_type"
+  cp "$scratch/wild.fasta" "$scratch/wild_type/"
+  (cd "$scratch" && pliant variants --scan --score wt-marginals --wild-type wild_type/wild.fasta \
+    --model "$heads" --quiet --out direct.tsv --picture direct.png)
   same "$scratch/tasks/variants/wild.variants.tsv" "$scratch/direct.tsv"
   same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
 }

@@ -273,7 +273,9 @@ END
   same "$results/table/variants.csv" "$scratch/table.csv"
   pliant variants --mutants "$folder/many.tsv" --sequence-column sequence "${words[@]}" "$scratch/column.csv"
   same "$results/column/variants.csv" "$scratch/column.csv"
-  pliant variants --scan --wild-type "$folder/wild.fasta" "${words[@]}" "$scratch/scan.csv" --picture "$scratch/scan.png"
+  # The picture says which file it is of, as it was named.
+  (cd "$folder" && pliant variants --scan --wild-type wild.fasta "${words[@]}" "$scratch/scan.csv" \
+    --picture "$scratch/scan.png")
   same "$results/scan/scan.csv" "$scratch/scan.csv"
   same "$results/scan/scan.png" "$scratch/scan.png"
 
