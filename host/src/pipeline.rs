@@ -148,19 +148,36 @@ pub fn run(
     work: &Work<'_>,
     engine: &Engine,
     progress: &Progress,
+    write: impl FnMut(Row) -> anyhow::Result<()> + Send,
+) -> anyhow::Result<Reading> {
+    staged(
+        |groups| read(work, engine, groups),
+        |groups, rows| compute(work, engine, progress, groups, rows),
+        write,
+    )
+}
+
+/// Runs the three stages beside each other: the reader sends pieces of work, this thread computes them, and the writer
+/// takes their rows.
+///
+/// # Errors
+/// The first of what the writer, the device or the reader could not do.
+fn staged<P: Send>(
+    read: impl FnOnce(&Sender<P>) -> anyhow::Result<Reading> + Send,
+    compute: impl FnOnce(Receiver<P>, Sender<Vec<Row>>) -> anyhow::Result<()>,
     mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<Reading> {
-    let (group_in, groups) = bounded(1);
+    let (pieces_in, pieces) = bounded(1);
     let (rows_in, rows) = bounded::<Vec<Row>>(1);
     thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let reader = named("reader")
-            .spawn_scoped(scope, move || read(work, engine, &group_in))
+            .spawn_scoped(scope, move || read(&pieces_in))
             .context("cannot start the reader")?;
         let writer = named("writer")
             .spawn_scoped(scope, move || rows.into_iter().flatten().try_for_each(&mut write))
             .context("cannot start the writer")?;
-        let computed = compute(work, engine, progress, groups, rows_in);
+        let computed = compute(pieces, rows_in);
         // A writer that fails ends the computing, and a device that fails the reading: the cause comes first.
         joined(writer, "writer")?;
         computed?;

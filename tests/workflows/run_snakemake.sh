@@ -180,10 +180,6 @@ END
 
 cached() {
   local folder=$scratch/cached found records
-  if ! pliant embed --help | grep -q -e '--cache'; then
-    echo 'SKIPPED: this pliant has no cache' >&2
-    return
-  fi
   say 'moved boundaries with a cache: only the new sequence is computed'
   make_folder "$folder"
   records=$(grep -c '^>' "$folder/proteins.fasta")

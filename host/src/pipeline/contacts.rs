@@ -9,13 +9,10 @@
 //! A batch is a stretch of the input that is computed as one pack, so its maps leave in the order of the input. It is
 //! filled by its tokens and by the numbers of its maps; at most three are held at a time.
 
-use std::thread;
-
-use anyhow::Context as _;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 use pliant_seq::{Cut, Item, Pack, Record, RecordReader};
 
-use super::{GROUP_BYTES, Reading, Row, Work, joined};
+use super::{GROUP_BYTES, Reading, Row, Work, staged};
 use crate::cli::print::Progress;
 use crate::engine::Engine;
 use crate::exit::TaskError;
@@ -65,24 +62,13 @@ pub fn run(
     work: &Work<'_>,
     engine: &Engine,
     progress: &Progress,
-    mut write: impl FnMut(Row) -> anyhow::Result<()> + Send,
+    write: impl FnMut(Row) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<Reading> {
-    let (batch_in, batches) = bounded(1);
-    let (rows_in, rows) = bounded::<Vec<Row>>(1);
-    thread::scope(|scope| {
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let reader = named("reader")
-            .spawn_scoped(scope, move || read(work, engine, &batch_in))
-            .context("cannot start the reader")?;
-        let writer = named("writer")
-            .spawn_scoped(scope, move || rows.into_iter().flatten().try_for_each(&mut write))
-            .context("cannot start the writer")?;
-        let computed = compute(engine, progress, batches, rows_in);
-        // A writer that fails ends the computing, and a device that fails the reading: the cause comes first.
-        joined(writer, "writer")?;
-        computed?;
-        joined(reader, "reader")
-    })
+    staged(
+        |batches| read(work, engine, batches),
+        |batches, rows| compute(engine, progress, batches, rows),
+        write,
+    )
 }
 
 /// Sends the batches of all inputs. Ends early, without an error of its own, when nobody takes them.
