@@ -288,7 +288,7 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(parts) = cause.downcast_ref::<GatherError>() {
         return Some(match parts {
-            GatherError::NoLengths { .. } => Code::Usage,
+            GatherError::NoLengths { .. } | GatherError::ScoresAsText { .. } => Code::Usage,
             _ => Code::Data,
         });
     }
