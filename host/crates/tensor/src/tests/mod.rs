@@ -1,7 +1,9 @@
 //! A small network through all operations, against an oracle of its own.
 
+mod gated;
 mod gradients;
 mod memory;
 mod network;
 mod oracle;
 mod pooling;
+mod rows;
