@@ -11,10 +11,7 @@ pub mod layer_norm;
 pub mod layout;
 pub mod linear;
 pub mod pool;
-<<<<<<< HEAD
-pub mod rms_norm;
-=======
 pub mod reduce;
->>>>>>> d8204f8 (AdamW and sums of squares as kernels; parameters change in place; optimiser and schedules in nn)
+pub mod rms_norm;
 pub mod rotary;
 pub mod softmax;

@@ -510,15 +510,17 @@ mod tests {
         let refused = descend(&param).unwrap_err();
         assert_eq!(refused, TensorError::NoGradient { names: vec!["w".to_owned()] });
         param.put_gradient(device.upload(&[0.5; 12]));
-        let (first, back) =
-            (param.forward_weights("test").unwrap(), param.input_gradient_weights("test").unwrap());
+        let (first, back) = (
+            param.forward_weights("test", &(0..3)).unwrap(),
+            param.input_gradient_weights("test", &(0..3)).unwrap(),
+        );
         let place = param.buffer("test").unwrap().as_slice().as_ptr();
         descend(&param).unwrap();
         let moved: Vec<f32> = numbers(12).iter().map(|value| value - 0.5).collect();
         assert_eq!((param.version(), param.values().unwrap()), (1, moved));
         assert_eq!(param.buffer("test").unwrap().as_slice().as_ptr(), place, "values were allocated anew");
-        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test").unwrap()));
-        assert!(!Arc::ptr_eq(&back, &param.input_gradient_weights("test").unwrap()));
+        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test", &(0..3)).unwrap()));
+        assert!(!Arc::ptr_eq(&back, &param.input_gradient_weights("test", &(0..3)).unwrap()));
         assert_eq!(param.grad(), [0.5; 12]);
 
         let held = param.buffer("test").unwrap();

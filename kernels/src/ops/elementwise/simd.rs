@@ -126,21 +126,9 @@ impl Work for Narrow<'_> {
     }
 }
 
-<<<<<<< HEAD
-/// First number and count of a piece of `length` numbers.
-#[inline(always)]
-pub(super) fn piece(task: Task, length: usize) -> (usize, usize) {
-    let first = task.task * PIECE;
-    (first, PIECE.min(length - first))
-}
-
 /// Number of pieces.
 pub(super) fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
-    buffer.len().div_ceil(PIECE)
-=======
-fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
     rows::pieces(buffer.len())
->>>>>>> d8204f8 (AdamW and sums of squares as kernels; parameters change in place; optimiser and schedules in nn)
 }
 
 struct GeluSlope;
