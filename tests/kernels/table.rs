@@ -1,8 +1,8 @@
 //! What is proven of which operation.
 
 use crate::{
-    attention, contacts, cross_entropy, dropout, elementwise, embedding, gate, layer_norm, layout, linear,
-    pool, rms_norm, rotary, softmax,
+    adamw, attention, contacts, cross_entropy, dropout, elementwise, embedding, gate, layer_norm, layout,
+    linear, pool, reduce, rms_norm, rotary, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -11,6 +11,7 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 
 /// Fast path against oracle on every device: close, and the same bits within a numerics class.
 const PARITY: &[Row<Case>] = &[
+    ("adamw", adamw::parity),
     ("attention", attention::parity),
     ("contacts", contacts::parity),
     ("cross_entropy", cross_entropy::parity),
@@ -22,6 +23,7 @@ const PARITY: &[Row<Case>] = &[
     ("layout", layout::parity),
     ("linear", linear::parity),
     ("pool", pool::parity),
+    ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),
     ("rotary", rotary::parity),
     ("softmax", softmax::parity),

@@ -10,5 +10,6 @@ mod identity;
 mod import;
 mod index;
 mod mutations;
+mod optim;
 mod pickles;
 mod tiny;
