@@ -130,12 +130,15 @@ def main():
         raise SystemExit("usage: PLIANT_TEST_DATA=DIR collect.py OUT.fasta")
     folder, target = Path(folder), Path(sys.argv[1])
     partial = target.with_name(target.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as out:
-        seen = gather(folder, out)
-    if not seen:
-        raise SystemExit(f"{folder}: holds no sequences")
-    account(folder, seen)
-    partial.replace(target)
+    try:
+        with open(partial, "w", encoding="utf-8") as out:
+            seen = gather(folder, out)
+        if not seen:
+            raise SystemExit(f"{folder}: holds no sequences")
+        account(folder, seen)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
