@@ -13,3 +13,4 @@ mod mutations;
 mod optim;
 mod pickles;
 mod tiny;
+mod training;
