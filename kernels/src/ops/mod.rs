@@ -3,10 +3,13 @@
 pub mod attention;
 pub mod contacts;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod layer_norm;
+pub mod layout;
 pub mod linear;
 pub mod pool;
+pub mod rms_norm;
 pub mod rotary;
 pub mod softmax;
