@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
@@ -9,4 +10,5 @@ pub mod layer_norm;
 pub mod linear;
 pub mod pool;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;

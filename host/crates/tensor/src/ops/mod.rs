@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod embedding;
@@ -9,10 +10,12 @@ pub mod layer_norm;
 pub mod linear;
 pub mod pool;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;
 
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
+pub use conv1d::{conv1d, conv1d_stretch};
 pub use cross_entropy::{IGNORE, cross_entropy};
 pub use elementwise::{add, scale};
 pub use embedding::{TokenDropout, embedding};
@@ -20,4 +23,5 @@ pub use layer_norm::layer_norm;
 pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};
 pub use rotary::{Table, rotary};
+pub use selective_scan::{ScanInputs, selective_scan, selective_scan_stretch};
 pub use softmax::{SoftmaxKind, softmax};
