@@ -17,6 +17,7 @@
 //! `db` are sums over pieces of 64 rows of the pack, rows ascending, added in order.
 
 pub mod cpu;
+mod simd;
 
 use crate::buffer::Buffer;
 use crate::error::{KernelError, check_size};
@@ -61,6 +62,7 @@ impl Sizes {
             let (found, supported) = (self.filter.to_string(), "1 to 16");
             return Err(KernelError::Unsupported { op: OP, what: "length of the filter", found, supported });
         }
+        check_size(OP, "width of at least one", self.width.min(1), 1)?;
         sequences.check(OP, self.tokens)?;
         check_size(OP, "input", x, self.tokens * self.width)?;
         check_size(OP, "filter", w, self.width * self.filter)?;
@@ -100,13 +102,7 @@ pub fn forward(
         check_size(OP, "carry", carry.len(), sizes.carry())?;
     }
     match device {
-        Device::Cpu(_) => cpu::forward(
-            (sizes, sequences),
-            x.as_slice(),
-            (w.as_slice(), b.as_slice()),
-            carry.map(Buffer::as_mut_slice),
-            u.as_mut_slice(),
-        ),
+        Device::Cpu(cpu) => simd::forward(cpu, (sizes, sequences), x, (w, b), carry, u),
     }
     Ok(())
 }
@@ -130,13 +126,7 @@ pub fn backward(
     check_size(OP, "filter gradient", grads.dw.len(), w.len())?;
     check_size(OP, "bias gradient", grads.db.len(), b.len())?;
     match device {
-        Device::Cpu(_) => cpu::backward(
-            (sizes, sequences),
-            x.as_slice(),
-            (w.as_slice(), b.as_slice()),
-            du.as_slice(),
-            (grads.dx.as_mut_slice(), grads.dw.as_mut_slice(), grads.db.as_mut_slice()),
-        ),
+        Device::Cpu(cpu) => simd::backward(cpu, (sizes, sequences), x, (w, b), du, grads),
     }
     Ok(())
 }

@@ -21,12 +21,15 @@
 //! behind.
 //!
 //! Rounding: all 32-bit. A step is `fma(e^(Δ A), s, (Δ u) B)` with the power taken of two, `A` being multiplied
-//! by log2 e beforehand. `y` is the sum of two chains, even n from `D u` on and odd n from zero on, n ascending;
-//! `Σ_n` of the backward are chains with n ascending. `dB` and `dC` are 16-lane trees over groups of 64
-//! channels that are added in order; `dA_log` and `dD` are sums over chunks, those over sequences, and those
-//! over portions of the pack of at least 1024 tokens (whole sequences), always in order.
+//! by log2 e beforehand. To `D u` blocks of 16, then 4, then single states are added in order, each as two
+//! chains over its even and its odd states; `Σ_n` of the backward are chains with n ascending. `dB` and `dC` are
+//! 16-lane trees over groups of 64 channels that are added in order; `dA_log` and `dD` are sums over chunks,
+//! those over portions of the pack (whole sequences of together at least 1024 tokens), always in order.
 
+mod backward;
 pub mod cpu;
+mod forward;
+mod simd;
 
 use crate::buffer::Buffer;
 use crate::error::{KernelError, check_size};
@@ -37,6 +40,14 @@ const OP: &str = "selective_scan";
 
 /// Largest number of states of a channel.
 pub const STATES_MAX: usize = 256;
+
+/// Distance of the fast path from the f64 oracle for inputs of size about one: a state forgets what lies
+/// longer back than its decay reaches, so it carries the roundings (6e-8 each) of that many steps and those of
+/// Δ and its powers (a few 1e-7); `y` sums N of them.
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 4e-6, relative: 4e-6 };
+
+/// The same for gradients: sums over N, over E or over T of products of two such numbers that partly cancel.
+pub const TOLERANCE_GRADIENTS: Tolerance = Tolerance { absolute: 3e-5, relative: 2e-5 };
 
 /// Sizes of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +92,7 @@ impl Sizes {
             let (found, supported) = (self.states.to_string(), "1 to 256");
             return Err(KernelError::Unsupported { op: OP, what: "number of states", found, supported });
         }
+        check_size(OP, "width of at least one", self.width.min(1), 1)?;
         sequences.check(OP, self.tokens)?;
         check_size(OP, "input", operands.u.len(), self.tokens * self.width)?;
         check_size(OP, "step sizes", operands.delta.len(), self.tokens * self.width)?;
@@ -161,13 +173,7 @@ pub fn forward(
         Keep::Carry(carry) => check_size(OP, "carry", carry.len(), sizes.carry())?,
     }
     match device {
-        Device::Cpu(_) => {
-            let carry = match keep {
-                Keep::Carry(carry) => Some(carry.as_mut_slice()),
-                Keep::Nothing | Keep::Borders(_) => None,
-            };
-            cpu::forward((sizes, sequences), operands.slices(), carry, y.as_mut_slice());
-        }
+        Device::Cpu(cpu) => forward::forward(cpu, (sizes, sequences), operands.slices(), keep, y),
     }
     Ok(())
 }
@@ -194,7 +200,9 @@ pub fn backward(
     check_size(OP, "rate gradient", grads.da_log.len(), operands.a_log.len())?;
     check_size(OP, "skip gradient", grads.dd.len(), operands.d.len())?;
     match device {
-        Device::Cpu(_) => cpu::backward((sizes, sequences), operands.slices(), dy.as_slice(), grads.slices()),
+        Device::Cpu(cpu) => {
+            backward::backward(cpu, (sizes, sequences), operands.slices(), borders, dy, grads.slices());
+        }
     }
     Ok(())
 }
