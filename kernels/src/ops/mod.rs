@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
@@ -12,4 +13,5 @@ pub mod linear;
 pub mod pool;
 pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
@@ -12,10 +13,12 @@ pub mod linear;
 pub mod pool;
 pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;
 
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
+pub use conv1d::{conv1d, conv1d_stretch};
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_over};
 pub use dropout::dropout;
 pub use elementwise::{add, gate, multiply, scale};
@@ -26,4 +29,5 @@ pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};
 pub use rms_norm::rms_norm;
 pub use rotary::{Table, rotary};
+pub use selective_scan::{ScanInputs, selective_scan, selective_scan_stretch};
 pub use softmax::{SoftmaxKind, softmax};
