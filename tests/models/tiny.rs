@@ -9,7 +9,7 @@ use pliant_tensor::ops::cross_entropy::IGNORE;
 use pliant_tensor::{Ids, Tape};
 
 use crate::common::{
-    Tensors, assert_close, device, distance, folder, loaded, outside_data, pack, read_tensors,
+    Tensors, assert_close, device, distance, folder, loaded, outside_data, pack, read_tensors, relative,
 };
 
 /// Gradients are small, so an absolute tolerance would pass zeros: their distance is measured against
@@ -61,14 +61,6 @@ impl Reference {
         let (values, width) = (stored.values(), stored.shape[2]);
         self.kept().into_iter().flat_map(|at| values[at * width..][..width].to_vec()).collect()
     }
-}
-
-/// `‖found − wanted‖ / ‖wanted‖`
-fn relative(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let apart = norm(&mut found.iter().zip(wanted).map(|(&a, &b)| f64::from(a) - f64::from(b)));
-    apart / norm(&mut wanted.iter().map(|&value| f64::from(value)))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use pliant_nn::{KeyReport, Record, Weights};
 
-use crate::family::{Blueprint, Family};
+use crate::family::{Blueprint, Family, seconds};
 use crate::identity;
 
 /// What a model folder holds, as far as its config and headers tell.
@@ -68,9 +68,9 @@ impl About {
         vocab_txt: Option<String>,
     ) -> Self {
         let (records, twins) = (weights.records(), blueprint.twins());
-        let counts = |record: &&Record| {
-            !record.name.ends_with(identity::INV_FREQ) && !twins.iter().any(|twin| twin.second == record.name)
-        };
+        let seconds = seconds(&twins);
+        let counts =
+            |record: &&Record| !record.name.ends_with(identity::INV_FREQ) && !seconds.contains(&*record.name);
         let parameters: Vec<&Record> = records.iter().filter(counts).collect();
         let elements = |record: &Record| record.shape.iter().product::<usize>() as u64;
         let mut dtypes: Vec<&str> = parameters.iter().map(|record| record.dtype.name()).collect();

@@ -3,7 +3,7 @@
 //! A family is a file with its model, its [`Blueprint`], its row in [`FAMILIES`] and its arm in [`crate::Model`];
 //! everything that is done with model folders goes through these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pliant_nn::{CheckpointError, Content, Copied, Meaning, Record, Weights};
@@ -102,9 +102,9 @@ pub(crate) trait Blueprint: fmt::Debug {
     /// The tensors of a folder of Pliant's own, canonical names.
     fn copied(&self, records: Vec<Record>) -> Vec<Copied> {
         let twins = self.twins();
-        let is_twin = |name: &str| twins.iter().any(|twin| twin.second == name);
+        let seconds = seconds(&twins);
         let copied = |record: Record| Copied { name: record.name.clone(), content: Content::Stored(record) };
-        records.into_iter().filter(|record| !is_twin(&record.name)).map(copied).collect()
+        records.into_iter().filter(|record| !seconds.contains(&*record.name)).map(copied).collect()
     }
 
     /// The tensors of a folder for other programs; an error says what these do not have.
@@ -126,6 +126,11 @@ pub(crate) struct Twin {
     pub(crate) key: &'static str,
     /// What to do about two that differ.
     pub(crate) advice: &'static str,
+}
+
+/// The names that do not count.
+pub(crate) fn seconds(twins: &[Twin]) -> BTreeSet<&str> {
+    twins.iter().map(|twin| twin.second.as_str()).collect()
 }
 
 /// Where the decoder of the language-model head comes from.

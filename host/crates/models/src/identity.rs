@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use pliant_nn::Record;
 use serde_json::Value;
 
-use crate::family::Twin;
+use crate::family::{Twin, seconds};
 
 /// Rotary frequencies `[D/2]` that all layers share.
 pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
@@ -28,12 +28,13 @@ pub(crate) fn identity(
     records: &[Record],
     twins: &[Twin],
 ) -> String {
+    let seconds = seconds(twins);
     let (mut lines, mut frequencies) = (BTreeMap::new(), Vec::new());
     for record in records {
         let line = (record.name.as_str(), content(record));
         if record.name.ends_with(INV_FREQ) {
             frequencies.push(line);
-        } else if !twins.iter().any(|twin| twin.second == record.name) {
+        } else if !seconds.contains(&*record.name) {
             lines.extend([line]);
         }
     }

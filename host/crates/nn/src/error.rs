@@ -112,6 +112,12 @@ pub enum FileProblem {
     /// Something that is no regular file.
     #[error("is no regular file")]
     NotAFile,
+    /// What git keeps in the place of a large file.
+    #[error(
+        "is a pointer of Git LFS and not the weights: get them with 'git lfs pull' in the clone, or download the file \
+         itself"
+    )]
+    LfsPointer,
     /// A text file longer than any real one.
     #[error("has {found} bytes, at most {limit} are read")]
     TooLong {
