@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
-use pliant_seq::{InputError, SettingError};
+use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
 
@@ -288,7 +288,7 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(parts) = cause.downcast_ref::<GatherError>() {
         return Some(match parts {
-            GatherError::NoLengths { .. } => Code::Usage,
+            GatherError::NoLengths { .. } | GatherError::ScoresAsText { .. } => Code::Usage,
             _ => Code::Data,
         });
     }
@@ -297,6 +297,12 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(fault) = cause.downcast_ref::<CacheFault>() {
         return Some(cache_code(fault));
+    }
+    if let Some(corpus) = cause.downcast_ref::<CorpusError>() {
+        return corpus_code(corpus);
+    }
+    if matches!(cause.downcast_ref(), Some(SettingError::Sampler { .. })) {
+        return Some(Code::Usage);
     }
     if cause.is::<SettingError>() || cause.is::<VariantError>() {
         return Some(Code::Data);
@@ -313,7 +319,10 @@ fn input_code(error: &InputError) -> Code {
     match error {
         InputError::Missing { .. } | InputError::Folder { .. } => Code::MissingInput,
         InputError::StdinTwice => Code::Usage,
-        InputError::Damaged { .. } | InputError::NotFasta { .. } => Code::Data,
+        InputError::Damaged { .. }
+        | InputError::NotFasta { .. }
+        | InputError::NotHash { .. }
+        | InputError::NoHashes { .. } => Code::Data,
         InputError::Open { source, .. }
         | InputError::Spool { source, .. }
         | InputError::Read { source, .. } => match io_code(source) {
@@ -321,6 +330,18 @@ fn input_code(error: &InputError) -> Code {
             Code::MissingInput => Code::Io,
             code => code,
         },
+    }
+}
+
+/// `None` where the cause decides.
+fn corpus_code(error: &CorpusError) -> Option<Code> {
+    match error {
+        CorpusError::Input(_) => None,
+        CorpusError::Fraction { .. } => Some(Code::Usage),
+        CorpusError::Empty { .. }
+        | CorpusError::TooMany { .. }
+        | CorpusError::OneSided { .. }
+        | CorpusError::AllHeldOut { .. } => Some(Code::Data),
     }
 }
 
@@ -388,8 +409,12 @@ mod tests {
     #[test]
     fn the_code_is_found_below_any_context() {
         let missing = InputError::Missing { file: "a.fasta".into() };
-        let cases: [(anyhow::Error, Code); 8] = [
+        let folder = CorpusError::from(InputError::Folder { file: "a".into() });
+        let cases: [(anyhow::Error, Code); 11] = [
             (anyhow::Error::new(missing).context("reading").context("embed"), Code::MissingInput),
+            (anyhow::Error::new(folder).context("pretrain"), Code::MissingInput),
+            (CorpusError::Fraction { fraction: 2.0 }.into(), Code::Usage),
+            (CorpusError::AllHeldOut { sequences: 1 }.into(), Code::Data),
             (store_io(ErrorKind::StorageFull).into(), Code::Io),
             (store_io(ErrorKind::NotFound).into(), Code::Io),
             (store_io(ErrorKind::TimedOut).into(), Code::TryAgain),

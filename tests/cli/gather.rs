@@ -5,7 +5,7 @@ use std::fs;
 use pliant_store::Format;
 
 use crate::snapshot::{check, told};
-use crate::tool::{ECOLI, Ended, Run, Scratch};
+use crate::tool::{ECOLI, Ended, Run, Scratch, model};
 
 const SHARDS: usize = 3;
 
@@ -91,6 +91,25 @@ fn parts_in_any_order_give_the_bytes_of_one_run() {
             }
         }
     }
+}
+
+#[test]
+fn tables_of_scores_are_joined_as_text() {
+    let scratch = ecoli();
+    let score = |input: &str, out: &str| {
+        let words =
+            ["perplexity", input, "--model", model(), "--method", "one-pass", "--out", out, "--quiet"];
+        scratch.run(&words).go().code(0);
+    };
+    for (shard, name) in ORDER {
+        score(&format!("shards/shard_{shard:04}.fasta"), &format!("{name}.tsv"));
+    }
+    score("in.fasta", "one.tsv");
+    same_as_one_run(&scratch, ".tsv", "one.tsv");
+    let parts = ORDER.map(|(_, name)| format!("{name}.tsv"));
+    let ended =
+        gathering(&scratch, &parts.each_ref().map(|part| part.as_str()), "whole.npz", &[]).go().code(2);
+    check("error_gather_scores", &told(&ended));
 }
 
 #[test]

@@ -26,6 +26,8 @@ impl Problem {
         let [mut dx, mut sum, mut widened] = [(); 3].map(|()| device.zeros::<f32>(length));
         let (mut into, mut scaled) = (device.upload(&self.b), device.upload(&self.a));
         let mut narrow = device.zeros::<bf16>(length);
+        let mut product = device.zeros::<f32>(length);
+        elementwise::multiply(device, &a, &b, &mut product).unwrap();
         elementwise::gelu_backward(device, &a, &b, &mut dx).unwrap();
         elementwise::add(device, &a, &b, &mut sum).unwrap();
         elementwise::add_into(device, &a, &mut into).unwrap();
@@ -39,12 +41,14 @@ impl Problem {
             Found::new("scaled", &scaled),
             Found::new("narrowed", &narrow),
             Found::new("widened", &widened),
+            Found::new("product", &product),
         ]
     }
 
     fn plain(&self) -> Vec<Expected> {
         let (a, b) = (reals(&self.a), reals(&self.b));
-        let (mut dx, mut sum, mut scaled) = (a.clone(), a.clone(), a.clone());
+        let [mut dx, mut sum, mut scaled, mut product] = [(); 4].map(|()| a.clone());
+        cpu::multiply(&a, &b, &mut product);
         cpu::gelu_backward(&a, &b, &mut dx);
         cpu::add(&a, &b, &mut sum);
         cpu::scale(f64::from(self.factor), &mut scaled);
@@ -56,6 +60,7 @@ impl Problem {
             Expected::new("narrowed", a, TOLERANCE_BF16),
             // The library's own rounding, exactly: the next bf16 is 4e-3 of the number away.
             Expected::new("widened", rounded_reals(&self.a), Tolerance { absolute: 1e-37, relative: 1e-6 }),
+            Expected::new("product", product, TOLERANCE),
         ]
     }
 }
@@ -68,6 +73,12 @@ pub(crate) fn parity() -> Vec<Case> {
         Case { name, fast: Box::new(move |device| problem.fast(device)), oracle }
     };
     LENGTHS.map(case).into()
+}
+
+fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
+    let mut y = vec![0.0; a.len()];
+    cpu::multiply(a, b, &mut y);
+    y
 }
 
 pub(crate) fn gradients() -> Vec<Gradient> {
@@ -103,7 +114,13 @@ pub(crate) fn gradients() -> Vec<Gradient> {
         }),
         backward: Box::new(|_, dy| vec![dy.to_vec(), dy.to_vec()]),
     };
-    vec![gelu, scale, add]
+    let multiply = Gradient {
+        name: "multiply".to_owned(),
+        inputs: add.inputs.clone(),
+        forward: Box::new(|values| product(&values[0], &values[1])),
+        backward: Box::new(|values, dy| vec![product(dy, &values[1]), product(dy, &values[0])]),
+    };
+    vec![gelu, scale, add, multiply]
 }
 
 #[test]
@@ -121,6 +138,7 @@ fn plain_and_fast_path_give_what_pytorch_gives() {
     for device in devices() {
         let found = sums.fast(device);
         assert_close("sum", &found[1].values.reals(), &file.f64("sum"), TOLERANCE);
+        assert_close("product", &found[6].values.reals(), &file.f64("product"), TOLERANCE);
         assert_close("scaled", &found[3].values.reals(), &file.f64("scaled"), TOLERANCE);
         assert_close("gelu dx", &slopes.fast(device)[0].values.reals(), &file.f64("dx"), TOLERANCE);
     }

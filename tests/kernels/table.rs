@@ -1,7 +1,8 @@
 //! What is proven of which operation.
 
 use crate::{
-    attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary, softmax,
+    adamw, attention, contacts, cross_entropy, dropout, elementwise, embedding, gate, layer_norm, layout,
+    linear, pool, reduce, rms_norm, rotary, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -10,14 +11,20 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 
 /// Fast path against oracle on every device: close, and the same bits within a numerics class.
 const PARITY: &[Row<Case>] = &[
+    ("adamw", adamw::parity),
     ("attention", attention::parity),
     ("contacts", contacts::parity),
     ("cross_entropy", cross_entropy::parity),
+    ("dropout", dropout::parity),
     ("elementwise", elementwise::parity),
+    ("elementwise", gate::parity),
     ("embedding", embedding::parity),
     ("layer_norm", layer_norm::parity),
+    ("layout", layout::parity),
     ("linear", linear::parity),
     ("pool", pool::parity),
+    ("reduce", reduce::parity),
+    ("rms_norm", rms_norm::parity),
     ("rotary", rotary::parity),
     ("softmax", softmax::parity),
 ];
@@ -29,8 +36,10 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("cross_entropy", cross_entropy::invariance),
     ("embedding", embedding::invariance),
     ("layer_norm", layer_norm::invariance),
+    ("layout", layout::invariance),
     ("linear", linear::invariance),
     ("pool", pool::invariance),
+    ("rms_norm", rms_norm::invariance),
     ("rotary", rotary::invariance),
     ("softmax", softmax::invariance),
 ];
@@ -39,11 +48,15 @@ const INVARIANCE: &[Row<Invariance>] = &[
 const GRADIENTS: &[Row<Gradient>] = &[
     ("attention", attention::gradients),
     ("cross_entropy", cross_entropy::gradients),
+    ("dropout", dropout::gradients),
     ("elementwise", elementwise::gradients),
+    ("elementwise", gate::gradients),
     ("embedding", embedding::gradients),
     ("layer_norm", layer_norm::gradients),
+    ("layout", layout::gradients),
     ("linear", linear::gradients),
     ("pool", pool::gradients),
+    ("rms_norm", rms_norm::gradients),
     ("rotary", rotary::gradients),
     ("softmax", softmax::gradients),
 ];

@@ -12,5 +12,6 @@ mod index;
 mod lc_plm;
 mod mamba;
 mod mutations;
+mod optim;
 mod pickles;
 mod tiny;

@@ -1,5 +1,6 @@
 //! Operations: one folder each, with its contract in `mod.rs`.
 
+pub mod adamw;
 pub mod attention;
 pub mod contacts;
 pub mod conv1d;
@@ -11,6 +12,7 @@ pub mod layer_norm;
 pub mod layout;
 pub mod linear;
 pub mod pool;
+pub mod reduce;
 pub mod rms_norm;
 pub mod rotary;
 pub mod selective_scan;

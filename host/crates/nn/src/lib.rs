@@ -7,6 +7,7 @@
 //! | [`live`] | the parameters of a model in memory, written to a file and read back into it |
 //! | [`init`] | first values, a function of seed and name |
 //! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`], [`mamba`], [`bimamba`] | layers |
+//! | [`optim`] | AdamW, and the learning rate of every step |
 //!
 //! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
 
@@ -19,6 +20,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod live;
 pub mod mamba;
+pub mod optim;
 pub mod rms_norm;
 pub mod weights;
 

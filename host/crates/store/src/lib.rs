@@ -31,6 +31,7 @@ pub mod sheet;
 pub mod split;
 mod spool;
 pub mod table;
+mod table_rows;
 mod tally;
 pub mod target;
 pub mod tsv;
@@ -50,5 +51,6 @@ pub use split::{SPLIT_FORMAT, ShardEntry, SplitFile};
 pub use table::{
     Format, H5Layout, PooledWriter, ResidueWriter, TOKENS_KEY, TablePlan, layer_path, output_paths,
 };
+pub use table_rows::TableRows;
 pub use target::{Target, check_targets};
 pub use values::OutDtype;

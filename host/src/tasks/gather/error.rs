@@ -110,6 +110,16 @@ pub enum GatherError {
         /// Its format.
         format: &'static str,
     },
+    /// Scores, which are joined as text, for another format.
+    #[error("{} holds scores in named columns, which cannot be gathered as {format} into {}", part.display(), out.display())]
+    ScoresAsText {
+        /// A part.
+        part: PathBuf,
+        /// The target.
+        out: PathBuf,
+        /// Its format.
+        format: &'static str,
+    },
     /// A part that is not any more what it was when it was looked at.
     #[error("{} changed while it was read: found {found}, wanted {wanted}", part.display())]
     Changed {
@@ -147,6 +157,7 @@ impl GatherError {
             Self::NoLengths { .. } => {
                 "choose another --format, or embed the shards in one that tells lengths"
             }
+            Self::ScoresAsText { .. } => "choose a name that ends with .tsv, or --format tsv",
             Self::Changed { .. } => "run again when nothing writes to the parts any more",
         };
         Some(text.to_owned())

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use pliant_store::{
     FailureList, FailureWriter, Format, OutputSet, PooledWriter, ResidueWriter, ResultKind, SplitFile,
-    StoreError, StoredRecord, TablePlan, check_targets, output_paths,
+    StoreError, StoredRecord, TablePlan, TableRows, check_targets, output_paths,
 };
 
 use crate::Context;
@@ -36,13 +36,17 @@ pub fn run(plan: &GatherPlan, context: &Context) -> anyhow::Result<()> {
     if split_list.exists() {
         lists.push(FailureList::read(&split_list)?);
     }
-    let mut whole = Whole::create(plan, format, &split, (first, &parts))?;
-    let progress = context.print.progress(whole.records as u64, "records");
-    for part in &parts {
-        whole.copy(part, || progress.advance(1))?;
-    }
-    drop(progress);
-    let mut files = whole.writer.finish()?;
+    let mut files = if first.is_scores() {
+        join_scores(plan, format, &split, (first, &parts))?
+    } else {
+        let mut whole = Whole::create(plan, format, &split, (first, &parts))?;
+        let progress = context.print.progress(whole.records as u64, "records");
+        for part in &parts {
+            whole.copy(part, || progress.advance(1))?;
+        }
+        drop(progress);
+        whole.writer.finish()?
+    };
     lists.extend(parts.into_iter().filter_map(|part| part.failures));
     join(plan, &lists, &context.print, &mut files)?;
     Ok(files.commit()?)
@@ -63,6 +67,23 @@ fn check_outputs(plan: &GatherPlan, format: Format, layers: &[usize]) -> anyhow:
     files.extend(plan.failures.clone());
     files.iter().try_for_each(|file| plan.keeps_inputs(file))?;
     Ok(check_targets(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>())?)
+}
+
+/// The rows of tables of scores, whose numbers are text and stay as they are.
+fn join_scores(
+    plan: &GatherPlan,
+    format: Format,
+    split: &SplitFile,
+    (first, parts): (&Part, &[Part]),
+) -> anyhow::Result<OutputSet> {
+    if format != Format::Tsv {
+        let (part, out) = (first.path.clone(), plan.out.clone());
+        return Err(GatherError::ScoresAsText { part, out, format: format.name() }.into());
+    }
+    let metadata = first.metadata.clone().with(INPUT_KEY, split.input.as_str());
+    let mut rows = TableRows::create(&plan.out, &metadata)?;
+    parts.iter().try_for_each(|part| rows.append(&part.path))?;
+    Ok(rows.finish())
 }
 
 /// The whole being written.

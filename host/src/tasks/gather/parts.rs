@@ -15,6 +15,9 @@ use crate::cli::gather::GatherPlan;
 /// Key of the metadata that places a part: the hash of the records it was computed from.
 pub(super) const INPUT_KEY: &str = "input";
 
+/// What the metadata of a table of scores says that it holds.
+const SCORES: &str = "perplexity";
+
 /// The result for one shard, looked at and closed again.
 pub(super) struct Part {
     /// Its path.
@@ -111,6 +114,11 @@ impl Part {
             metadata,
             path: part,
         })
+    }
+
+    /// Whether its rows are scores of proteins, a table of named columns, and no vectors.
+    pub(super) fn is_scores(&self) -> bool {
+        self.metadata.get("output").and_then(Value::as_str) == Some(SCORES)
     }
 
     /// Opens the part again and checks that it is still what it was.

@@ -1,8 +1,8 @@
 //! Gates over vectors.
 
-use super::simd::{piece, pieces};
+use super::simd::pieces;
 use crate::buffer::{Buffer, Output};
-use crate::cpu::rows::{Cell, load, map, store};
+use crate::cpu::rows::{Cell, load, map, piece, store};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 use crate::cpu::{Cpu, math};

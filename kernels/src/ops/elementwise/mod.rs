@@ -35,7 +35,7 @@ const OP: &str = "elementwise";
 /// x·φ(x) (3e-7 of at most 0.25), times the gradient.
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
-/// The same for gates of operands of size up to about ten: SiLU carries 7e-7 of itself, its slope an absolute 6e-7,
+/// The same for gates of operands of size up to about ten: SiLU carries 7e-7 of itself, its slope an absolute 1.1e-6,
 /// times a product of size up to some tens.
 pub const TOLERANCE_GATE: Tolerance = Tolerance { absolute: 5e-6, relative: 2e-6 };
 

@@ -228,7 +228,9 @@ impl Columns {
             found.next().filter(|_| found.next().is_none())
         };
         let wanted = |name: &str| place(name).ok_or_else(|| bad(&format!("it has not one column {name}")));
-        let embedding = place(LOGPROBS).map_or_else(|| wanted("embedding"), Ok)?;
+        let embedding = place(LOGPROBS)
+            .or_else(|| place("embedding"))
+            .ok_or_else(|| bad("it has not one column embedding; tables of scores are gathered as .tsv"))?;
         let id = wanted("id")?;
         if leaves.column(embedding).max_rep_level() != 1 || leaves.column(id).max_rep_level() != 0 {
             return Err(bad("its column embedding does not hold one list per row"));

@@ -1,5 +1,6 @@
 //! A small network through all operations, against an oracle of its own.
 
+mod gated;
 mod gradients;
 mod memory;
 mod network;

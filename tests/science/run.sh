@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Real training runs, whose figures stand in tests/science/RESULTS.md. Hours of work in steps that go on where they
+# were stopped:
+#
+#   PLIANT_TEST_DATA=DIR tests/science/run.sh [STEP...]        all steps, or the named ones
+#
+#   corpus             all sequences of the data sets in DIR as one FASTA, and those of it that are held out
+#   pretrain-bimamba   a BiMamba-S of 4.8 million parameters on them, without those that resemble test sets
+#   pretrain-esm2      a model of ESM-2's form with as many parameters and steps on the same packs and masks
+#   evaluate           their losses on the sequences held out, by length
+#   speed              tokens a second of both, in turns; run it on a quiet machine
+#   report             RESULTS.md and the curves, from what the steps have left
+#
+# PLIANT_SCIENCE names the folder of the runs (default: ~/.cache/pliant/science), PLIANT the program (default: the one
+# that cargo builds), PLIANT_THREADS its threads.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=${PLIANT_SCIENCE:-${XDG_CACHE_HOME:-$HOME/.cache}/pliant/science}
+data=${PLIANT_TEST_DATA:?name the folder of data sets in PLIANT_TEST_DATA}
+blocklist=$data/leakage_blocklists/benchmark_like.sha256.gz
+corpus=$work/corpus.fasta
+held_out=$work/held_out.fasta
+mkdir -p "$work"
+
+if [[ -z ${PLIANT:-} ]]; then
+    cargo build --quiet --release --package pliant --manifest-path "$here/../../Cargo.toml"
+    PLIANT=${CARGO_TARGET_DIR:-$here/../../target}/release/pliant
+fi
+
+corpus() {
+    if [[ ! -s $corpus ]]; then
+        python3 "$here/collect.py" "$corpus"
+    fi
+    if [[ ! -s $held_out ]]; then
+        python3 "$here/hold_out.py" "$corpus" "$blocklist" "$held_out"
+    fi
+}
+
+# A run that is done says so by its model; one that was stopped goes on from its last checkpoint.
+pretrain() {
+    local name=$1
+    corpus
+    if [[ -s $work/$name/model.safetensors ]]; then
+        return
+    fi
+    "$PLIANT" pretrain --config "$here/pretrain/$name.toml" --train "$corpus" --held-out "$held_out" \
+        --exclude "$blocklist" --out "$work/$name" --resume
+}
+
+evaluate() {
+    local name
+    for name in bimamba esm2; do
+        "$PLIANT" evaluate --task mlm "$held_out" --model "$work/$name" --out "$work/$name.evaluation.json"
+    done
+}
+
+speed() {
+    local name round scratch
+    scratch=$(mktemp -d "$work/speed.XXXXXX")
+    for round in 1 2 3; do
+        for name in bimamba esm2; do
+            "$PLIANT" pretrain --config "$here/pretrain/$name.toml" --train "$corpus" --held-out "$held_out" \
+                --exclude "$blocklist" --out "$scratch/$name.$round" --set run.steps=20 \
+                --set log.evaluate_every_steps=1000 --summary "$work/$name.speed.$round.json" --quiet
+        done
+    done
+    rm -rf "$scratch"
+}
+
+report() {
+    "$PLIANT" plot "$work/bimamba" "$work/esm2" --y loss,held_out_loss --smooth 5 --out "$here/pretrain.svg"
+    python3 "$here/report.py" "$work" "$here/RESULTS.md"
+}
+
+for step in "${@:-corpus pretrain-bimamba pretrain-esm2 evaluate report}"; do
+    for word in $step; do
+        case $word in
+            corpus) corpus ;;
+            pretrain-*) pretrain "${word#pretrain-}" ;;
+            evaluate) evaluate ;;
+            speed) speed ;;
+            report) report ;;
+            *)
+                echo "unknown step $word: see the head of ${BASH_SOURCE[0]}" >&2
+                exit 2
+                ;;
+        esac
+    done
+done
