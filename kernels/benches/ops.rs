@@ -7,8 +7,9 @@
 
 use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
 use pliant_kernels::cpu::simd::{Simd, Task, Work};
-use pliant_kernels::ops::attention;
-use pliant_kernels::{Device, Input, Output, Precision};
+use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
+use pliant_kernels::ops::{attention, conv1d};
+use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -152,6 +153,80 @@ fn attend(
     (median(ratios), median(rates))
 }
 
+/// Tokens and states of the measured filters and scans, four sequences of one length.
+const RUN: (usize, usize) = (2048, 16);
+
+fn waves(device: &Device, length: usize) -> Buffer<f32> {
+    device.upload(&(0..length).map(|i| (i % 29) as f32 * 0.05 - 0.7).collect::<Vec<f32>>())
+}
+
+/// Seconds of one call, and multiply-adds that the calibration loop does meanwhile, by token and channel.
+fn by_channel(device: &Device, width: usize, mut call: impl FnMut()) -> (f64, f64) {
+    let (mut ratios, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..9 {
+        let limit = peak(device, Precision::F32);
+        let start = Instant::now();
+        call();
+        let time = start.elapsed().as_secs_f64() / (RUN.0 * width) as f64;
+        ratios.push(time * limit);
+        times.push(time);
+    }
+    (median(ratios), median(times))
+}
+
+/// The filter of four taps: forward and, where asked for, its backward alone.
+fn filter(device: &Device, width: usize, sequences: Sequences<'_>, backward: bool) -> (f64, f64) {
+    let sizes = conv1d::Sizes { tokens: RUN.0, width, filter: 4 };
+    let (x, w, b) = (waves(device, RUN.0 * width), waves(device, 4 * width), waves(device, width));
+    let [mut u, mut dx] = [(); 2].map(|()| device.zeros(x.len()));
+    let (mut dw, mut db) = (device.zeros(w.len()), device.zeros(width));
+    by_channel(device, width, || {
+        if backward {
+            let grads = conv1d::Grads { dx: &mut dx, dw: &mut dw, db: &mut db };
+            conv1d::backward(device, sizes, sequences, &x, (&w, &b), &x, grads).unwrap();
+        } else {
+            conv1d::forward(device, sizes, sequences, &x, (&w, &b), None, &mut u).unwrap();
+        }
+    })
+}
+
+/// The scan: forward and, where asked for, its backward alone.
+fn scan(device: &Device, width: usize, sequences: Sequences<'_>, backward: bool) -> (f64, f64) {
+    let (tokens, states) = RUN;
+    let sizes = selective_scan::Sizes { tokens, width, states };
+    let lengths = [tokens * width, tokens * width, 2 * tokens * states, width * states, width];
+    let values = lengths.map(|length| waves(device, length));
+    let mut results = lengths.map(|length| device.zeros::<f32>(length));
+    let (mut y, mut borders) = (device.zeros(lengths[0]), device.zeros(sizes.borders(sequences)));
+    let [u, delta, bc, a_log, d] = &values;
+    let operands = Operands { u, delta, bc, a_log, d };
+    let mut forward = |borders: &mut Buffer<f32>| {
+        let keep = Keep::Borders(borders);
+        selective_scan::forward(device, sizes, sequences, operands, keep, &mut y).unwrap();
+    };
+    if !backward {
+        return by_channel(device, width, || forward(&mut borders));
+    }
+    forward(&mut borders);
+    by_channel(device, width, || {
+        let [du, ddelta, dbc, da_log, dd] = &mut results;
+        let grads = selective_scan::Grads { du, ddelta, dbc, da_log, dd };
+        selective_scan::backward(device, sizes, sequences, operands, &borders, u, grads).unwrap();
+    })
+}
+
+fn runs(device: &Device, wanted: &Wanted) {
+    let offsets: Vec<usize> = (0..=4).map(|b| b * RUN.0 / 4).collect();
+    for (width, direction) in [512, 3072].into_iter().flat_map(|e| Direction::BOTH.map(|way| (e, way))) {
+        let sequences = Sequences { offsets: &offsets, direction };
+        for (name, backward) in [("forward", false), ("backward", true)] {
+            let line = |op: &str| format!("{op} E {width:4} {:7} {name:8}", direction.name());
+            wanted.time(&line("conv1d K 4"), || filter(device, width, sequences, backward));
+            wanted.time(&line("selective_scan N 16"), || scan(device, width, sequences, backward));
+        }
+    }
+}
+
 /// Which lines are measured.
 struct Wanted(Vec<String>);
 
@@ -168,6 +243,14 @@ impl Wanted {
             println!("{line}: {:5.1} % of peak, {:.0} GFLOP/s", 100.0 * ratio, 2e-9 * rate);
         }
     }
+
+    /// Measures and prints a line that is wanted: time of all threads together by token and channel.
+    fn time(&self, line: &str, measure: impl FnOnce() -> (f64, f64)) {
+        if self.0.iter().all(|name| line.contains(name.as_str())) {
+            let (worth, time) = measure();
+            println!("{line}: {:.2} ns per token and channel, worth {worth:.0} multiply-adds", 1e9 * time);
+        }
+    }
 }
 
 fn main() {
@@ -175,6 +258,7 @@ fn main() {
     let device = Device::cpu(threads).unwrap();
     println!("{}", device.describe());
     let wanted = Wanted::of_arguments();
+    runs(&device, &wanted);
     for precision in [Precision::F32, Precision::Bf16] {
         for (heads, head_width) in [(20, 16), (20, 24), (20, 32), (20, 64), (40, 128)] {
             for length in [100, 450, 2000] {

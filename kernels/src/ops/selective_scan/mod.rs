@@ -44,10 +44,11 @@ pub const STATES_MAX: usize = 256;
 /// Distance of the fast path from the f64 oracle for inputs of size about one: a state forgets what lies
 /// longer back than its decay reaches, so it carries the roundings (6e-8 each) of that many steps and those of
 /// Δ and its powers (a few 1e-7); `y` sums N of them.
-pub const TOLERANCE: Tolerance = Tolerance { absolute: 4e-6, relative: 4e-6 };
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
 
-/// The same for gradients: sums over N, over E or over T of products of two such numbers that partly cancel.
-pub const TOLERANCE_GRADIENTS: Tolerance = Tolerance { absolute: 3e-5, relative: 2e-5 };
+/// The same for gradients of size about one: sums over N, over E or over T of products of two such numbers
+/// that partly cancel.
+pub const TOLERANCE_GRADIENTS: Tolerance = Tolerance { absolute: 3e-6, relative: 3e-6 };
 
 /// Sizes of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
