@@ -17,6 +17,7 @@ mod hub;
 mod import;
 mod inputs;
 mod interrupted;
+mod lc_plm;
 mod long;
 mod model;
 mod outputs;
