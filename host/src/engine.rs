@@ -55,8 +55,8 @@ impl Engine {
         if head == Head::LogProbs && !model.has_lm_head() {
             return Err(ModelError::NoHead).with_context(unusable);
         }
-        if head == Head::Contacts && !model.has_contact_head() {
-            return Err(ModelError::NoContactHead).with_context(unusable);
+        if head == Head::Contacts {
+            model.check_contacts().with_context(unusable)?;
         }
         Ok(Self { device, precision, model, card, identity, head })
     }
@@ -106,7 +106,7 @@ impl Engine {
         let states = match (&self.head, states.as_slice()) {
             (Head::LogProbs, [last]) => {
                 let logits = self.model.lm_logits(&tape, last)?;
-                vec![softmax(&tape, &logits, SoftmaxKind::Logarithms)?]
+                vec![self.of_tokens(softmax(&tape, &logits, SoftmaxKind::Logarithms)?)?]
             }
             _ => states,
         };
@@ -115,6 +115,18 @@ impl Engine {
             state.f32()?;
         }
         Ok(Hidden { states })
+    }
+
+    /// The columns of the vocabulary's tokens, which are the first. A table may have more rows than there are tokens;
+    /// they take part in the probabilities, as in the training, and nobody asks for theirs.
+    fn of_tokens(&self, all: Tensor) -> anyhow::Result<Tensor> {
+        let (columns, tokens) = (all.columns(), self.width());
+        if columns == tokens {
+            return Ok(all);
+        }
+        let rows = all.f32()?.as_slice().chunks_exact(columns);
+        let kept: Vec<f32> = rows.flat_map(|row| &row[..tokens]).copied().collect();
+        Ok(Tensor::from_f32(&self.device, [all.rows(), tokens], &kept)?)
     }
 
     /// The probabilities that residues touch: for each sequence of the pack `[L, L]`, symmetric.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Esm2, Loaded, Model, Purpose, load};
+use pliant_models::{Esm2, LcPlm, Loaded, Model, Purpose, load};
 use pliant_tensor::{Ids, Offsets, Tape};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
@@ -96,6 +96,11 @@ pub(crate) const SMALL: &str = r#"{"model_type": "esm", "hidden_size": 16, "num_
     "vocab_size": 33, "position_embedding_type": "rotary", "initializer_range": 0.3,
     "rope_inv_freq": "stored"}"#;
 
+/// A small LC-PLM: 40 rows for 33 tokens, two layers of width 24.
+pub(crate) const SMALL_LC_PLM: &str = r#"{"model_type": "lc_plm", "d_model": 24, "n_layer": 2, "vocab_size": 33,
+    "pad_vocab_size_multiple": 8, "norm_epsilon": 1e-5, "ssm_cfg": {"d_state": 5},
+    "initializer_cfg": {"initializer_range": 0.3}}"#;
+
 pub(crate) fn device() -> Device {
     Device::cpu(2).unwrap()
 }
@@ -105,7 +110,12 @@ pub(crate) fn loaded(folder: &Path, device: &Device, precision: Precision, purpo
 }
 
 pub(crate) fn esm2(loaded: &Loaded) -> &Esm2 {
-    let Model::Esm2(model) = &loaded.model;
+    let Model::Esm2(model) = &loaded.model else { panic!("{}", loaded.about.family) };
+    model
+}
+
+pub(crate) fn lc_plm(loaded: &Loaded) -> &LcPlm {
+    let Model::LcPlm(model) = &loaded.model else { panic!("{}", loaded.about.family) };
     model
 }
 
@@ -159,6 +169,14 @@ pub(crate) fn assert_close(what: &str, found: &[f32], wanted: &[f32]) -> f64 {
     moved[wanted.len() / 2] += 10.0 * (1e-4 + 1e-5 * moved[wanted.len() / 2].abs());
     assert!(distance(found, &moved) > 1.0, "{what}: the tolerance does not bite");
     far
+}
+
+/// `‖found − wanted‖ / ‖wanted‖`
+pub(crate) fn relative(found: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(found.len(), wanted.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let apart = norm(&mut found.iter().zip(wanted).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    apart / norm(&mut wanted.iter().map(|&value| f64::from(value)))
 }
 
 /// A folder with the model of [`SMALL`], made from a seed.

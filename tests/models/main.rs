@@ -1,4 +1,4 @@
-//! Model folders and ESM-2 against the numbers of other programs, and against hostile files.
+//! Model folders, ESM-2 and LC-PLM against the numbers of other programs, and against hostile files.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,6 +9,8 @@ mod hostile;
 mod identity;
 mod import;
 mod index;
+mod lc_plm;
+mod mamba;
 mod mutations;
 mod optim;
 mod pickles;

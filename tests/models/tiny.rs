@@ -9,7 +9,7 @@ use pliant_tensor::ops::cross_entropy::IGNORE;
 use pliant_tensor::{Ids, Tape};
 
 use crate::common::{
-    Tensors, assert_close, device, distance, esm2, folder, loaded, outside_data, pack, read_tensors,
+    Tensors, assert_close, device, distance, folder, loaded, outside_data, pack, read_tensors, relative,
 };
 
 /// Gradients are small, so an absolute tolerance would pass zeros: their distance is measured against
@@ -63,21 +63,13 @@ impl Reference {
     }
 }
 
-/// `‖found − wanted‖ / ‖wanted‖`
-fn relative(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let apart = norm(&mut found.iter().zip(wanted).map(|(&a, &b)| f64::from(a) - f64::from(b)));
-    apart / norm(&mut wanted.iter().map(|&value| f64::from(value)))
-}
-
 #[test]
 fn states_logits_loss_and_gradients_are_those_of_transformers() {
     let Some(reference) = Reference::open("tiny masked language model") else { return };
     let device = device();
     let folder = folder(&reference.config, &reference.weights());
     let loaded = loaded(folder.path(), &device, Precision::F32, Purpose::Training);
-    let model = esm2(&loaded);
+    let model = &loaded.model;
     let tape = Tape::on(&device, Precision::F32);
     let (ids, offsets) = pack(&device, &reference.sequences());
     let hidden = model.encode(&tape, &ids, &offsets, &[0, 1, 2, 3]).unwrap();
@@ -126,8 +118,8 @@ fn a_tied_table_may_have_either_name_or_both() {
         let loaded = loaded(folder.path(), &device, Precision::F32, Purpose::Inference);
         let tape = Tape::off(&device, Precision::F32);
         let (ids, offsets) = pack(&device, &reference.sequences());
-        let hidden = esm2(&loaded).encode(&tape, &ids, &offsets, &[LAYERS]).unwrap();
-        let logits = esm2(&loaded).lm_logits(&tape, &hidden[0]).unwrap();
+        let hidden = loaded.model.encode(&tape, &ids, &offsets, &[LAYERS]).unwrap();
+        let logits = loaded.model.lm_logits(&tape, &hidden[0]).unwrap();
         assert!(distance(&logits.to_vec_f32(), &reference.rows("logits")) <= 1.0);
         identities.push((loaded.identity, loaded.about.parameters));
     }

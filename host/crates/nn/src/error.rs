@@ -112,6 +112,12 @@ pub enum FileProblem {
     /// Something that is no regular file.
     #[error("is no regular file")]
     NotAFile,
+    /// What git keeps in the place of a large file.
+    #[error(
+        "is a pointer of Git LFS and not the weights: get them with 'git lfs pull' in the clone, or download the file \
+         itself"
+    )]
+    LfsPointer,
     /// A text file longer than any real one.
     #[error("has {found} bytes, at most {limit} are read")]
     TooLong {
@@ -269,6 +275,12 @@ pub enum TensorProblem {
     /// Other bytes than a moment ago.
     #[error("changed while it was read: run again when nothing writes to the file any more")]
     Changed,
+    /// A name that the model in memory does not have.
+    #[error("is no tensor of this model")]
+    Unknown,
+    /// Other numbers than the model in memory has and never changes.
+    #[error("differs from this model's: the file is one of another model")]
+    OfAnother,
     /// A weight that is no number.
     #[error("element {index} is {value}: damaged, or training diverged")]
     NotFinite {

@@ -15,6 +15,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use pickle::{PickleProblem, Setting, Settings};
@@ -45,6 +46,9 @@ const TEXT_LIMIT: u64 = 16 << 20;
 
 /// Longest index read: the limit of a header.
 const INDEX_LIMIT: u64 = 100_000_000;
+
+/// How the text begins that git keeps in the place of a large file (git-lfs `docs/spec.md`).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Number types of safetensors files that are known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,6 +264,10 @@ impl Checkpoint {
     /// The tensors of a file, which becomes one of the shards.
     fn read_file(&mut self, path: PathBuf) -> Result<Vec<(String, Stored)>, CheckpointError> {
         let (file, length) = open_regular(&path)?;
+        let mut start = [0; LFS_POINTER.len()];
+        if file.read_exact_at(&mut start, 0).is_ok() && start == LFS_POINTER {
+            return Err(CheckpointError::file(&path, FileProblem::LfsPointer));
+        }
         let entries = if path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
             header::read(&file, length, &path)?
         } else {
