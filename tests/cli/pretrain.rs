@@ -89,9 +89,15 @@ fn a_run_makes_a_model_and_tells_of_it() {
     let kinds: Vec<(&str, u64)> =
         lines.iter().map(|line| (line["kind"].as_str().unwrap(), line["step"].as_u64().unwrap())).collect();
     let train = |step| ("train", step);
-    assert_eq!(kinds, [train(2), train(4), train(6), ("held_out", 6), train(8), train(10), train(12), ("held_out", 12)]);
+    assert_eq!(
+        kinds,
+        [train(2), train(4), train(6), ("held_out", 6), train(8), train(10), train(12), ("held_out", 12)]
+    );
     let keys: Vec<&String> = lines[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["kind", "step", "epoch", "tokens", "residues", "loss", "learning_rate", "gradient_norm"]);
+    assert_eq!(
+        keys,
+        ["kind", "step", "epoch", "tokens", "residues", "loss", "learning_rate", "gradient_norm"]
+    );
     let training: Value = serde_json::from_slice(&scratch.read("run/training.json")).unwrap();
     assert_eq!((&training["steps"], &training["loss"]), (&12.into(), &lines[6]["loss"]));
     assert_eq!(training["held_out_loss"], lines[7]["held_out_loss"]);
@@ -106,7 +112,8 @@ fn a_run_makes_a_model_and_tells_of_it() {
     // What was written down is what was asked for.
     let printed = pretrain(&scratch, "other", &["--print-config"]).go().code(0).text();
     assert_eq!(printed, scratch.text("run/run.toml"));
-    let again = ["pretrain", "--config", "run/run.toml", "--out", "again", "--device", "cpu", "--threads", "1"];
+    let again =
+        ["pretrain", "--config", "run/run.toml", "--out", "again", "--device", "cpu", "--threads", "1"];
     scratch.run(&again).go().code(0);
     same(&scratch, "run", "again");
 }
@@ -165,7 +172,8 @@ fn wait_for_log(folder: &Path, child: &mut Child) {
 fn a_signal_ends_a_run_after_its_step_with_a_checkpoint() {
     let scratch = scratch();
     // A long one, of which only the beginning is seen.
-    let more = ["--set", "run.steps=100000", "--set", "schedule.steps=12", "--set", "checkpoint.every_minutes=60"];
+    let more =
+        ["--set", "run.steps=100000", "--set", "schedule.steps=12", "--set", "checkpoint.every_minutes=60"];
     for (out, asked, name) in [("one", Signal::TERM, "SIGTERM"), ("two", Signal::INT, "SIGINT")] {
         let mut child = pretrain(&scratch, out, &more).start();
         wait_for_log(&scratch.path(out), &mut child);
@@ -180,7 +188,8 @@ fn a_signal_ends_a_run_after_its_step_with_a_checkpoint() {
         assert!(said.contains("the same command with --resume goes on"), "{said}");
         assert!(!scratch.path(out).join("config.json").exists(), "there is no model before the end");
     }
-    let ended = pretrain(&scratch, "three", &["--set", "run.minutes=1e-9", "--set", "run.steps=12"]).go().code(75);
+    let ended =
+        pretrain(&scratch, "three", &["--set", "run.minutes=1e-9", "--set", "run.steps=12"]).go().code(75);
     assert!(ended.stderr.contains("stopped by run.minutes after step 1 of 12"), "{}", ended.stderr);
     pretrain(&scratch, "three", &["--resume"]).go().code(0);
     pretrain(&scratch, "whole", &[]).go().code(0);
@@ -256,7 +265,11 @@ fn a_damaged_checkpoint_is_put_aside_and_the_one_before_taken() {
             damage(step);
         }
     }
-    refused(pretrain(&scratch, "run", &["--resume"]).go(), 65, &["no checkpoint in run/checkpoints is whole"]);
+    refused(
+        pretrain(&scratch, "run", &["--resume"]).go(),
+        65,
+        &["no checkpoint in run/checkpoints is whole"],
+    );
 }
 
 #[test]
@@ -269,13 +282,21 @@ fn what_is_wrong_is_said_before_anything_is_made() {
     };
     case(&["--set", "run.step=3"], 65, &["there is no key \"run.step\"; did you mean \"run.steps\"?"]);
     case(&["--set", "run.steps"], 2, &["found no '='"]);
-    case(&["--set", "masking.choose=2"], 65, &["c.toml: \"masking.choose\" is 2, wanted a number above 0 and up to 1"]);
+    case(
+        &["--set", "masking.choose=2"],
+        65,
+        &["c.toml: \"masking.choose\" is 2, wanted a number above 0 and up to 1"],
+    );
     case(&["--train", "no.fasta"], 66, &["no.fasta: no such file"]);
     case(&["--model-config", "no.json"], 66, &["cannot read no.json"]);
     case(&["--init", "no-model"], 66, &["no-model"]);
     case(&["--exclude", "c.toml"], 65, &["c.toml"]);
     case(&["--device", "cuda"], 69, &["device cuda"]);
-    case(&["--summary", "train.fasta", "--train", "train.fasta"], 2, &["the output train.fasta is the input"]);
+    case(
+        &["--summary", "train.fasta", "--train", "train.fasta"],
+        2,
+        &["the output train.fasta is the input"],
+    );
     scratch.write("bad.fasta", format!("{}>bad\nMK1V\n>worse\n\n", fasta(20)));
     let before = scratch.names();
     let bad = pretrain(&scratch, "run", &["--train", "bad.fasta"]).go();
@@ -286,16 +307,30 @@ fn what_is_wrong_is_said_before_anything_is_made() {
     assert_eq!(scratch.text("run/failures.tsv").lines().count(), 3);
     refused(scratch.run(&["pretrain", "--out", "x"]).go(), 2, &["--config"]);
     let all = scratch.run(&["pretrain", "--print-config"]).go().code(0).text();
-    assert!(all.contains("# learning_rate = a number above 0\n") && all.contains("accumulate = 1\n"), "{all}");
+    assert!(
+        all.contains("# learning_rate = a number above 0\n") && all.contains("accumulate = 1\n"),
+        "{all}"
+    );
 }
 
 /// A learning rate that no model survives ends the run where it does, and the last checkpoint stays.
 #[test]
 fn what_is_no_number_ends_the_run() {
     let scratch = scratch();
-    let more = ["--set", "optimizer.learning_rate=1e18", "--set", "optimizer.clip=0", "--set", "checkpoint.every_steps=1"];
+    let more = [
+        "--set",
+        "optimizer.learning_rate=1e18",
+        "--set",
+        "optimizer.clip=0",
+        "--set",
+        "checkpoint.every_steps=1",
+    ];
     let ended = pretrain(&scratch, "run", &more).go();
-    refused(ended, 65, &["is not finite in pack", "which holds the training sequences ", "lower optimizer.learning_rate"]);
+    refused(
+        ended,
+        65,
+        &["is not finite in pack", "which holds the training sequences ", "lower optimizer.learning_rate"],
+    );
     let kept = fs::read_dir(scratch.path("run/checkpoints")).unwrap().count();
     assert!(kept > 0 && !scratch.path("run/config.json").exists());
 }
@@ -323,9 +358,11 @@ fn the_examples_are_sound() {
     for entry in fs::read_dir(EXAMPLES).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|suffix| suffix == "toml") {
-            let words = ["pretrain", "--config", path.to_str().unwrap(), "--train", "x.fasta", "--print-config"];
+            let words =
+                ["pretrain", "--config", path.to_str().unwrap(), "--train", "x.fasta", "--print-config"];
             let printed = Run::new(&words).go().code(0).text();
-            let model = printed.lines().find_map(|line| line.strip_prefix("config = ")).unwrap().trim_matches('"');
+            let model =
+                printed.lines().find_map(|line| line.strip_prefix("config = ")).unwrap().trim_matches('"');
             let scratch = Scratch::new();
             scratch.run(&["model", "new", "--config", model, "--seed", "1", "--out", "m"]).go().code(0);
             seen += 1;
