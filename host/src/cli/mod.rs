@@ -7,6 +7,7 @@ pub mod cache;
 pub mod contacts;
 pub mod doctor;
 pub mod embed;
+pub mod evaluate;
 pub mod gather;
 pub mod logits;
 pub mod model;
@@ -72,6 +73,8 @@ pub enum Command {
     Logits(Box<logits::LogitsArgs>),
     /// Tell how well a model knows proteins
     Perplexity(Box<perplexity::PerplexityArgs>),
+    /// Tell what a model can do
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Score mutants of proteins
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod contacts;
 pub mod doctor;
 pub mod embed;
+pub mod evaluate;
 mod files;
 pub mod gather;
 mod intake;
@@ -28,6 +29,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Embed(args) => embed::run(&args.plan()?, context),
         Command::Logits(args) => logits::run(&args.plan()?, context),
         Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
+        Command::Evaluate(args) => evaluate::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
         Command::Plot(args) => plot::run(&args.plan()?, context),

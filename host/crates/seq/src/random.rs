@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     EvaluationMask,
     /// Which sequences are held out.
     HoldOut,
+    /// What is drawn again, to see how far chance goes.
+    Resample,
 }
 
 /// The 32 bytes that stand for a seed, a purpose and what it is done to.
