@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
-use pliant_seq::{InputError, SettingError};
+use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
 
@@ -298,6 +298,14 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(fault) = cause.downcast_ref::<CacheFault>() {
         return Some(cache_code(fault));
     }
+    if let Some(corpus) = cause.downcast_ref::<CorpusError>() {
+        return match corpus {
+            // The cause says what it is.
+            CorpusError::Input(_) => None,
+            CorpusError::Fraction { .. } => Some(Code::Usage),
+            _ => Some(Code::Data),
+        };
+    }
     if cause.is::<SettingError>() || cause.is::<VariantError>() {
         return Some(Code::Data);
     }
@@ -313,7 +321,10 @@ fn input_code(error: &InputError) -> Code {
     match error {
         InputError::Missing { .. } | InputError::Folder { .. } => Code::MissingInput,
         InputError::StdinTwice => Code::Usage,
-        InputError::Damaged { .. } | InputError::NotFasta { .. } => Code::Data,
+        InputError::Damaged { .. }
+        | InputError::NotFasta { .. }
+        | InputError::NotHash { .. }
+        | InputError::NoHashes { .. } => Code::Data,
         InputError::Open { source, .. }
         | InputError::Spool { source, .. }
         | InputError::Read { source, .. } => match io_code(source) {

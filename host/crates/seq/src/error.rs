@@ -1,12 +1,14 @@
-//! What can go wrong, in three kinds that callers treat differently.
+//! What can go wrong, in kinds that callers treat differently.
 //!
-//! [`InputError`] ends the run, [`RecordError`] spoils one record and is passed on as a value, and
-//! [`SettingError`] refuses something the user configured.
+//! [`InputError`] ends the run, [`RecordError`] spoils one record and is passed on as a value,
+//! [`SettingError`] refuses something the user configured, and [`CorpusError`] says why there is nothing to train on.
 
 use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+use crate::corpus::LeftOut;
 
 /// An input that cannot be read to its end. Nothing after it can be trusted, so the run stops.
 #[derive(Debug, Error)]
@@ -82,6 +84,25 @@ pub enum InputError {
         line: u64,
         /// The first character found, quoted, or its byte value.
         found: String,
+    },
+    /// A line of an exclude list is no hash.
+    #[error(
+        "{file}: line {line}: found {found} where the SHA-256 of a sequence was wanted, 64 hexadecimal digits; \
+         an exclude list has one a line"
+    )]
+    NotHash {
+        /// The input as it was given.
+        file: Arc<str>,
+        /// The line (1-based) of the text.
+        line: u64,
+        /// What stands there: its length, or its first character that is no digit.
+        found: String,
+    },
+    /// An exclude list without any hash, which would exclude nothing silently.
+    #[error("{file}: holds no hash; an exclude list has one SHA-256 of a sequence a line")]
+    NoHashes {
+        /// The input as it was given.
+        file: Arc<str>,
     },
 }
 
@@ -216,5 +237,69 @@ pub enum SettingError {
         window: usize,
         /// Residues between the starts of neighbouring windows.
         stride: usize,
+    },
+    /// A setting of the sampler outside its range.
+    #[error("{name} is {found}, wanted {wanted}")]
+    Sampler {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The values it may have.
+        wanted: &'static str,
+    },
+}
+
+/// Why there is nothing to train on, or nothing to check the training with.
+#[derive(Debug, Error)]
+pub enum CorpusError {
+    /// An input cannot be read.
+    #[error("the sequences cannot be read")]
+    Input(#[from] InputError),
+    /// No sequence is left.
+    #[error(
+        "no sequences to train on: of {headers} records {failures} failed, {duplicates} repeat an id with its \
+         sequence, and left out were {left_out}; give more sequences or leave out fewer"
+    )]
+    Empty {
+        /// Headers seen.
+        headers: u64,
+        /// Records that failed.
+        failures: u64,
+        /// Records with the id and the sequence of an earlier one.
+        duplicates: u64,
+        /// Good records left out, by reason.
+        left_out: LeftOut,
+    },
+    /// More sequences than can be numbered.
+    #[error("more than {limit} sequences; split them over several runs")]
+    TooMany {
+        /// The most there can be.
+        limit: u64,
+    },
+    /// A share to hold out that is none.
+    #[error("the fraction to hold out is {fraction}, wanted a number over 0 and under 1")]
+    Fraction {
+        /// The share as it was given.
+        fraction: f64,
+    },
+    /// Holding out leaves one side empty.
+    #[error(
+        "holding out {fraction} of {sequences} sequences takes {held_out} of them, and both sides need one at least; \
+         give more sequences or another fraction or seed"
+    )]
+    OneSided {
+        /// Sequences before.
+        sequences: usize,
+        /// The share to hold out.
+        fraction: f64,
+        /// Sequences that fell on the side held out.
+        held_out: usize,
+    },
+    /// Every sequence stands in the other corpus too.
+    #[error("all {sequences} sequences are among those held out; train on other sequences")]
+    AllHeldOut {
+        /// Sequences before.
+        sequences: usize,
     },
 }

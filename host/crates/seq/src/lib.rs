@@ -1,4 +1,5 @@
-//! Text to numbers: FASTA to records, records to tokens, tokens to packs. No tensor is seen here.
+//! Text to numbers: FASTA to records, records to tokens, tokens to packs, for inference and for training. No tensor is
+//! seen here.
 //!
 //! The doors, in the order of the data:
 //!
@@ -8,11 +9,14 @@
 //! | [`Record`] | upper-case letters only; `index` has no gaps; the same bytes in give the same records out |
 //! | [`Tokens`] | one token for each residue; `residues` says where they are, so special tokens never leak |
 //! | [`Pack`] | no padding; sequences whole; deterministic |
+//! | [`Corpus`] | training sequences in memory, each once; `digest` names them |
+//! | [`TrainingPack`] | a pack with residues hidden, a pure function of corpus, settings and its number |
 //!
 //! What is wrong with one record is a value ([`Failure`]) and reading goes on; what is wrong with an input
 //! ([`InputError`]) ends it. Nothing is repaired silently: gaps removed and stops dropped are counted in
 //! [`Warnings`], letters without a token by [`Vocabulary::unknown_letters`].
 
+mod corpus;
 mod error;
 mod fasta;
 mod hash;
@@ -21,8 +25,10 @@ mod input;
 mod letters;
 mod long;
 mod pack;
+mod random;
 mod reader;
 mod record;
+mod sampler;
 mod scan;
 mod shards;
 mod vocabulary;
@@ -30,7 +36,8 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-pub use error::{InputError, RecordError, SettingError};
+pub use corpus::{Corpus, CorpusOptions, CorpusReport, Count, ExcludeList, LeftOut, LengthStatistics};
+pub use error::{CorpusError, InputError, RecordError, SettingError};
 pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};
@@ -38,6 +45,7 @@ pub use long::{Cut, LongPolicy, Span, Windows};
 pub use pack::{Pack, plan_packs};
 pub use reader::{DEFAULT_MAX_RESIDUES, ReadOptions, RecordReader, Totals};
 pub use record::{Duplicate, Failure, Item, Record, Warnings};
+pub use sampler::{MlmSettings, Sampler, SamplerSettings, TrainingPack};
 pub use scan::{Longest, Summary, scan};
 pub use shards::{shards, shards_of_residues};
-pub use vocabulary::{ESM2, Tokens, Vocabulary};
+pub use vocabulary::{ESM2, STANDARD_RESIDUES, Tokens, Vocabulary};

@@ -247,7 +247,8 @@ fn sequence_error(raw: &RawRecord, max_residues: u32) -> Option<RecordError> {
         .then_some(RecordError::TooLong { residues: raw.letters, max_residues })
 }
 
-fn short_hash(bytes: &[u8]) -> [u8; 16] {
+/// Half a BLAKE3 of some bytes: no two texts of an input will share it.
+pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     short

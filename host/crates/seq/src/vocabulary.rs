@@ -25,6 +25,9 @@ pub struct Vocabulary {
     pub mask: u32,
 }
 
+/// The 20 standard residues, in the order of the ESM-2 vocabulary.
+pub const STANDARD_RESIDUES: &[u8; 20] = b"LAGVSERTIDPKQNFYMHWC";
+
 const ESM2_TOKENS: [&str; 33] = [
     "<cls>", "<pad>", "<eos>", "<unk>", "L", "A", "G", "V", "S", "E", "R", "T", "I", "D", "P", "K", "Q", "N",
     "F", "Y", "M", "H", "W", "C", "X", "B", "U", "Z", "O", ".", "-", "<null_1>", "<mask>",
@@ -70,6 +73,11 @@ impl Vocabulary {
     pub fn token(&self, residue: u8) -> u32 {
         let letter = residue.to_ascii_uppercase().wrapping_sub(b'A');
         self.letters.get(usize::from(letter)).copied().unwrap_or(self.unknown)
+    }
+
+    /// Whether the vocabulary has a token of its own for this residue letter.
+    pub fn knows(&self, residue: u8) -> bool {
+        self.token(residue) != self.unknown
     }
 
     /// The tokens of `residues` `[L]`: one for each residue, between the start and the end token.

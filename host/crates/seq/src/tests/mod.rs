@@ -3,9 +3,14 @@
 mod bio_reader;
 mod cases;
 mod compressed;
+mod corpus;
+mod exclude;
 mod inputs;
+mod masking;
 mod random;
+mod real;
 mod rules;
+mod sampler;
 
 use crate::{Failure, InputError, Item, ReadOptions, Record, RecordReader, Source};
 
