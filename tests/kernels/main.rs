@@ -1,6 +1,7 @@
 //! Proofs of the kernels: one file per operation, one table of what is proven.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adamw;
 mod attention;
 mod contacts;
 mod cross_entropy;
@@ -12,6 +13,7 @@ mod linear;
 mod not_finite;
 mod pool;
 mod products;
+mod reduce;
 mod rotary;
 mod softmax;
 mod table;

@@ -1,4 +1,4 @@
-//! The one error type of this crate.
+//! What can be wrong with weights; what can go wrong with a step stands in [`crate::optim`].
 
 use std::fmt;
 use std::io;

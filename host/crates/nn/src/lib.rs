@@ -6,6 +6,7 @@
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
 //! | [`init`] | first values, a function of seed and name |
 //! | [`linear`], [`layer_norm`], [`embedding`] | layers |
+//! | [`optim`] | AdamW, and the learning rate of every step |
 //!
 //! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
 
@@ -15,6 +16,7 @@ pub mod error;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
+pub mod optim;
 pub mod weights;
 
 pub use checkpoint::{Checkpoint, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors};

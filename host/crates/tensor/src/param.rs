@@ -75,6 +75,22 @@ struct State {
     version: u64,
 }
 
+impl State {
+    /// The plain values, to be changed in place: nothing made of the old ones stays.
+    ///
+    /// Whoever still holds the old values keeps them, at the price of a copy.
+    fn values_mut(&mut self, device: &Device) -> Option<&mut Buffer<f32>> {
+        let values = self.values.as_mut()?;
+        if Arc::get_mut(values).is_none() {
+            *values = Arc::new(device.upload(values.as_slice()));
+        }
+        self.forward = None;
+        self.input_gradient = None;
+        self.version += 1;
+        Arc::get_mut(values)
+    }
+}
+
 impl Param {
     /// A parameter that never changes and gets no gradient.
     ///
@@ -231,13 +247,44 @@ impl Param {
             return Err(self.unfit("set values", "a trainable parameter"));
         }
         self.check(values)?;
-        let values = Arc::new(self.device.upload(values));
-        let mut state = self.lock();
-        state.values = Some(values);
-        state.forward = None;
-        state.input_gradient = None;
-        state.version += 1;
+        if let Some(place) = self.lock().values_mut(&self.device) {
+            place.as_mut_slice().copy_from_slice(values);
+        }
         Ok(())
+    }
+
+    /// Lets `change` move the values of a trainable parameter in place along their gradient; packed forms are made
+    /// anew on next use. The gradient stays as it is.
+    ///
+    /// # Errors
+    /// [`TensorError::ParamKind`] for frozen parameters, [`TensorError::NoGradient`] where no gradient arrived, and
+    /// what `change` refuses, before it has changed anything.
+    pub(crate) fn update(
+        &self,
+        op: &'static str,
+        change: impl FnOnce(&Device, &mut Buffer<f32>, &Buffer<f32>) -> Result<(), KernelError>,
+    ) -> Result<(), TensorError> {
+        if !self.trainable {
+            return Err(self.unfit(op, "a trainable parameter"));
+        }
+        let mut state = self.lock();
+        let Some(gradient) = state.gradient.take() else {
+            return Err(TensorError::NoGradient { names: vec![self.name.clone()] });
+        };
+        let outcome =
+            state.values_mut(&self.device).map_or(Ok(()), |values| change(&self.device, values, &gradient));
+        state.gradient = Some(gradient);
+        outcome.map_err(in_op(op, [[1, self.len()]]))
+    }
+
+    /// What `read` makes of the gradient; `None` where none arrived.
+    pub(crate) fn read_gradient<T>(&self, read: impl FnOnce(&Device, &Buffer<f32>) -> T) -> Option<T> {
+        self.lock().gradient.as_ref().map(|gradient| read(&self.device, gradient))
+    }
+
+    /// Where the parameter is.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The gradient summed since the last [`Param::zero_grad`], zeros where none arrived.
@@ -426,6 +473,41 @@ mod tests {
     }
 
     #[test]
+    fn an_update_works_in_place_and_leaves_nothing_stale() {
+        let device = Device::cpu(1).unwrap();
+        let param =
+            Param::trainable(&device, Precision::F32, "w", &[3, 4], &numbers(12), ParamKind::Matrix).unwrap();
+        let descend = |param: &Param| {
+            param.update("test", |_, values, gradient| {
+                let pairs = values.as_mut_slice().iter_mut().zip(gradient.as_slice());
+                pairs.for_each(|(value, gradient)| *value -= gradient);
+                Ok(())
+            })
+        };
+        let refused = descend(&param).unwrap_err();
+        assert_eq!(refused, TensorError::NoGradient { names: vec!["w".to_owned()] });
+        param.put_gradient(device.upload(&[0.5; 12]));
+        let (first, back) =
+            (param.forward_weights("test").unwrap(), param.input_gradient_weights("test").unwrap());
+        let place = param.buffer("test").unwrap().as_slice().as_ptr();
+        descend(&param).unwrap();
+        let moved: Vec<f32> = numbers(12).iter().map(|value| value - 0.5).collect();
+        assert_eq!((param.version(), param.values().unwrap()), (1, moved));
+        assert_eq!(param.buffer("test").unwrap().as_slice().as_ptr(), place, "values were allocated anew");
+        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test").unwrap()));
+        assert!(!Arc::ptr_eq(&back, &param.input_gradient_weights("test").unwrap()));
+        assert_eq!(param.grad(), [0.5; 12]);
+
+        let held = param.buffer("test").unwrap();
+        let before = held.as_slice().to_vec();
+        descend(&param).unwrap();
+        assert_eq!(held.as_slice(), before, "values that somebody holds changed");
+        assert_ne!(param.values().unwrap(), before);
+        param.zero_grad();
+        assert!(descend(&param).is_err());
+    }
+
+    #[test]
     fn shapes_and_values_must_fit_the_kind() {
         let device = Device::cpu(1).unwrap();
         let frozen = |shape: &[usize], count, kind| {
@@ -440,6 +522,7 @@ mod tests {
         let vector = Param::frozen(&device, Precision::F32, "p", &[2], &[1.0, 2.0], ParamKind::Vector);
         let vector = vector.unwrap();
         assert!(vector.set_values(&[3.0, 4.0]).unwrap_err().to_string().contains("frozen vector"));
+        assert!(vector.update("adamw", |_, _, _| Ok(())).unwrap_err().to_string().contains("frozen vector"));
         assert!(!vector.decay() && vector.with_decay(true).decay());
     }
 }

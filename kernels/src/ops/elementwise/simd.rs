@@ -1,14 +1,11 @@
 //! Operations on single numbers over vectors.
 
 use crate::buffer::{Buffer, Element};
-use crate::cpu::rows::{map, update};
+use crate::cpu::rows::{self, map, piece, update};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 use crate::cpu::{Cpu, math};
 use half::bf16;
-
-/// Numbers of one piece of work: 64 KiB of f32, which stay in a second-level cache.
-const PIECE: usize = 16 * 1024;
 
 /// What is made of two operands.
 trait Kernel: Sync {
@@ -129,15 +126,8 @@ impl Work for Narrow<'_> {
     }
 }
 
-/// First number and count of a piece of `length` numbers.
-#[inline(always)]
-fn piece(task: Task, length: usize) -> (usize, usize) {
-    let first = task.task * PIECE;
-    (first, PIECE.min(length - first))
-}
-
 fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
-    buffer.len().div_ceil(PIECE)
+    rows::pieces(buffer.len())
 }
 
 struct GeluSlope;

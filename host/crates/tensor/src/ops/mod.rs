@@ -1,5 +1,7 @@
-//! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward.
+//! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward,
+//! and what an optimiser does to parameters.
 
+pub mod adamw;
 pub mod attention;
 pub mod contacts;
 pub mod cross_entropy;
@@ -8,9 +10,11 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod linear;
 pub mod pool;
+pub mod reduce;
 pub mod rotary;
 pub mod softmax;
 
+pub use adamw::{Moments, Step, adamw};
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
 pub use cross_entropy::{IGNORE, cross_entropy};
@@ -19,5 +23,6 @@ pub use embedding::{TokenDropout, embedding};
 pub use layer_norm::layer_norm;
 pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};
+pub use reduce::gradient_squares;
 pub use rotary::{Table, rotary};
 pub use softmax::{SoftmaxKind, softmax};
