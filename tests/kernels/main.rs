@@ -10,6 +10,7 @@ mod embedding;
 mod empty;
 mod layer_norm;
 mod linear;
+mod linear_rows;
 mod not_finite;
 mod pool;
 mod products;

@@ -5,7 +5,7 @@
 //! | [`checkpoint`] | weights on disk: safetensors and files of PyTorch read, safetensors written, hostile files refused |
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
 //! | [`init`] | first values, a function of seed and name |
-//! | [`linear`], [`layer_norm`], [`embedding`] | layers |
+//! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`] | layers |
 //! | [`optim`] | AdamW, and the learning rate of every step |
 //!
 //! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
@@ -17,6 +17,7 @@ pub mod init;
 pub mod layer_norm;
 pub mod linear;
 pub mod optim;
+pub mod rms_norm;
 pub mod weights;
 
 pub use checkpoint::{Checkpoint, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors};
@@ -25,4 +26,5 @@ pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use rms_norm::RmsNorm;
 pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};

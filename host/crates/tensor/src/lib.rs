@@ -17,6 +17,7 @@ mod checkpoint;
 pub mod error;
 mod gradients;
 pub mod ops;
+mod packed;
 pub mod param;
 pub mod tape;
 pub mod tensor;

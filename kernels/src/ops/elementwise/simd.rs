@@ -126,7 +126,8 @@ impl Work for Narrow<'_> {
     }
 }
 
-fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
+/// Number of pieces.
+pub(super) fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
     rows::pieces(buffer.len())
 }
 
@@ -146,6 +147,14 @@ impl Kernel for Add {
     }
 }
 
+struct Multiply;
+impl Kernel for Multiply {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, s: S, a: S::F, b: S::F) -> S::F {
+        s.mul(a, b)
+    }
+}
+
 pub(super) fn gelu_backward(cpu: &Cpu, sums: &Buffer<f32>, dy: &Buffer<f32>, dx: &mut Buffer<f32>) {
     let (a, b) = (sums.as_slice(), dy.as_slice());
     cpu.run(pieces(sums), &Binary { kernel: GeluSlope, a, b, y: Shared::new(dx.as_mut_slice()) });
@@ -155,6 +164,12 @@ pub(super) fn add(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f3
     let tasks = pieces(a);
     let (a, b) = (a.as_slice(), b.as_slice());
     cpu.run(tasks, &Binary { kernel: Add, a, b, y: Shared::new(y.as_mut_slice()) });
+}
+
+pub(super) fn multiply(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f32>) {
+    let tasks = pieces(a);
+    let (a, b) = (a.as_slice(), b.as_slice());
+    cpu.run(tasks, &Binary { kernel: Multiply, a, b, y: Shared::new(y.as_mut_slice()) });
 }
 
 pub(super) fn add_into(cpu: &Cpu, x: &Buffer<f32>, y: &mut Buffer<f32>) {
