@@ -55,8 +55,8 @@ impl Engine {
         if head == Head::LogProbs && !model.has_lm_head() {
             return Err(ModelError::NoHead).with_context(unusable);
         }
-        if head == Head::Contacts && !model.has_contact_head() {
-            return Err(ModelError::NoContactHead).with_context(unusable);
+        if head == Head::Contacts {
+            model.check_contacts().with_context(unusable)?;
         }
         Ok(Self { device, precision, model, card, identity, head })
     }

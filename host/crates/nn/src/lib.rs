@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`checkpoint`] | weights on disk: safetensors and files of PyTorch read, safetensors written, hostile files refused |
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
+//! | [`live`] | the parameters of a model in memory, written to a file and read back into it |
 //! | [`init`] | first values, a function of seed and name |
 //! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`] | layers |
 //! | [`optim`] | AdamW, and the learning rate of every step |
@@ -16,6 +17,7 @@ pub mod error;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
+pub mod live;
 pub mod optim;
 pub mod rms_norm;
 pub mod weights;
@@ -26,5 +28,6 @@ pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use live::{Live, LiveValues, read_live, write_live};
 pub use rms_norm::RmsNorm;
 pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};

@@ -84,7 +84,7 @@ impl<'a> Ready<'a> {
             read: order.plan.read,
             long,
             asked: order.plan.long.policy,
-            trained: card.about.training_length,
+            trained: trained(&card, &long),
             vocabulary: card.vocabulary,
             masks: &order.masks,
         };
@@ -200,7 +200,7 @@ impl Session<'_> {
             sources: &self.order.sources,
             read: plan.read,
             long: self.long,
-            trained: self.engine.card().about.training_length,
+            trained: trained(self.engine.card(), &self.long),
             output: self.order.output.clone(),
             masks: &self.order.masks,
             batch_tokens: plan.compute.batch_tokens,
@@ -262,19 +262,35 @@ fn check_finite(row: &Row, layers: &[usize], width: usize) -> Result<(), TaskErr
 }
 
 /// The policy with the lengths that the user left to the model.
-fn long_policy(plan: &LongPlan, trained: usize) -> Result<LongPolicy, TaskError> {
+fn long_policy(plan: &LongPlan, trained: Option<usize>) -> Result<LongPolicy, TaskError> {
     Ok(match plan.policy {
         Long::Whole => LongPolicy::Whole,
         Long::Error => LongPolicy::Error,
         Long::Skip => LongPolicy::Skip,
         Long::Truncate => LongPolicy::Truncate,
         Long::Window => {
-            let window = plan.window.unwrap_or(trained);
+            let no_length = || {
+                TaskError::Usage {
+                what: "--long window: the model has no longest sequence, it computes all of them whole; say how long \
+                       with --window to cut them all the same"
+                    .to_owned(),
+            }
+            };
+            let window = plan.window.or(trained).ok_or_else(no_length)?;
             let stride = plan.stride.unwrap_or(window.div_ceil(2));
             let windows = Windows::new(window, stride);
             LongPolicy::Window(windows.map_err(|error| TaskError::Usage { what: error.to_string() })?)
         }
     })
+}
+
+/// Residues of the longest sequence that the policy leaves whole. Where the model sets no limit, windows set theirs.
+fn trained(card: &Card, long: &LongPolicy) -> usize {
+    let windows = match long {
+        LongPolicy::Window(windows) => windows.window(),
+        LongPolicy::Whole | LongPolicy::Error | LongPolicy::Skip | LongPolicy::Truncate => usize::MAX,
+    };
+    card.about.training_length.unwrap_or(windows)
 }
 
 /// Ends a run that is told to fail and has failures, after listing them.
