@@ -40,6 +40,18 @@ pub enum TrainError {
         /// What was there at the beginning.
         wanted: String,
     },
+    /// A run that has done more than is asked for.
+    #[error(
+        "the run in {} has done {step} steps already, and the configuration asks for {steps}", folder.display()
+    )]
+    Beyond {
+        /// The folder.
+        folder: PathBuf,
+        /// Steps done.
+        step: u64,
+        /// Steps asked for.
+        steps: u64,
+    },
     /// Checkpoints of which none is whole.
     #[error("no checkpoint in {} is whole; the newest: {reason}", folder.display())]
     NoneWhole {
@@ -59,14 +71,6 @@ pub enum TrainError {
         pack: String,
         /// The sequences of the pack.
         records: String,
-    },
-    /// Sequences that a run needs and that are not there.
-    #[error("no sequence {what}: {found}")]
-    NoSequences {
-        /// To do what with.
-        what: &'static str,
-        /// What was found instead.
-        found: String,
     },
     /// A signal or the clock has ended the run, which can go on.
     #[error("stopped by {by} after step {step} of {steps}; a checkpoint of it is in {}", folder.display())]
@@ -104,10 +108,9 @@ impl TrainError {
         match self {
             Self::Busy { .. } | Self::Stopped { .. } => Some(Code::TryAgain),
             Self::HoldsRun { .. } | Self::Stranger { .. } => Some(Code::Usage),
-            Self::Changed { .. }
-            | Self::NoneWhole { .. }
-            | Self::NotFinite { .. }
-            | Self::NoSequences { .. } => Some(Code::Data),
+            Self::Changed { .. } | Self::Beyond { .. } | Self::NoneWhole { .. } | Self::NotFinite { .. } => {
+                Some(Code::Data)
+            }
             Self::Io { .. } => None,
         }
     }
@@ -126,7 +129,7 @@ impl TrainError {
                  anew, or try run.precision = \"f32\""
             }
             Self::Stopped { .. } => "the same command with --resume goes on",
-            Self::NoSequences { .. } | Self::Stranger { .. } | Self::Io { .. } => return None,
+            Self::Beyond { .. } | Self::Stranger { .. } | Self::Io { .. } => return None,
         };
         Some(text.to_owned())
     }

@@ -2,7 +2,7 @@
 
 /// Passes one of the moments.
 #[cfg(not(test))]
-pub(super) fn point(_name: &'static str) {}
+pub(crate) fn point(_name: &'static str) {}
 
 /// Every moment, in the order of a run.
 #[cfg(test)]
@@ -31,7 +31,7 @@ pub(super) const KILL_AT: &str = "PLIANT_TEST_KILL_AT";
 
 /// Ends the process, as SIGKILL does, where a test asked for this moment.
 #[cfg(test)]
-pub(super) fn point(name: &'static str) {
+pub(crate) fn point(name: &'static str) {
     use std::sync::Mutex;
     static PASSED: Mutex<u32> = Mutex::new(0);
     assert!(POINTS.contains(&name), "{name} is in no test");

@@ -22,12 +22,16 @@ pub mod optim;
 pub mod rms_norm;
 pub mod weights;
 
-pub use checkpoint::{Checkpoint, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors};
+pub use checkpoint::{
+    Checkpoint, NamedValues, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors,
+    write_values,
+};
 pub use embedding::Embedding;
 pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use live::{Live, LiveValues, read_live, write_live};
+pub use optim::OptimError;
 pub use rms_norm::RmsNorm;
 pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};

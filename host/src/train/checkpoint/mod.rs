@@ -85,7 +85,7 @@ pub fn write(
         return Err(error);
     }
     point("checkpoint: state written");
-    let path = folder.join(name(state.step));
+    let path = path_of(folder, state.step);
     // Only a run that went on from an earlier step comes here twice.
     discard(&path)?;
     fs::rename(&hidden, &path).map_err(TrainError::io("name", &path))?;
@@ -179,6 +179,11 @@ fn discard(path: &Path) -> Result<(), TrainError> {
     remove(&hidden)?;
     point("checkpoint: old one removed");
     Ok(())
+}
+
+/// The folder of the checkpoint of a step.
+pub fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(name(step))
 }
 
 fn name(step: u64) -> String {

@@ -31,8 +31,7 @@ impl Checked<'_> {
         let part = |number: f64| (0.0..=1.0).contains(&number);
         let below_one = |number: f64| (0.0..1.0).contains(&number);
         let positive = |number: f64| number > 0.0 && number.is_finite();
-        let some_positive = |number: Option<f64>| number.is_none_or(positive);
-        let shown = |number: Option<f64>| number.unwrap_or_default();
+        let minutes = run.minutes.unwrap_or(1.0);
         for (path, found, fits) in [
             ("data.held_out", data.held_out, below_one(data.held_out)),
             ("masking.choose", masking.choose, part(masking.choose) && masking.choose > 0.0),
@@ -45,8 +44,7 @@ impl Checked<'_> {
             ("optimizer.weight_decay", optimizer.weight_decay, at_least_zero(optimizer.weight_decay)),
             ("optimizer.clip", optimizer.clip, at_least_zero(optimizer.clip)),
             ("schedule.final_fraction", schedule.final_fraction, part(schedule.final_fraction)),
-            ("run.epochs", shown(run.epochs), some_positive(run.epochs)),
-            ("run.minutes", shown(run.minutes), some_positive(run.minutes)),
+            ("run.minutes", minutes, positive(minutes)),
             ("checkpoint.every_minutes", checkpoint.every_minutes, positive(checkpoint.every_minutes)),
         ] {
             self.that(path, found, fits)?;
@@ -65,6 +63,7 @@ impl Checked<'_> {
             ("schedule.cycles", schedule.cycles),
             ("schedule.steps", some(schedule.steps)),
             ("run.steps", some(run.steps)),
+            ("run.epochs", some(run.epochs)),
             ("run.budget_tokens", run.budget_tokens as u64),
             ("checkpoint.every_steps", some(checkpoint.every_steps)),
             ("checkpoint.keep_last", checkpoint.keep_last as u64),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::keys::Key;
+use crate::exit::Code;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The exit code, where it does not lie in the cause.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Set { .. } => Some(Code::Usage),
+            Self::Text { .. } | Self::Unknown { .. } | Self::Value { .. } => Some(Code::Data),
+        }
+    }
+
     /// The error of a value that `key` cannot have.
     pub(super) fn value(place: &str, key: &Key, found: impl Into<String>) -> Self {
         Self::with(place, key.path, found, key.wanted)

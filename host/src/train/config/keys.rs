@@ -101,7 +101,7 @@ pub(super) const KEYS: [Key; 39] = [
     key("schedule.cycles", "a whole number of at least 1", "descents of \"cosine-restarts\""),
     key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run"),
     key("run.steps", "a whole number of at least 1", "updates of the weights").free(),
-    key("run.epochs", "a number above 0", "passes over the sequences instead").free(),
+    key("run.epochs", "a whole number of at least 1", "passes over the sequences instead").free(),
     key("run.minutes", "a number above 0", "stop after that time with a checkpoint, to go on with --resume")
         .free(),
     key("run.budget_tokens", "a whole number of at least 1", "tokens of a pack"),

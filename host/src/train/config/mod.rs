@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::reading::OnError;
 pub use error::ConfigError;
 pub use read::{Change, read};
+pub use write::template;
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,7 +181,7 @@ pub struct RunConfig {
     pub steps: Option<u64>,
     /// Passes over the sequences instead.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<f64>,
+    pub epochs: Option<u64>,
     /// Time after which it stops, to go on later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,

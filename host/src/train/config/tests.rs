@@ -163,7 +163,7 @@ fn keys_are_those_of_the_structs() {
         "schedule.steps=9",
     ];
     let mut config = read_text("c.toml", LEAST, &sets).unwrap();
-    (config.model.init, config.run.epochs) = (Some("m".into()), Some(1.0));
+    (config.model.init, config.run.epochs) = (Some("m".into()), Some(1));
     let table = toml::Table::try_from(&config).unwrap();
     let mut fields: Vec<String> = Vec::new();
     for (section, members) in &table {

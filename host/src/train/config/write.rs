@@ -5,30 +5,14 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::TrainConfig;
 use super::keys::{KEYS, Key};
+use super::{CheckpointConfig, DataConfig, LogConfig, MaskingConfig, RunConfig, ScheduleConfig, TrainConfig};
 
 impl TrainConfig {
     /// The complete configuration as TOML: every key with its value, or, where it is not set, in a comment. Paths are
     /// absolute, so that the text means the same wherever it lies.
     pub fn to_toml(&self) -> String {
-        let table = self.table();
-        let mut text = String::new();
-        let mut last = "";
-        for key in &KEYS {
-            let (section, name) = key.parts();
-            if section != last {
-                text.push_str(if last.is_empty() { "" } else { "\n" });
-                text.push_str(&format!("[{section}]\n"));
-                last = section;
-            }
-            let about = key.about;
-            text.push_str(&match get(&table, key) {
-                Some(value) => format!("# {about}\n{name} = {}\n", absolute(key, value)),
-                None => format!("# {about}\n# {name} = {}\n", key.wanted),
-            });
-        }
-        text
+        written(&self.table())
     }
 
     /// The keys that a run which goes on must not change, with their values.
@@ -74,4 +58,38 @@ fn absolute(key: &Key, value: &Value) -> Value {
         }
         value => value.clone(),
     }
+}
+
+/// Every key with what it may be, and its value where it has one by itself.
+pub fn template() -> String {
+    let sections = [
+        ("data", Table::try_from(DataConfig::default())),
+        ("masking", Table::try_from(MaskingConfig::default())),
+        ("schedule", Table::try_from(ScheduleConfig::default())),
+        ("run", Table::try_from(RunConfig::default())),
+        ("checkpoint", Table::try_from(CheckpointConfig::default())),
+        ("log", Table::try_from(LogConfig::default())),
+    ];
+    let named =
+        |(name, table): (&str, Result<Table, _>)| (name.to_owned(), Value::Table(table.unwrap_or_default()));
+    written(&sections.map(named).into_iter().collect())
+}
+
+fn written(table: &Table) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for key in &KEYS {
+        let (section, name) = key.parts();
+        if section != last {
+            text.push_str(if last.is_empty() { "" } else { "\n" });
+            text.push_str(&format!("[{section}]\n"));
+            last = section;
+        }
+        let about = key.about;
+        text.push_str(&match get(table, key) {
+            Some(value) => format!("# {about}\n{name} = {}\n", absolute(key, value)),
+            None => format!("# {about}\n# {name} = {}\n", key.wanted),
+        });
+    }
+    text
 }
