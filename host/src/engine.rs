@@ -16,7 +16,7 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 use crate::cli::embed::Pool;
 use crate::exit::Code;
 pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
-pub use learner::{LearnError, Learner, LearnerSettings, Lesson};
+pub use learner::{Examination, LearnError, Learner, LearnerSettings, Lesson};
 
 /// What a model makes of every token.
 #[derive(Debug, Clone, PartialEq, Eq)]

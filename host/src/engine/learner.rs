@@ -8,7 +8,7 @@ use pliant_models::{About, Loaded, ModelError, Purpose};
 use pliant_nn::optim::{AdamW, AdamWSettings, OptimError};
 use pliant_nn::{Checkpoint, CheckpointError, NamedValues, write_values};
 use pliant_seq::{TrainingPack, Vocabulary};
-use pliant_tensor::ops::{cross_entropy_over, gather_rows};
+use pliant_tensor::ops::{IGNORE, cross_entropy_over, gather_rows};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use super::family::{vocab_txt, vocabulary};
@@ -47,6 +47,40 @@ pub struct Lesson {
     pub loss: f64,
     /// Norm of all gradients, before they were clipped.
     pub gradient_norm: f64,
+}
+
+/// Mean cross-entropies of residues that were asked for, in natural units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Examination {
+    /// Of all of them.
+    pub loss: f64,
+    /// Of those alone that were hidden behind the mask token: the others are shown or falsified, and what is shown is
+    /// easily told. `None` where none was hidden.
+    pub masked_loss: Option<f64>,
+}
+
+/// A sum of cross-entropies that grows pack by pack.
+#[derive(Default)]
+struct Sum {
+    losses: f64,
+    count: usize,
+}
+
+impl Sum {
+    fn add(&mut self, tape: &Tape, logits: &Tensor, targets: &[u32]) -> anyhow::Result<()> {
+        let count = targets.iter().filter(|target| **target != IGNORE).count();
+        if count > 0 {
+            let targets = Ids::new(tape.device(), targets);
+            let mean = number_of(&cross_entropy_over(tape, logits, &targets, count)?)?;
+            self.losses += f64::from(mean) * count as f64;
+            self.count += count;
+        }
+        Ok(())
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.losses / self.count as f64)
+    }
 }
 
 /// Why a step was not taken. No weight has changed.
@@ -154,23 +188,35 @@ impl Learner {
         }
     }
 
-    /// Mean cross-entropy over all residues that `packs` ask for, in natural units; nothing is learnt.
+    /// What the model knows of the residues that `packs` ask for; nothing is learnt.
     ///
     /// # Errors
     /// What the model or the device cannot do.
-    pub fn evaluate(&self, packs: impl Iterator<Item = TrainingPack>) -> anyhow::Result<f64> {
-        let (mut sum, mut places) = (0.0, 0);
+    pub fn evaluate(&self, packs: impl Iterator<Item = TrainingPack>) -> anyhow::Result<Examination> {
+        let (mut asked, mut hidden) = (Sum::default(), Sum::default());
+        let tape = Tape::off(&self.device, self.settings.precision);
         for pack in packs {
-            let count = pack.places.len();
-            let tape = Tape::off(&self.device, self.settings.precision);
-            sum += f64::from(number_of(&self.loss(&tape, &pack, count)?)?) * count as f64;
-            places += count;
+            let logits = self.logits(&tape, &pack)?;
+            asked.add(&tape, &logits, &pack.targets)?;
+            let shows_mask = |place: &usize| pack.pack.ids[*place] == self.vocabulary.mask;
+            let told = pack.places.iter().zip(&pack.targets);
+            let targets: Vec<u32> =
+                told.map(|(place, target)| if shows_mask(place) { *target } else { IGNORE }).collect();
+            hidden.add(&tape, &logits, &targets)?;
         }
-        Ok(sum / places as f64)
+        let loss = asked.mean().context("there is no residue to tell")?;
+        Ok(Examination { loss, masked_loss: hidden.mean() })
     }
 
     /// Sum of the cross-entropies of the residues that a pack asks for, divided by `denominator`: `[1,1]`.
     fn loss(&self, tape: &Tape, pack: &TrainingPack, denominator: usize) -> anyhow::Result<Tensor> {
+        let logits = self.logits(tape, pack)?;
+        let targets = Ids::new(&self.device, &pack.targets);
+        Ok(cross_entropy_over(tape, &logits, &targets, denominator)?)
+    }
+
+    /// Logits `[R,V]` of the R residues that a pack asks for.
+    fn logits(&self, tape: &Tape, pack: &TrainingPack) -> anyhow::Result<Tensor> {
         let ids = Ids::new(&self.device, &pack.pack.ids);
         let offsets = Offsets::new(&pack.pack.offsets)?;
         let model = &self.loaded.model;
@@ -178,9 +224,7 @@ impl Learner {
         let last = states.first().context("the model gave no states")?;
         // The head, whose products are as wide as the model, is for the chosen residues alone.
         let chosen = gather_rows(tape, last, &pack.places)?;
-        let logits = model.lm_logits(tape, &chosen)?;
-        let targets = Ids::new(&self.device, &pack.targets);
-        Ok(cross_entropy_over(tape, &logits, &targets, denominator)?)
+        Ok(model.lm_logits(tape, &chosen)?)
     }
 
     /// Writes the model folder `model`, which must be new, and the file of moments `moments`.

@@ -6,7 +6,7 @@ pub(crate) fn point(_name: &'static str) {}
 
 /// Every moment, in the order of a run.
 #[cfg(test)]
-pub(super) const POINTS: [&str; 16] = [
+pub(crate) const POINTS: [&str; 16] = [
     "run: configuration named",
     "run: log cut",
     "run: update done",
@@ -27,7 +27,7 @@ pub(super) const POINTS: [&str; 16] = [
 
 /// Names the moment, and how often it is passed before, at which the process ends.
 #[cfg(test)]
-pub(super) const KILL_AT: &str = "PLIANT_TEST_KILL_AT";
+pub(crate) const KILL_AT: &str = "PLIANT_TEST_KILL_AT";
 
 /// Ends the process, as SIGKILL does, where a test asked for this moment.
 #[cfg(test)]

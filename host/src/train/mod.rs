@@ -17,11 +17,10 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod folder;
-mod kill;
+pub(crate) mod kill;
 pub mod log;
 pub mod result;
 pub mod run;
 pub mod stop;
 
 pub use error::TrainError;
-pub(crate) use kill::point as kill_point;

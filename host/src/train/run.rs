@@ -161,11 +161,11 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self, corpus: &Corpus) -> anyhow::Result<bool> {
         let Parts { learner, sampler, .. } = &self.parts;
-        let mean = learner.evaluate(sampler.evaluation_packs(corpus)).context("evaluating")?;
+        let found = learner.evaluate(sampler.evaluation_packs(corpus)).context("evaluating")?;
         let State { step, seen, milliseconds, held_out, best, .. } = &mut self.state;
-        let now = HeldOut { step: *step, loss: Exact(mean) };
+        let now = HeldOut { step: *step, loss: Exact(found.loss), masked_loss: found.masked_loss.map(Exact) };
         *held_out = Some(now);
-        let is_best = best.is_none_or(|best| mean < best.loss.0);
+        let is_best = best.is_none_or(|best| found.loss < best.loss.0);
         if is_best {
             *best = Some(now);
         }
@@ -175,7 +175,8 @@ impl<'a> Run<'a> {
             "epoch": seen.epoch,
             "tokens": seen.tokens,
             "residues": seen.residues,
-            "held_out_loss": mean,
+            "held_out_loss": found.loss,
+            "held_out_masked_loss": found.masked_loss,
             "seconds": *milliseconds as f64 / 1000.0,
         });
         self.log.push(&line)?;

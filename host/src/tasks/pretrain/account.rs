@@ -62,6 +62,7 @@ impl Account<'_> {
             ("residues", json!(state.seen.residues)),
             ("loss", number(state.loss)),
             ("held_out_loss", number(state.held_out.map(|held_out| held_out.loss))),
+            ("held_out_masked_loss", number(state.held_out.and_then(|held_out| held_out.masked_loss))),
             ("best", best(state.best)),
         ]);
         facts
@@ -112,5 +113,5 @@ fn number(value: Option<Exact>) -> Value {
 }
 
 fn best(best: Option<HeldOut>) -> Value {
-    best.map_or(Value::Null, |HeldOut { step, loss }| json!({ "step": step, "held_out_loss": loss.0 }))
+    best.map_or(Value::Null, |HeldOut { step, loss, .. }| json!({ "step": step, "held_out_loss": loss.0 }))
 }

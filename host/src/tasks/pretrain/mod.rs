@@ -20,8 +20,9 @@ use crate::tasks::run::device;
 use crate::train::checkpoint::{self, Checkpoint, MODEL, OPTIMIZER, Origin, State};
 use crate::train::config::{self, ScheduleKind, TrainConfig};
 use crate::train::folder::{CONFIG_FILE, RunFolder};
+use crate::train::kill::point;
 use crate::train::run::{Parts, Run};
-use crate::train::{TrainError, kill_point, result};
+use crate::train::{TrainError, result};
 use account::Account;
 use data::Data;
 
@@ -180,7 +181,7 @@ impl<'a> Session<'a> {
         let Self { config, folder, learner, data, sampler, schedule, steps, .. } = self;
         data.warnings.0.iter().for_each(|warning| print.warning(&warning.message));
         folder.write(CONFIG_FILE, &config.to_toml())?;
-        kill_point("run: configuration named");
+        point("run: configuration named");
         if !data.failures.is_empty() {
             files::failure_list(&folder.path().join("failures.tsv"), &data.failures)?.commit()?;
         }
@@ -199,3 +200,6 @@ impl<'a> Session<'a> {
         Run::new(parts, state, saved)?.finish(&progress)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,6 +134,8 @@ pub struct HeldOut {
     pub step: u64,
     /// Mean cross-entropy of a residue that is to be told, in natural units.
     pub loss: Exact,
+    /// The same of those that were hidden behind the mask token.
+    pub masked_loss: Option<Exact>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 
 fn state(step: u64, loss: Option<f64>) -> State {
-    let held_out = loss.map(|loss| HeldOut { step, loss: Exact(loss) });
+    let held_out = loss.map(|loss| HeldOut { step, loss: Exact(loss), masked_loss: None });
     State { step, held_out, ..State::default() }
 }
 
