@@ -20,6 +20,7 @@ mod interrupted;
 mod long;
 mod model;
 mod outputs;
+mod pretrain;
 mod pull;
 mod results;
 mod scores;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use pliant_store::{Access, AtomicFile, StoreError};
@@ -29,6 +30,8 @@ const CHECKPOINTS: &str = "checkpoints";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Whether there was no such folder.
+    made: bool,
     _lock: File,
 }
 
@@ -38,6 +41,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Busy`], [`TrainError::HoldsRun`], [`TrainError::Stranger`], and what the system says.
     pub fn open(path: &Path, resume: bool) -> Result<Self, TrainError> {
+        let made = !path.exists();
         fs::create_dir_all(path).map_err(TrainError::io("make the folder", path))?;
         let lock = locked(path)?;
         let mut names = Vec::new();
@@ -54,7 +58,7 @@ impl RunFolder {
             Some(found) => return Err(TrainError::Stranger { folder: path.to_owned(), found }),
             None => {}
         }
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self { path: path.to_owned(), made, _lock: lock };
         remove_unfinished(path)?;
         remove_unfinished(&folder.checkpoints())?;
         Ok(folder)
@@ -84,6 +88,20 @@ impl RunFolder {
     }
 }
 
+/// A folder in which no run has begun is left as it was found.
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.path.join(CONFIG_FILE).exists() {
+            return;
+        }
+        // Nobody can be told when it fails, and what is left disturbs nobody.
+        let _ = fs::remove_file(self.path.join(LOCK));
+        if self.made {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
 /// Writes a text file, whole or not at all.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), StoreError> {
     let mut file = AtomicFile::create(path, Access::Stream)?;
@@ -98,11 +116,16 @@ fn locked(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(LOCK);
     let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(TrainError::io("open", &path))?;
+    let busy = || TrainError::Busy { folder: folder.to_owned() };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(TrainError::Busy { folder: folder.to_owned() }),
-        Err(cause) => Err(TrainError::io("lock", &path)(cause.into())),
+        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => {}
+        Err(Errno::WOULDBLOCK) => return Err(busy()),
+        Err(cause) => return Err(TrainError::io("lock", &path)(cause.into())),
     }
+    // A run that ended before it began has removed the file between its opening and its locking.
+    let own = file.metadata().map_err(TrainError::io("lock", &path))?.ino();
+    let is_there = fs::metadata(&path).is_ok_and(|there| there.ino() == own);
+    if is_there { Ok(file) } else { Err(busy()) }
 }
 
 /// Removes what a killed run has not finished.
@@ -146,7 +169,10 @@ mod tests {
         let first = RunFolder::open(&out, false).unwrap();
         assert!(matches!(RunFolder::open(&out, true), Err(TrainError::Busy { .. })));
         drop(first);
-        RunFolder::open(&out, false).unwrap();
+        assert!(!out.exists() && scratch.path().join("a").exists(), "nothing has begun");
+        fs::create_dir(&out).unwrap();
+        drop(RunFolder::open(&out, false).unwrap());
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
     }
 
     #[test]

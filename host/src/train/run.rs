@@ -89,7 +89,14 @@ impl<'a> Run<'a> {
                 return Err(TrainError::Stopped { by, step, steps, folder }.into());
             }
         }
+        // A run that was killed between the last checkpoint and the removal of those before it has kept them.
+        self.prune()?;
         Ok(self.state)
+    }
+
+    fn prune(&self) -> Result<(), TrainError> {
+        let config = &self.parts.config.checkpoint;
+        checkpoint::prune(&self.parts.folder.checkpoints(), config.keep_last, config.keep_best)
     }
 
     /// One update of the weights, and what to say of it.
@@ -193,11 +200,10 @@ impl<'a> Run<'a> {
         let step = self.state.step;
         if self.saved.step != Some(step) {
             let folder = self.parts.folder.checkpoints();
-            let config = &self.parts.config.checkpoint;
             self.log.sync()?;
             checkpoint::write(&folder, &self.state, |model, moments| self.parts.learner.save(model, moments))
                 .with_context(|| format!("writing the checkpoint of step {step}"))?;
-            checkpoint::prune(&folder, config.keep_last, config.keep_best)?;
+            self.prune()?;
         }
         self.saved = Saved { step: Some(step), at: Instant::now() };
         Ok(())

@@ -194,7 +194,7 @@ fn near(key: &str) -> Vec<&'static str> {
     };
     let mut near: Vec<(usize, &str)> = KEYS.iter().map(|key| (distance(key.path), key.path)).collect();
     near.sort_unstable();
-    let limit = 1 + name.len() / 4;
+    let limit = near.first().map_or(0, |(least, _)| *least).min(1 + name.len() / 4);
     near.into_iter().filter(|(distance, _)| *distance <= limit).map(|(_, path)| path).take(3).collect()
 }
 
