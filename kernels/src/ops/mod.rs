@@ -3,6 +3,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
@@ -14,4 +15,5 @@ pub mod pool;
 pub mod reduce;
 pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;

@@ -36,7 +36,7 @@ use keys::{DECODER, layer_inv_freq};
 use crate::error::ModelError;
 use crate::family::LmHeadKind;
 use crate::identity::SHARED_INV_FREQ;
-use crate::model::{Encoder, Kept};
+use crate::model::{Encoder, Kept, step};
 use crate::rope::{Rope, RopeInvFreq};
 
 pub(crate) use blueprint::FAMILY;
@@ -136,11 +136,6 @@ impl Block {
         let normed = self.layer_norm.forward(tape, x, tape.operand())?;
         let inner = self.intermediate.forward(tape, &normed, Epilogue::Gelu, tape.operand())?;
         self.output.forward(tape, &inner, Epilogue::Residual(x), Dtype::F32)
-    }
-
-    /// States `[T,C]` after this block, which is computed anew for its backward where the tape asks for that.
-    fn run(block: &Arc<Self>, tape: &Tape, x: Tensor, offsets: &Offsets) -> Result<Tensor, TensorError> {
-        block.forward(tape, x, offsets)
     }
 
     /// States `[T,C]` after this block; those before it are let go as soon as they are used.
@@ -304,7 +299,7 @@ impl Encoder for Esm2 {
         let mut x = self.embed(tape, ids, offsets)?;
         kept.keep(0, &x);
         for (below, block) in self.layer.iter().take(kept.top()).enumerate() {
-            x = Block::run(block, tape, x, offsets)?;
+            x = step(tape, block, x, offsets, Block::forward)?;
             if below + 1 < last {
                 kept.keep(below + 1, &x);
             }

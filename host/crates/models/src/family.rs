@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::about::Cost;
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::esm2;
 use crate::model::Model;
+use crate::{esm2, lc_plm};
 
 /// What a folder of Pliant's own says it is, under `format`.
 pub(crate) const FORMAT: &str = "pliant-model-1";
@@ -22,7 +22,7 @@ pub(crate) const FORMAT: &str = "pliant-model-1";
 pub(crate) const OWN_KEYS: [&str; 3] = ["format", "family", "vocabulary"];
 
 /// Every family.
-static FAMILIES: [&Family; 1] = [&esm2::FAMILY];
+static FAMILIES: [&Family; 2] = [&esm2::FAMILY, &lc_plm::FAMILY];
 
 /// One family.
 #[derive(Debug)]

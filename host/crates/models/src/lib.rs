@@ -21,6 +21,7 @@ mod family;
 mod folder;
 mod identity;
 mod import;
+pub mod lc_plm;
 mod model;
 pub mod rope;
 mod save;
@@ -39,6 +40,7 @@ pub use error::ModelError;
 pub use esm2::Esm2;
 pub use export::{Transfer, export_hugging_face, import};
 pub use family::LmHeadKind;
+pub use lc_plm::LcPlm;
 pub use model::Model;
 
 /// What a model is loaded for.

@@ -4,16 +4,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pliant_kernels::Precision;
-use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
+use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
 
 use crate::error::ModelError;
 use crate::esm2::Esm2;
+use crate::lc_plm::LcPlm;
 
 /// A model of any family.
 #[derive(Debug)]
 pub enum Model {
     /// ESM-2.
     Esm2(Esm2),
+    /// LC-PLM.
+    LcPlm(LcPlm),
 }
 
 /// What every family does.
@@ -62,6 +65,7 @@ impl Model {
     fn encoder(&self) -> &dyn Encoder {
         match self {
             Self::Esm2(model) => model,
+            Self::LcPlm(model) => model,
         }
     }
 
@@ -157,6 +161,21 @@ impl Model {
     }
 }
 
+/// States `[T,C]` after a block, which is computed anew for its backward where the tape asks for that.
+pub(crate) fn step<B: 'static>(
+    tape: &Tape,
+    block: &Arc<B>,
+    x: Tensor,
+    offsets: &Offsets,
+    forward: fn(&B, &Tape, Tensor, &Offsets) -> Result<Tensor, TensorError>,
+) -> Result<Tensor, TensorError> {
+    if !tape.recomputes() {
+        return forward(block, tape, x, offsets);
+    }
+    let (block, offsets) = (Arc::clone(block), offsets.clone());
+    tape.checkpoint(&[&x], move |tape, inputs| forward(&block, tape, inputs[0].clone(), &offsets))
+}
+
 /// The states that were asked for, as they come.
 pub(crate) struct Kept<'a> {
     layers: &'a [usize],
@@ -172,6 +191,11 @@ impl<'a> Kept<'a> {
     /// The highest layer asked for, 0 where there is none.
     pub(crate) fn top(&self) -> usize {
         self.layers.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether a layer is asked for.
+    pub(crate) fn wants(&self, number: usize) -> bool {
+        self.layers.contains(&number)
     }
 
     /// Keeps the states of a layer where they are asked for.

@@ -13,6 +13,7 @@
 //! With [`Tape::off`] an operation allocates its result and nothing else, and memory goes back to the
 //! device's pool when the last clone of a tensor is dropped.
 
+mod carry;
 mod checkpoint;
 pub mod error;
 mod gradients;
@@ -24,7 +25,9 @@ pub mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use carry::Carry;
 pub use error::TensorError;
 pub use param::{Param, ParamKind};
+pub use pliant_kernels::Direction;
 pub use tape::Tape;
 pub use tensor::{Dtype, Ids, Offsets, Tensor};

@@ -4,6 +4,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
@@ -15,11 +16,13 @@ pub mod pool;
 pub mod reduce;
 pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;
 
 pub use adamw::{Moments, Step, adamw};
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
+pub use conv1d::{conv1d, conv1d_stretch};
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_over};
 pub use dropout::dropout;
 pub use elementwise::{add, gate, multiply, scale};
@@ -31,4 +34,5 @@ pub use pool::{Kind, pool};
 pub use reduce::gradient_squares;
 pub use rms_norm::rms_norm;
 pub use rotary::{Table, rotary};
+pub use selective_scan::{ScanInputs, selective_scan, selective_scan_stretch};
 pub use softmax::{SoftmaxKind, softmax};
