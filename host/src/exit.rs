@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
+use pliant_nn::OptimError;
 use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
@@ -27,6 +28,8 @@ use crate::hub::HubError;
 use crate::tasks::gather::GatherError;
 use crate::tasks::plot::PlotError;
 use crate::tasks::variants::VariantError;
+use crate::train::TrainError;
+use crate::train::config::ConfigError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,8 +237,11 @@ pub fn report(error: &anyhow::Error) -> Report {
     let variants = error.chain().find_map(|cause| cause.downcast_ref::<VariantError>());
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
     let plot = error.chain().find_map(|cause| cause.downcast_ref::<PlotError>());
-    let hint =
-        hint.or_else(|| variants.and_then(VariantError::hint)).or_else(|| plot.and_then(PlotError::hint));
+    let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
+    let hint = hint
+        .or_else(|| variants.and_then(VariantError::hint))
+        .or_else(|| plot.and_then(PlotError::hint))
+        .or_else(|| training.and_then(TrainError::hint));
     Report {
         details: task
             .map(TaskError::details)
@@ -319,7 +325,13 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
             _ => Some(Code::Data),
         };
     }
-    if cause.is::<SettingError>() || cause.is::<VariantError>() {
+    if let Some(training) = cause.downcast_ref::<TrainError>() {
+        return training.code();
+    }
+    if let Some(config) = cause.downcast_ref::<ConfigError>() {
+        return config.code();
+    }
+    if cause.is::<OptimError>() || cause.is::<SettingError>() || cause.is::<VariantError>() {
         return Some(Code::Data);
     }
     match cause.downcast_ref::<KernelError>()? {

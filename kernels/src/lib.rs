@@ -17,6 +17,7 @@ pub mod error;
 pub mod ops;
 pub mod real;
 pub mod rng;
+pub mod sequences;
 pub mod tolerance;
 
 pub use buffer::{Buffer, Element, Input, Output};
@@ -25,4 +26,5 @@ pub use device::Device;
 pub use error::KernelError;
 pub use half::bf16;
 pub use real::Real;
+pub use sequences::{Direction, Sequences};
 pub use tolerance::Tolerance;

@@ -34,6 +34,8 @@ pub trait Real:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Natural logarithm of 1 + self, exact also where self is tiny.
+    fn ln_1p(self) -> Self;
     /// Error function, to the precision of the type.
     fn erf(self) -> Self;
 }
@@ -57,6 +59,9 @@ macro_rules! real {
             }
             fn ln(self) -> Self {
                 self.ln()
+            }
+            fn ln_1p(self) -> Self {
+                self.ln_1p()
             }
             fn erf(self) -> Self {
                 libm::erf(f64::from(self)) as Self

@@ -14,16 +14,22 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
         if round > 0 {
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        let first = u64::from(MULTIPLIERS[0]) * u64::from(words[0]);
-        let second = u64::from(MULTIPLIERS[1]) * u64::from(words[2]);
-        words = [
-            (second >> 32) as u32 ^ words[1] ^ key[0],
-            second as u32,
-            (first >> 32) as u32 ^ words[3] ^ key[1],
-            first as u32,
-        ];
+        words = mix(words, key);
     }
     words
+}
+
+/// One round.
+#[inline(always)]
+fn mix(words: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let first = u64::from(MULTIPLIERS[0]) * u64::from(words[0]);
+    let second = u64::from(MULTIPLIERS[1]) * u64::from(words[2]);
+    [
+        (second >> 32) as u32 ^ words[1] ^ key[0],
+        second as u32,
+        (first >> 32) as u32 ^ words[3] ^ key[1],
+        first as u32,
+    ]
 }
 
 /// A stream of random numbers, a pure function of (seed, stream, step, index).
@@ -47,6 +53,32 @@ impl Philox {
         let block = index / 4;
         let counter = [block as u32, (block >> 32) as u32, self.stream, self.step];
         philox(counter, [self.seed as u32, (self.seed >> 32) as u32])[(index % 4) as usize]
+    }
+
+    /// The words of `COUNT` blocks of four from `block` on: `words[j][i]` is the word at `4·(block + i) + j`. Written
+    /// lane by lane, so that vectors can do it.
+    #[inline(always)]
+    #[must_use]
+    pub fn words<const COUNT: usize>(&self, block: u64) -> [[u32; COUNT]; 4] {
+        let mut words = [[0; COUNT], [0; COUNT], [self.stream; COUNT], [self.step; COUNT]];
+        for lane in 0..COUNT {
+            let block = block + lane as u64;
+            words[0][lane] = block as u32;
+            words[1][lane] = (block >> 32) as u32;
+        }
+        let mut key = [self.seed as u32, (self.seed >> 32) as u32];
+        for round in 0..10 {
+            if round > 0 {
+                key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+            }
+            for lane in 0..COUNT {
+                let mixed = mix([words[0][lane], words[1][lane], words[2][lane], words[3][lane]], key);
+                for word in 0..4 {
+                    words[word][lane] = mixed[word];
+                }
+            }
+        }
+        words
     }
 
     /// Uniform number in [0, 1) with 24 random bits at `index`.
@@ -80,6 +112,18 @@ mod tests {
             philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn blocks_of_words_are_the_words_one_by_one() {
+        let stream = Philox::new(0x1234_5678_9abc_def0, 3, 4);
+        for block in [0, 5, (1 << 32) - 3] {
+            let words = stream.words::<7>(block);
+            for index in 0..28_u64 {
+                let place = index as usize;
+                assert_eq!(words[place % 4][place / 4], stream.word(4 * block + index), "{block} {index}");
+            }
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod long;
 mod model;
 mod outputs;
 mod plot;
+mod pretrain;
 mod pull;
 mod results;
 mod scores;

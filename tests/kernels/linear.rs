@@ -200,7 +200,7 @@ fn backward_weights(problem: &Problem) -> Case {
             device,
             (rows, problem.precision),
             (&grad, x.input()),
-            (outputs, inner),
+            ((outputs, inner), 0..outputs),
             &mut dw,
             Some(&mut db),
         )
@@ -325,7 +325,7 @@ fn bytes_have_no_gradient() {
     assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
     let x = device.zeros::<f32>(8);
     let (rows, input) = ((2, Precision::Int8), (&grad, pliant_kernels::Input::F32(&x)));
-    let found = linear::backward_weights(device, rows, input, (3, 4), &mut dw, None);
+    let found = linear::backward_weights(device, rows, input, ((3, 4), 0..3), &mut dw, None);
     assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
 }
 
@@ -405,8 +405,15 @@ fn fast_path_gives_what_pytorch_gives() {
         linear::backward_input(device, rows, (&grad, &weights), &mut dx, false).unwrap();
         let mut dw = device.zeros(outputs * inner);
         let sources = (&grad, x.input());
-        linear::backward_weights(device, (rows, precision), sources, (outputs, inner), &mut dw, None)
-            .unwrap();
+        linear::backward_weights(
+            device,
+            (rows, precision),
+            sources,
+            ((outputs, inner), 0..outputs),
+            &mut dw,
+            None,
+        )
+        .unwrap();
         // Gradients of the fixture have size one, so sums over its rows and outputs have size √N.
         let tolerance = Tolerance { absolute: 6.0 * problem.tolerance().absolute, ..problem.tolerance() };
         assert_close("linear dx", &reals(dx.as_slice()), &expected("dx"), tolerance);

@@ -1,6 +1,7 @@
 //! Proofs of the kernels: one file per operation, one table of what is proven.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adamw;
 mod attention;
 mod contacts;
 mod cross_entropy;
@@ -9,9 +10,11 @@ mod embedding;
 mod empty;
 mod layer_norm;
 mod linear;
+mod linear_rows;
 mod not_finite;
 mod pool;
 mod products;
+mod reduce;
 mod rotary;
 mod softmax;
 mod table;

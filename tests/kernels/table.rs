@@ -1,7 +1,8 @@
 //! What is proven of which operation.
 
 use crate::{
-    attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary, softmax,
+    adamw, attention, contacts, cross_entropy, elementwise, embedding, layer_norm, linear, pool, reduce,
+    rotary, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -10,6 +11,7 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 
 /// Fast path against oracle on every device: close, and the same bits within a numerics class.
 const PARITY: &[Row<Case>] = &[
+    ("adamw", adamw::parity),
     ("attention", attention::parity),
     ("contacts", contacts::parity),
     ("cross_entropy", cross_entropy::parity),
@@ -18,6 +20,7 @@ const PARITY: &[Row<Case>] = &[
     ("layer_norm", layer_norm::parity),
     ("linear", linear::parity),
     ("pool", pool::parity),
+    ("reduce", reduce::parity),
     ("rotary", rotary::parity),
     ("softmax", softmax::parity),
 ];

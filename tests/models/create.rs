@@ -3,11 +3,11 @@
 use std::fs;
 
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Model, ModelError, Purpose, inspect, verify};
+use pliant_models::{Loaded, Model, ModelError, Purpose, inspect, load, verify};
 use pliant_tensor::Tape;
 use serde_json::{Value, json};
 
-use crate::common::{SMALL, changed, contents, device, esm2, loaded, new, pack, small, states};
+use crate::common::{SMALL, changed, contents, device, loaded, new, pack, small, states};
 
 /// Parameters of the small model: table, blocks, last norm, head with its dense layer, norm and bias.
 const PARAMETERS: u64 = {
@@ -38,7 +38,7 @@ fn it_holds_what_its_config_says() {
     let folder = small(7);
     let about = inspect(folder.path()).unwrap();
     assert_eq!((about.parameters, about.stored_bytes), (PARAMETERS, 4 * PARAMETERS));
-    assert_eq!((about.layers, about.width, about.training_length), (2, 16, 1022));
+    assert_eq!((about.layers, about.width, about.training_length), (2, 16, Some(1022)));
     assert_eq!((about.family, about.vocabulary, about.dtype.as_str()), ("esm2", "esm2-33/1", "F32"));
     assert_eq!(about.vocab_txt.as_deref(), Some("<cls>\n<pad>\n"));
     assert!(about.report.missing.is_empty() && about.report.unexpected.is_empty());
@@ -104,8 +104,8 @@ fn training_and_inference_compute_the_same() {
         let trained = loaded(folder.path(), &device, precision, Purpose::Training);
         let run = |model: &Model| states(model, (&device, precision), &[vec![0, 4, 5, 6, 32, 2]], &[0, 1, 2]);
         assert_eq!(run(&frozen.model), run(&trained.model));
-        assert!(esm2(&frozen).params().iter().all(|param| !param.is_trainable()));
-        assert!(esm2(&trained).params().iter().all(|param| param.is_trainable()));
+        assert!(frozen.model.params().iter().all(|param| !param.is_trainable()));
+        assert!(trained.model.params().iter().all(|param| param.is_trainable()));
         let parameters: usize = trained.model.params().iter().map(|param| param.len()).sum();
         assert_eq!(parameters as u64, PARAMETERS);
         assert!(frozen.model.bytes() > 0 && frozen.model.memory_per_token(precision) > 0);
@@ -123,5 +123,73 @@ fn no_head_no_logits() {
     let tape = Tape::off(&device, Precision::F32);
     let (ids, offsets) = pack(&device, &[vec![0, 4, 2]]);
     let hidden = loaded.model.encode(&tape, &ids, &offsets, &[2]).unwrap();
-    assert!(matches!(esm2(&loaded).lm_logits(&tape, &hidden[0]), Err(ModelError::NoHead)));
+    assert!(matches!(loaded.model.lm_logits(&tape, &hidden[0]), Err(ModelError::NoHead)));
+}
+
+/// A model in memory, for training.
+fn created(config: &str, seed: u64, device: &Device) -> Loaded {
+    let run = (device, Precision::F32);
+    pliant_models::create(config, std::path::Path::new("given.json"), seed, run, Purpose::Training).unwrap()
+}
+
+/// What is made in memory is what is made as a folder, and saving it makes that folder.
+#[test]
+fn a_model_in_memory_is_the_one_of_the_folder() {
+    let device = Device::cpu(1).unwrap();
+    for change in [json!({}), json!({"rope_inv_freq": "exact"}), json!({"tie_word_embeddings": false})] {
+        let config = changed(SMALL, change);
+        let folder = new(&config, 7).unwrap();
+        let made = created(&config, 7, &device);
+        assert_eq!(made.identity, verify(folder.path()).unwrap().0);
+        assert_eq!(
+            (made.about.parameters, made.about.layers),
+            (inspect(folder.path()).unwrap().parameters, 2)
+        );
+        let scratch = tempfile::TempDir::new().unwrap();
+        let out = scratch.path().join("model");
+        made.save("<cls>\n<pad>\n", &out).unwrap();
+        made.save_into("<cls>\n<pad>\n", scratch.path()).unwrap();
+        for name in ["config.json", "model.safetensors", "vocab.txt"] {
+            let wanted = fs::read(folder.path().join(name)).unwrap();
+            assert_eq!(fs::read(out.join(name)).unwrap(), wanted, "{name}");
+            assert_eq!(fs::read(scratch.path().join(name)).unwrap(), wanted, "{name}");
+        }
+        assert!(matches!(made.save("", &out), Err(ModelError::NotEmpty { .. })));
+    }
+}
+
+/// What was trained is saved as it is, weights are restored into a model of the same config alone.
+#[test]
+fn weights_are_saved_as_they_are_and_restored() {
+    let device = Device::cpu(1).unwrap();
+    let (one, other) = (created(SMALL, 7, &device), created(SMALL, 8, &device));
+    let scratch = tempfile::TempDir::new().unwrap();
+    let path = scratch.path().join("weights.safetensors");
+    let param = &one.model.params()[3];
+    param.set_values(&vec![0.25; param.len()]).unwrap();
+    one.save_weights(&path).unwrap();
+    other.restore_weights(&path).unwrap();
+    let run =
+        |model: &Model| states(model, (&device, Precision::F32), &[vec![0, 4, 5, 6, 32, 2]], &[0, 1, 2]);
+    assert_eq!(run(&one.model), run(&other.model));
+    let out = scratch.path().join("model");
+    one.save("", &out).unwrap();
+    let again = load(&out, &device, Precision::F32, Purpose::Inference).unwrap();
+    assert_eq!(run(&one.model), run(&again.model));
+    assert_ne!(again.identity, one.identity);
+    let untied = created(&changed(SMALL, json!({"tie_word_embeddings": false})), 7, &device);
+    let error = crate::common::chain(&untied.restore_weights(&path).unwrap_err());
+    assert!(error.contains("no tensor \"lm_head.decoder.weight\""), "{error}");
+    // A checkpoint with a contact head keeps it, although nothing trains it.
+    let mut tensors = contents(&out).1;
+    tensors.insert(
+        "esm.contact_head.regression.weight".to_owned(),
+        crate::common::Stored::f32(&[1, 4], &[0.1; 4]),
+    );
+    tensors.insert("esm.contact_head.regression.bias".to_owned(), crate::common::Stored::f32(&[1], &[0.1]));
+    let with_head = crate::common::folder(&contents(&out).0, &tensors);
+    let loaded = loaded(with_head.path(), &device, Precision::F32, Purpose::Training);
+    let copy = scratch.path().join("copy");
+    loaded.save("", &copy).unwrap();
+    assert_eq!(verify(&copy).unwrap().0, loaded.identity);
 }

@@ -177,12 +177,12 @@ fn contacts_are_those_of_transformers() {
     let (ids, offsets) = pack(&device, &both);
     let (middle, end) = (both[0].len(), both[0].len() + both[1].len());
     let residues = [1..middle - 1, middle + 1..end - 1];
-    let contacts = esm2(&loaded).contacts(&tape, &ids, &offsets, &residues).unwrap();
+    let contacts = loaded.model.contacts(&tape, &ids, &offsets, &residues).unwrap();
     let far = assert_close("contacts", &contacts[1], &reference.wanted("chey_ecoli.contacts"));
     println!("contacts: {far:.3} tolerances");
     let (ids, offsets) = pack(&device, &both[1..]);
     let residues = std::iter::once(1..end - middle - 1).collect::<Vec<_>>();
-    let alone = esm2(&loaded).contacts(&tape, &ids, &offsets, &residues).unwrap();
+    let alone = loaded.model.contacts(&tape, &ids, &offsets, &residues).unwrap();
     assert_eq!(alone[0], contacts[1], "other bits in a pack");
 }
 

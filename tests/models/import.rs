@@ -12,7 +12,7 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Tensors, assert_close, chain, device, esm2, loaded, pack, read_tensors, states};
+use crate::common::{Tensors, assert_close, chain, device, loaded, pack, read_tensors, states};
 
 const REGRESSION: &str = "-contact-regression.pt";
 
@@ -106,14 +106,14 @@ fn states_logits_and_contacts_are_those_of_fair_esm() {
             let tape = Tape::off(&device, Precision::F32);
             let (ids, offsets) = pack(&device, &[tokens]);
             let hidden = loaded.model.encode(&tape, &ids, &offsets, &[2]).unwrap();
-            let logits = esm2(&loaded).lm_logits(&tape, &hidden[0]).unwrap().to_vec_f32();
+            let logits = loaded.model.lm_logits(&tape, &hidden[0]).unwrap().to_vec_f32();
             assert_close(
                 &format!("logits of sequence {at}"),
                 &logits,
                 &expected[&format!("logits.{at}")].values(),
             );
             let residues = 1..logits.len() / 33 - 1;
-            let contacts = esm2(&loaded).contacts(&tape, &ids, &offsets, &[residues]).unwrap().concat();
+            let contacts = loaded.model.contacts(&tape, &ids, &offsets, &[residues]).unwrap().concat();
             let wanted = expected[&format!("contacts.{at}")].values();
             assert_close(&format!("contacts of sequence {at}"), &contacts, &wanted);
             all.extend(found.into_iter().chain([logits, contacts]));

@@ -9,7 +9,7 @@ use pliant_tensor::ops::cross_entropy::IGNORE;
 use pliant_tensor::{Ids, Tape};
 
 use crate::common::{
-    Tensors, assert_close, device, distance, esm2, folder, loaded, outside_data, pack, read_tensors,
+    Tensors, assert_close, device, distance, folder, loaded, outside_data, pack, read_tensors,
 };
 
 /// Gradients are small, so an absolute tolerance would pass zeros: their distance is measured against
@@ -77,7 +77,7 @@ fn states_logits_loss_and_gradients_are_those_of_transformers() {
     let device = device();
     let folder = folder(&reference.config, &reference.weights());
     let loaded = loaded(folder.path(), &device, Precision::F32, Purpose::Training);
-    let model = esm2(&loaded);
+    let model = &loaded.model;
     let tape = Tape::on(&device, Precision::F32);
     let (ids, offsets) = pack(&device, &reference.sequences());
     let hidden = model.encode(&tape, &ids, &offsets, &[0, 1, 2, 3]).unwrap();
@@ -126,8 +126,8 @@ fn a_tied_table_may_have_either_name_or_both() {
         let loaded = loaded(folder.path(), &device, Precision::F32, Purpose::Inference);
         let tape = Tape::off(&device, Precision::F32);
         let (ids, offsets) = pack(&device, &reference.sequences());
-        let hidden = esm2(&loaded).encode(&tape, &ids, &offsets, &[LAYERS]).unwrap();
-        let logits = esm2(&loaded).lm_logits(&tape, &hidden[0]).unwrap();
+        let hidden = loaded.model.encode(&tape, &ids, &offsets, &[LAYERS]).unwrap();
+        let logits = loaded.model.lm_logits(&tape, &hidden[0]).unwrap();
         assert!(distance(&logits.to_vec_f32(), &reference.rows("logits")) <= 1.0);
         identities.push((loaded.identity, loaded.about.parameters));
     }

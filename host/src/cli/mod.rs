@@ -13,6 +13,7 @@ pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod pretrain;
 pub mod print;
 pub mod pull;
 pub mod reading;
@@ -79,6 +80,8 @@ pub enum Command {
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch
     Contacts(Box<contacts::ContactsArgs>),
+    /// Train a model on proteins
+    Pretrain(Box<pretrain::PretrainArgs>),
     /// Draw logs of training
     Plot(plot::PlotArgs),
     /// Cut proteins into shards that can be embedded apart

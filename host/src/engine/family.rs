@@ -16,10 +16,6 @@ use crate::hub;
 /// Every vocabulary that a model may name.
 static VOCABULARIES: [&Vocabulary; 1] = [&ESM2];
 
-/// Numbers that a forward holds for each token at its peak, in widths of the model: the states, what a block makes
-/// of them, and an inner layer of four widths. An estimate over the families.
-const WIDTHS_PER_TOKEN: u64 = 9;
-
 /// What a model folder says of its model before the weights are read.
 #[derive(Debug, Clone)]
 pub struct Card {
@@ -46,7 +42,7 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
-fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
+pub(super) fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
     let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == about.vocabulary);
     let vocabulary = found.with_context(|| format!("unknown vocabulary {}", about.vocabulary))?;
     if let Some(text) = &about.vocab_txt {
@@ -105,19 +101,18 @@ impl Card {
 
     /// Bytes that a forward over `tokens` holds at its peak.
     pub fn pack_bytes(&self, tokens: usize) -> u64 {
-        tokens as u64 * self.about.width as u64 * WIDTHS_PER_TOKEN * 4
+        self.about.cost.pack_bytes(tokens)
     }
 
-    /// Bytes without which no forward over `tokens` can be: the states before and after a block.
+    /// Bytes without which no forward over `tokens` can be.
     pub fn least_pack_bytes(&self, tokens: usize) -> u64 {
-        tokens as u64 * self.about.width as u64 * 2 * 4
+        tokens as u64 * self.about.cost.least_bytes_per_token
     }
 
-    /// Operations of a forward over `tokens` in sequences whose squared lengths sum to `squares`: two for each
-    /// weight and token, and four for each column of each pair of tokens that attend to each other.
+    /// Operations of a forward over `tokens` in sequences whose squared lengths sum to `squares`.
     pub fn flops(&self, tokens: f64, squares: f64) -> f64 {
-        let About { parameters, layers, width, .. } = &self.about;
-        2.0 * *parameters as f64 * tokens + 4.0 * (*width * *layers) as f64 * squares
+        let cost = &self.about.cost;
+        cost.flops_per_token * tokens + cost.flops_per_pair * squares
     }
 }
 
@@ -153,7 +148,7 @@ pub fn new_folder(config: &Path, seed: u64, out: &Path) -> anyhow::Result<()> {
 }
 
 /// The list of tokens of a model folder.
-fn vocab_txt() -> String {
+pub(super) fn vocab_txt() -> String {
     ESM2.tokens.join("\n") + "\n"
 }
 
@@ -205,7 +200,8 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NotFairEsm { .. }
         | ModelError::NotExportable { .. }
         | ModelError::NoHead
-        | ModelError::NoContactHead => Code::Data,
+        | ModelError::NoContactHead
+        | ModelError::NoContacts { .. } => Code::Data,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,
@@ -228,8 +224,17 @@ fn checkpoint_code(error: &CheckpointError) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pliant_models::Cost;
 
     fn card(layers: usize) -> Card {
+        let cost = Cost {
+            bytes_per_token: 360,
+            tile_bytes_per_token: 0,
+            tile_tokens: 0,
+            least_bytes_per_token: 80,
+            flops_per_token: 2000.0,
+            flops_per_pair: 240.0,
+        };
         let about = About {
             family: "esm2",
             config_summary: "{}".to_owned(),
@@ -238,7 +243,8 @@ mod tests {
             stored_bytes: 4000,
             layers,
             width: 10,
-            training_length: 1022,
+            training_length: Some(1022),
+            cost,
             vocabulary: ESM2.identity,
             vocab_txt: None,
             report: pliant_nn::KeyReport::default(),

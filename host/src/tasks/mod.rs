@@ -12,6 +12,7 @@ pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod pretrain;
 pub mod pull;
 mod run;
 pub mod split;
@@ -32,6 +33,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
+        Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
         Command::Plot(args) => plot::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),

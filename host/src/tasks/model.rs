@@ -99,6 +99,10 @@ fn as_json(card: &Card) -> Value {
 fn as_text(card: &Card) -> String {
     let About { family, config_summary, dtype, parameters, stored_bytes, layers, width, .. } = &card.about;
     let report = &card.about.report;
+    let trained = card
+        .about
+        .training_length
+        .map_or_else(|| "no limit".to_owned(), |length| format!("{length} residues"));
     let mut lines = vec![
         format!("folder           {}", card.folder.display()),
         format!("family           {family}"),
@@ -106,7 +110,7 @@ fn as_text(card: &Card) -> String {
         format!("width            {width}"),
         format!("parameters       {parameters}"),
         format!("stored as        {dtype}, {stored_bytes} bytes"),
-        format!("training length  {} residues", card.about.training_length),
+        format!("training length  {trained}"),
         format!("vocabulary       {}", card.vocabulary.identity),
         format!("config           {config_summary}"),
         format!("tensors          {} used", report.used.len()),

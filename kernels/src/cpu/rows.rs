@@ -1,11 +1,28 @@
 //! Rows in pieces of sixteen lanes, for the operations that read a row from left to right.
 
-use super::simd::{LANES, Simd};
+use super::simd::{LANES, Simd, Task};
 use crate::buffer::Element;
 use half::bf16;
 
 /// Rows of one piece of work: large enough to be worth claiming, small enough to share evenly.
 pub const ROWS: usize = 32;
+
+/// Numbers of one piece of work where there are no rows: 64 KiB of f32, which stay in a second-level cache.
+const PIECE: usize = 16 * 1024;
+
+/// Pieces of work in `length` numbers.
+#[must_use]
+pub fn pieces(length: usize) -> usize {
+    length.div_ceil(PIECE)
+}
+
+/// First number and count of a piece of `length` numbers.
+#[inline(always)]
+#[must_use]
+pub fn piece(task: Task, length: usize) -> (usize, usize) {
+    let first = task.task * PIECE;
+    (first, PIECE.min(length - first))
+}
 
 /// A type in which a row's results are written.
 pub trait Cell: Element {

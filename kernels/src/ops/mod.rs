@@ -1,12 +1,19 @@
 //! Operations: one folder each, with its contract in `mod.rs`.
 
+pub mod adamw;
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod layer_norm;
+pub mod layout;
 pub mod linear;
 pub mod pool;
+pub mod reduce;
+pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;

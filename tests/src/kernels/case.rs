@@ -13,6 +13,8 @@ pub enum Values {
     Bf16(Vec<bf16>),
     /// Whole numbers.
     U32(Vec<u32>),
+    /// 64-bit numbers, which sums over everything are.
+    F64(Vec<f64>),
 }
 
 impl From<&Buffer<f32>> for Values {
@@ -41,6 +43,10 @@ impl Values {
             Self::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
             Self::Bf16(values) => values.iter().map(|value| u32::from(value.to_bits())).collect(),
             Self::U32(values) => values.clone(),
+            Self::F64(values) => {
+                let halves = |value: &f64| [(value.to_bits() >> 32) as u32, value.to_bits() as u32];
+                values.iter().flat_map(halves).collect()
+            }
         }
     }
 
@@ -51,6 +57,7 @@ impl Values {
             Self::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
             Self::Bf16(values) => values.iter().map(|&value| f64::from(value)).collect(),
             Self::U32(values) => values.iter().map(|&value| f64::from(value)).collect(),
+            Self::F64(values) => values.clone(),
         }
     }
 }

@@ -1,17 +1,18 @@
-//! A new model with random weights.
+//! A new model with random weights: as a folder, or in memory.
 
 use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
 use pliant_nn::checkpoint::CONFIG;
-use pliant_nn::{Weights, write_safetensors};
-use serde_json::Value;
+use pliant_nn::{Take, Weights, write_safetensors};
 
-use crate::config::Fields;
+use crate::about::About;
+use crate::config::{Fields, pretty};
 use crate::error::ModelError;
-use crate::esm2::{Config, Esm2, Parts};
+use crate::family::{Blueprint, Family};
 use crate::folder::NewFolder;
-use crate::import::complete;
+use crate::identity::identity;
+use crate::{Loaded, Purpose};
 
 /// What a new model is made of.
 #[derive(Debug, Clone, Copy)]
@@ -34,20 +35,47 @@ pub struct NewModel<'a> {
 /// # Errors
 /// [`ModelError`] naming the config's key that does not fit, or the file that could not be written.
 pub fn new_folder(new: &NewModel<'_>) -> Result<(), ModelError> {
-    let fields = Fields::parse(new.config_path, new.config)?;
-    if fields.get("format").is_some() {
-        crate::import::check_family(&fields)?;
-    } else if fields.get("model_type").is_some() {
-        fields.must_be("model_type", "esm", "esm")?;
-    }
-    let config = Config::read(&fields)?;
-    let parts = Parts::new(&config);
-    let device = Device::cpu(1)?;
-    let plan = Weights::random(new.seed, &device, Precision::F32);
-    Esm2::new(&config, parts, &plan)?;
+    let (fields, family, blueprint) = read(new.config, new.config_path)?;
+    let plan = Weights::random(new.seed, &Device::cpu(1)?, Precision::F32);
+    blueprint.construct(&plan)?;
     let folder = NewFolder::create(new.out)?;
     write_safetensors(&folder.path("model.safetensors"), &plan.planned(), new.seed)?;
     folder.write("vocab.txt", new.vocabulary)?;
-    folder.write(CONFIG, &format!("{:#}\n", Value::Object(complete(fields.members(), parts))))?;
+    folder.write(CONFIG, &pretty(family.complete(fields.members(), &*blueprint)))?;
     folder.commit()
+}
+
+/// The model that [`new_folder`] writes with the same config and seed, in memory. `config_path` is the name of the
+/// config in errors.
+///
+/// # Errors
+/// [`ModelError`] naming the config's key that does not fit.
+pub fn create(
+    config: &str,
+    config_path: &Path,
+    seed: u64,
+    (device, precision): (&Device, Precision),
+    purpose: Purpose,
+) -> Result<Loaded, ModelError> {
+    let (fields, family, blueprint) = read(config, config_path)?;
+    let take = Take::Values { trainable: purpose == Purpose::Training };
+    let weights = Weights::random(seed, device, precision).take(take);
+    let model = blueprint.construct(&weights)?;
+    Ok(Loaded {
+        model,
+        identity: identity(&blueprint.semantics(), &weights.records(), &blueprint.twins()),
+        about: About::new(family, &*blueprint, &weights, None),
+        config: pretty(family.complete(fields.members(), &*blueprint)),
+        live: weights.live(),
+    })
+}
+
+fn read(
+    config: &str,
+    config_path: &Path,
+) -> Result<(Fields, &'static Family, Box<dyn Blueprint>), ModelError> {
+    let fields = Fields::parse(config_path, config)?;
+    let family = Family::of(&fields)?;
+    let blueprint = (family.read)(&fields)?;
+    Ok((fields, family, blueprint))
 }

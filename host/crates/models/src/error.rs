@@ -35,8 +35,8 @@ pub enum ModelError {
     Config {
         /// The file.
         path: PathBuf,
-        /// The key.
-        key: &'static str,
+        /// The key, after a dot where it stands in an object of its own.
+        key: String,
         /// Its value, shortened.
         found: String,
         /// What works.
@@ -53,18 +53,19 @@ pub enum ModelError {
         /// Stored names that the family does not know.
         unexpected: Vec<String>,
     },
-    /// A decoder that the config says is the embedding, and that is not.
-    #[error(
-        "{}: {decoder} differs from {embedding}, but \"tie_word_embeddings\" says they are one: set it to false \
-         if the model was trained so", folder.display()
-    )]
+    /// A tensor that the config says is another one, and that is not.
+    #[error("{}: {second} differs from {first}, but \"{key}\" says they are one: {advice}", folder.display())]
     Untied {
         /// The model folder.
         folder: PathBuf,
-        /// Name of the decoder.
-        decoder: String,
-        /// Name of the embedding.
-        embedding: String,
+        /// Name of the first in the file.
+        first: String,
+        /// Name of the second in the file.
+        second: String,
+        /// The key of the config.
+        key: &'static str,
+        /// What to do.
+        advice: &'static str,
     },
     /// A file of weights that is none of fair-esm's ESM-2.
     #[error(
@@ -114,6 +115,12 @@ pub enum ModelError {
          fair-esm publishes beside its weights"
     )]
     NoContactHead,
+    /// Contacts were asked of a family that has no attention to tell them from.
+    #[error("a model of the family {family} tells no contacts: they come from the attention of ESM-2")]
+    NoContacts {
+        /// The family.
+        family: &'static str,
+    },
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]
     NotEmpty {

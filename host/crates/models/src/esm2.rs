@@ -13,27 +13,34 @@
 //!
 //! The last layer is the one after the final norm; the states before it have no number. Token dropout
 //! rescales embeddings at inference too: without masks by 0.88. Field names are segments of the
-//! canonical parameter names, which stand in [`crate::keys`].
+//! canonical parameter names, which stand in `esm2/keys.rs`.
 
+mod blueprint;
+mod config;
 mod contacts;
+pub(crate) mod fair_esm;
+mod keys;
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pliant_kernels::Precision;
-use pliant_kernels::ops::attention::HEAD_WIDTH_MAX;
 use pliant_nn::linear::together;
 use pliant_nn::{CheckpointError, Embedding, Init, LayerNorm, Linear, Weights};
 use pliant_tensor::ops::{Epilogue, TokenDropout, attention, attention_probs, rotary};
 use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
-use serde_json::Value;
 
 use contacts::ContactHead;
+use keys::{DECODER, layer_inv_freq};
 
-use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::keys::{DECODER, EMBEDDING, SHARED_INV_FREQ};
-use crate::rope::{ROPE_BASE, Rope, RopeInvFreq};
+use crate::family::LmHeadKind;
+use crate::identity::SHARED_INV_FREQ;
+use crate::model::{Encoder, Kept, step};
+use crate::rope::{Rope, RopeInvFreq};
+
+pub(crate) use blueprint::FAMILY;
+pub use config::{Config, Parts};
 
 /// Tokens of the vocabulary.
 const VOCABULARY: usize = 33;
@@ -46,183 +53,6 @@ const PADDING_ID: usize = 1;
 
 /// Fraction of tokens that were masks in training: 15 % chosen, 80 % of those masked.
 const TRAIN_FRACTION: f32 = 0.15 * 0.8;
-
-/// Widest layer that a config may name, far above any published model.
-const WIDTH_MAX: usize = 1 << 20;
-
-/// Most blocks that a config may name.
-const LAYERS_MAX: usize = 1 << 12;
-
-/// Where the decoder of the language-model head comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LmHeadKind {
-    /// There is no head.
-    Absent,
-    /// The decoder is the embedding.
-    Tied,
-    /// The decoder is a table of its own.
-    Own,
-}
-
-impl LmHeadKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Tied => "tied",
-            Self::Own => "own",
-        }
-    }
-}
-
-/// What a model is, named as in the published `config.json`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// C
-    pub hidden_size: usize,
-    /// N
-    pub num_hidden_layers: usize,
-    /// H
-    pub num_attention_heads: usize,
-    /// F
-    pub intermediate_size: usize,
-    /// ε of every norm.
-    pub layer_norm_eps: f32,
-    /// Whether masks are dropped from the embedding and the rest is rescaled.
-    pub token_dropout: bool,
-    /// Tokens of the longest training crop, two more than the real number (a habit of fairseq).
-    pub max_position_embeddings: usize,
-    /// Standard deviation of random weights.
-    pub initializer_range: f32,
-    /// Whether a decoder, where there is one, is the embedding.
-    pub tie_word_embeddings: bool,
-    /// Where rotary frequencies come from; `None`: stored where the checkpoint has them, else exact.
-    pub rope_inv_freq: Option<RopeInvFreq>,
-}
-
-impl Config {
-    /// Reads and checks a config. Where a key is absent the defaults of transformers' `EsmConfig` hold.
-    pub(crate) fn read(fields: &Fields) -> Result<Self, ModelError> {
-        fields.must_be("position_embedding_type", "absolute", "rotary")?;
-        fields.must_be("hidden_act", "gelu", "gelu")?;
-        for key in ["emb_layer_norm_before", "is_folding_model", "is_decoder", "add_cross_attention"] {
-            fields.must_be_off(key)?;
-        }
-        fields.must_be_number("rope_theta", ROPE_BASE)?;
-        fields.count("vocab_size", VOCABULARY..=VOCABULARY, None)?;
-        fields.count("mask_token_id", MASK_ID..=MASK_ID, Some(MASK_ID))?;
-        fields.count("pad_token_id", PADDING_ID..=PADDING_ID, Some(PADDING_ID))?;
-        let rope = match fields.get("rope_inv_freq") {
-            None => None,
-            Some(found) => Some(Self::rope(fields, found)?),
-        };
-        let config = Self {
-            hidden_size: fields.count("hidden_size", 1..=WIDTH_MAX, None)?,
-            num_hidden_layers: fields.count("num_hidden_layers", 1..=LAYERS_MAX, None)?,
-            num_attention_heads: fields.count("num_attention_heads", 1..=WIDTH_MAX, None)?,
-            intermediate_size: fields.count("intermediate_size", 1..=WIDTH_MAX, None)?,
-            layer_norm_eps: fields.positive("layer_norm_eps", 1e-12)?,
-            token_dropout: fields.flag("token_dropout", false)?,
-            max_position_embeddings: fields.count("max_position_embeddings", 5..=1 << 30, Some(1026))?,
-            initializer_range: fields.positive("initializer_range", 0.02)?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings", true)?,
-            rope_inv_freq: rope,
-        };
-        config.check_heads(fields)?;
-        Ok(config)
-    }
-
-    fn rope(fields: &Fields, found: &Value) -> Result<RopeInvFreq, ModelError> {
-        let wanted = || "\"stored\", \"exact\" or \"f16\"".to_owned();
-        let named = |source: &RopeInvFreq| found.as_str() == Some(source.name());
-        RopeInvFreq::ALL.into_iter().find(named).ok_or_else(|| fields.refuse("rope_inv_freq", wanted()))
-    }
-
-    fn check_heads(&self, fields: &Fields) -> Result<(), ModelError> {
-        let (width, heads) = (self.hidden_size, self.num_attention_heads);
-        if !width.is_multiple_of(heads) {
-            let wanted = format!("a divisor of \"hidden_size\", which is {width}");
-            return Err(fields.refuse("num_attention_heads", wanted));
-        }
-        let head_width = self.head_width();
-        if head_width.is_multiple_of(8) && head_width <= HEAD_WIDTH_MAX {
-            return Ok(());
-        }
-        let wanted = format!(
-            "heads of a width that is a multiple of 8 and at most {HEAD_WIDTH_MAX}: \"hidden_size\" {width} makes \
-             them {head_width} wide"
-        );
-        Err(fields.refuse("num_attention_heads", wanted))
-    }
-
-    /// D
-    #[must_use]
-    pub fn head_width(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
-    /// Residues of the longest training crop: `max_position_embeddings` counts the start and end tokens
-    /// and two positions that fairseq keeps for padding.
-    #[must_use]
-    pub fn training_length(&self) -> usize {
-        self.max_position_embeddings - 4
-    }
-
-    /// Everything that changes a number of this model with its head, by key, in canonical form.
-    pub(crate) fn semantics(&self, parts: Parts) -> BTreeMap<&'static str, Value> {
-        BTreeMap::from([
-            ("family", "esm2".into()),
-            ("hidden_size", self.hidden_size.into()),
-            ("num_hidden_layers", self.num_hidden_layers.into()),
-            ("num_attention_heads", self.num_attention_heads.into()),
-            ("intermediate_size", self.intermediate_size.into()),
-            ("layer_norm_eps", shortest(self.layer_norm_eps)),
-            ("token_dropout", self.token_dropout.into()),
-            ("vocab_size", VOCABULARY.into()),
-            ("hidden_act", "gelu".into()),
-            ("position_embedding_type", "rotary".into()),
-            ("rope_inv_freq", parts.rope_inv_freq.name().into()),
-            ("lm_head", parts.lm_head.name().into()),
-        ])
-    }
-}
-
-/// What a config leaves open and the checkpoint decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
-    /// Where rotary frequencies come from.
-    pub rope_inv_freq: RopeInvFreq,
-    /// Where the decoder comes from.
-    pub lm_head: LmHeadKind,
-}
-
-impl Parts {
-    /// The parts of a checkpoint.
-    #[must_use]
-    pub fn of(config: &Config, weights: &Weights) -> Self {
-        let stored = weights.has(SHARED_INV_FREQ) || weights.has(&layer_inv_freq(0));
-        let found = if stored { RopeInvFreq::Stored } else { RopeInvFreq::Exact };
-        let rope_inv_freq = config.rope_inv_freq.unwrap_or(found);
-        let lm_head =
-            if weights.has("lm_head.dense.weight") { Self::decoder(config) } else { LmHeadKind::Absent };
-        Self { rope_inv_freq, lm_head }
-    }
-
-    /// The parts of a new model, which has a language-model head.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let rope_inv_freq = config.rope_inv_freq.unwrap_or(RopeInvFreq::Exact);
-        Self { rope_inv_freq, lm_head: Self::decoder(config) }
-    }
-
-    fn decoder(config: &Config) -> LmHeadKind {
-        if config.tie_word_embeddings { LmHeadKind::Tied } else { LmHeadKind::Own }
-    }
-}
-
-/// Name of the frequencies of one layer.
-pub(crate) fn layer_inv_freq(layer: usize) -> String {
-    format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq")
-}
 
 /// One block: attention, then feed-forward, each on normalised states and added to them.
 #[derive(Debug)]
@@ -364,7 +194,7 @@ pub struct Esm2 {
     config: Config,
     parts: Parts,
     word_embeddings: Embedding,
-    layer: Vec<Block>,
+    layer: Vec<Arc<Block>>,
     emb_layer_norm_after: LayerNorm,
     lm_head: Option<LmHead>,
     contact_head: Option<ContactHead>,
@@ -384,8 +214,9 @@ impl Esm2 {
         let embeddings = weights.at("esm.embeddings.word_embeddings").without_bytes();
         let word_embeddings = Embedding::new(&embeddings, VOCABULARY, width, init)?;
         let ropes = ropes(config, parts.rope_inv_freq, weights)?;
-        let block = |(layer, rope)| Block::new(config, &encoder.at(&format!("layer.{layer}")), rope);
-        let layer = ropes.into_iter().enumerate().map(block).collect::<Result<Vec<_>, _>>()?;
+        let block =
+            |(layer, rope)| Ok(Arc::new(Block::new(config, &encoder.at(&format!("layer.{layer}")), rope)?));
+        let layer = ropes.into_iter().enumerate().map(block).collect::<Result<Vec<_>, CheckpointError>>()?;
         let norm = encoder.at("emb_layer_norm_after");
         let emb_layer_norm_after = LayerNorm::new(&norm, width, config.layer_norm_eps)?;
         let lm_head = LmHead::new(config, weights, parts.lm_head, &word_embeddings)?;
@@ -415,68 +246,11 @@ impl Esm2 {
         self.parts
     }
 
-    /// Every parameter once, in the order of construction.
-    #[must_use]
-    pub fn params(&self) -> &[Arc<Param>] {
-        &self.params
-    }
-
-    /// States `[T,C]` (f32) of the `layers` asked for, in that order: 0 is the embedding, `i` the states
-    /// after block `i`, and N those after the final norm. Blocks above the highest one do not run.
-    ///
-    /// # Errors
-    /// [`ModelError::Layer`] for a layer above N, [`ModelError::Tensor`] for ids outside the vocabulary.
-    pub fn encode(
-        &self,
-        tape: &Tape,
-        ids: &Ids,
-        offsets: &Offsets,
-        layers: &[usize],
-    ) -> Result<Vec<Tensor>, ModelError> {
-        let last = self.layer.len();
-        let top = layers.iter().copied().max().unwrap_or(0);
-        if top > last {
-            return Err(ModelError::Layer { found: top, last });
-        }
-        let mut states: Vec<Option<Tensor>> = vec![None; layers.len()];
-        let mut keep = |number: usize, x: &Tensor| {
-            let wanted = states.iter_mut().zip(layers).filter(|(_, layer)| **layer == number);
-            wanted.for_each(|(state, _)| *state = Some(x.clone()));
-        };
-        let mut x = self.embed(tape, ids, offsets)?;
-        keep(0, &x);
-        for (below, block) in self.layer.iter().take(top).enumerate() {
-            x = block.forward(tape, x, offsets)?;
-            if below + 1 < last {
-                keep(below + 1, &x);
-            }
-        }
-        if top == last {
-            keep(last, &self.emb_layer_norm_after.forward(tape, &x, Dtype::F32)?);
-        }
-        Ok(states.into_iter().flatten().collect())
-    }
-
-    /// Whether the checkpoint has a language-model head.
-    #[must_use]
-    pub fn has_lm_head(&self) -> bool {
-        self.lm_head.is_some()
-    }
-
-    /// Logits `[T,V]` of the states `hidden [T,C]` of layer N.
-    ///
-    /// # Errors
-    /// [`ModelError::NoHead`] for a checkpoint without a language-model head.
-    pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        let head = self.lm_head.as_ref().ok_or(ModelError::NoHead)?;
-        Ok(head.forward(tape, hidden)?)
-    }
-
     /// Attention maps `[H,L,L]` of block `layer` (the first is 0) for one `sequence` of the pack; rows are
     /// queries, each row sums to one.
     ///
     /// # Errors
-    /// [`ModelError::Layer`] for a block that does not exist, and those of [`Esm2::encode`].
+    /// [`ModelError::Layer`] for a block that does not exist, and those of [`Model::encode`](crate::Model::encode).
     pub fn attention_maps(
         &self,
         tape: &Tape,
@@ -499,11 +273,68 @@ impl Esm2 {
         let dropout = self.config.token_dropout.then_some(dropout);
         self.word_embeddings.forward(tape, ids, offsets, dropout)
     }
+}
 
-    /// Bytes that a forward needs at its peak for one token, states that are kept apart: the estimate
-    /// counts the tensors that live together inside a block.
-    #[must_use]
-    pub fn memory_per_token(&self, precision: Precision) -> usize {
+impl Encoder for Esm2 {
+    fn layers(&self) -> usize {
+        self.layer.len()
+    }
+
+    fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn params(&self) -> &[Arc<Param>] {
+        &self.params
+    }
+
+    fn encode(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let (last, mut kept) = (self.layer.len(), Kept::new(layers));
+        let mut x = self.embed(tape, ids, offsets)?;
+        kept.keep(0, &x);
+        for (below, block) in self.layer.iter().take(kept.top()).enumerate() {
+            x = step(tape, block, x, offsets, Block::forward)?;
+            if below + 1 < last {
+                kept.keep(below + 1, &x);
+            }
+        }
+        if kept.top() == last {
+            kept.keep(last, &self.emb_layer_norm_after.forward(tape, &x, Dtype::F32)?);
+        }
+        Ok(kept.finish())
+    }
+
+    fn has_lm_head(&self) -> bool {
+        self.lm_head.is_some()
+    }
+
+    fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        let head = self.lm_head.as_ref().ok_or(ModelError::NoHead)?;
+        Ok(head.forward(tape, hidden)?)
+    }
+
+    fn check_contacts(&self) -> Result<(), ModelError> {
+        self.contact_head.as_ref().map(drop).ok_or(ModelError::NoContactHead)
+    }
+
+    fn contacts(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        residues: &[Range<usize>],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.tell_contacts(tape, ids, offsets, residues)
+    }
+
+    /// Counts the tensors that live together inside a block; states that are kept are apart.
+    fn memory_per_token(&self, precision: Precision) -> usize {
         let operand = match precision {
             Precision::F32 => 4,
             Precision::Bf16 | Precision::Int8 => 2,
@@ -540,14 +371,10 @@ fn ropes(config: &Config, source: RopeInvFreq, weights: &Weights) -> Result<Vec<
     Ok(ropes)
 }
 
-/// Whether a stored decoder may differ from the embedding, with the names of both.
-pub(crate) fn tied_names(parts: Parts) -> Option<(&'static str, &'static str)> {
-    (parts.lm_head == LmHeadKind::Tied).then_some((DECODER, EMBEDDING))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Fields;
     use pliant_kernels::Device;
     use std::path::Path;
 

@@ -53,11 +53,9 @@ impl<'a> NewFolder<'a> {
 
     /// Writes a text file.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), ModelError> {
-        let written = File::create(self.path(name)).and_then(|mut file| {
-            io::Write::write_all(&mut file, text.as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(|source| ModelError::Io { action: "write", path: self.out.join(name), source })
+        // The hidden name says nothing to whoever reads the error.
+        let named = |source| ModelError::Io { action: "write", path: self.out.join(name), source };
+        write(&self.path(name), text).map_err(named)
     }
 
     /// Gives the folder its name. One that was made meanwhile is left as it is, unless it is empty.
@@ -70,6 +68,17 @@ impl<'a> NewFolder<'a> {
         let _ = self.hidden.keep();
         Ok(())
     }
+}
+
+/// Writes a text file.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), ModelError> {
+    write(path, text).map_err(|source| ModelError::Io { action: "write", path: path.to_owned(), source })
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.sync_all()
 }
 
 fn not_empty(out: &Path) -> ModelError {

@@ -11,19 +11,29 @@ use std::collections::BTreeMap;
 use pliant_nn::Record;
 use serde_json::Value;
 
-use crate::keys::{DECODER, INV_FREQ, SHARED_INV_FREQ};
+use crate::family::Twin;
+
+/// Rotary frequencies `[D/2]` that all layers share.
+pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
+
+/// End of the name of rotary frequencies, shared or of one layer.
+pub(crate) const INV_FREQ: &str = "rotary_embeddings.inv_freq";
 
 /// First line of what is hashed: another form must have another name.
 const FORM: &str = "pliant-identity-1";
 
-/// The identity of the tensors `records` under a config. `tied`: the decoder is the embedding.
-pub(crate) fn identity(semantics: &BTreeMap<&'static str, Value>, records: &[Record], tied: bool) -> String {
+/// The identity of the tensors `records` under a config; the second of two `twins` does not count.
+pub(crate) fn identity(
+    semantics: &BTreeMap<&'static str, Value>,
+    records: &[Record],
+    twins: &[Twin],
+) -> String {
     let (mut lines, mut frequencies) = (BTreeMap::new(), Vec::new());
     for record in records {
         let line = (record.name.as_str(), content(record));
         if record.name.ends_with(INV_FREQ) {
             frequencies.push(line);
-        } else if !(tied && record.name == DECODER) {
+        } else if !twins.iter().any(|twin| twin.second == record.name) {
             lines.extend([line]);
         }
     }

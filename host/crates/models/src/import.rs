@@ -4,25 +4,24 @@ use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
 use pliant_nn::checkpoint::CONFIG;
-use pliant_nn::{Checkpoint, Record, Weights};
-use serde_json::{Map, Value, json};
+use pliant_nn::{Checkpoint, KeyReport, Record, Take, Weights};
+use serde_json::{Map, Value};
 
+use crate::about::About;
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::esm2::{Config, Esm2, LmHeadKind, Parts};
-use crate::{fair_esm, keys};
-
-/// What a folder of Pliant's own says it is, under `format`.
-pub(crate) const FORMAT: &str = "pliant-model-1";
+use crate::esm2::fair_esm;
+use crate::family::{Blueprint, Family};
+use crate::identity::identity;
 
 /// A model folder whose config is read and whose headers are checked.
 #[derive(Debug)]
 pub(crate) struct Import {
     fields: Fields,
-    pub(crate) config: Config,
-    pub(crate) parts: Parts,
+    pub(crate) family: &'static Family,
+    pub(crate) blueprint: Box<dyn Blueprint>,
     pub(crate) weights: Weights,
-    pub(crate) vocab_txt: Option<String>,
+    vocab_txt: Option<String>,
 }
 
 impl Import {
@@ -39,31 +38,33 @@ impl Import {
         precision: Precision,
     ) -> Result<Self, ModelError> {
         if source.is_file() {
-            let beside = fair_esm::regression_beside(source);
-            let regression = contact_regression.or(beside.as_deref());
-            let checkpoint = Checkpoint::open_files(source, regression)?;
-            let meanings = |stored: &[&str]| keys::meanings(stored, true);
-            let weights = Weights::stored(checkpoint, meanings, (device, precision))?;
-            let fields = fair_esm::fields(source, &weights)?;
-            return Self::new(fields, weights, None);
+            let (weights, fields) = fair_esm::open(source, contact_regression, (device, precision))?;
+            let family = Family::of(&fields)?;
+            let blueprint = (family.read)(&fields)?;
+            return Ok(Self::settled(fields, family, blueprint, weights, None));
         }
         let checkpoint = Checkpoint::open(source)?;
         if let Some(found) = contact_regression {
             return Err(ModelError::NoRegression { source_path: source.to_owned(), found: found.to_owned() });
         }
         let fields = Fields::parse(&source.join(CONFIG), &checkpoint.config()?)?;
-        check_family(&fields)?;
+        let family = Family::of(&fields)?;
+        let blueprint = (family.read)(&fields)?;
         let vocab_txt = checkpoint.text("vocab.txt")?;
-        let tied = Config::read(&fields)?.tie_word_embeddings;
-        let meanings = |stored: &[&str]| keys::meanings(stored, tied);
+        let meanings = |stored: &[&str]| blueprint.meanings(stored);
         let weights = Weights::stored(checkpoint, meanings, (device, precision))?;
-        Self::new(fields, weights, vocab_txt)
+        Ok(Self::settled(fields, family, blueprint, weights, vocab_txt))
     }
 
-    fn new(fields: Fields, weights: Weights, vocab_txt: Option<String>) -> Result<Self, ModelError> {
-        let config = Config::read(&fields)?;
-        let parts = Parts::of(&config, &weights);
-        Ok(Self { fields, config, parts, weights, vocab_txt })
+    fn settled(
+        fields: Fields,
+        family: &'static Family,
+        mut blueprint: Box<dyn Blueprint>,
+        weights: Weights,
+        vocab_txt: Option<String>,
+    ) -> Self {
+        blueprint.settle(&weights);
+        Self { fields, family, blueprint, weights, vocab_txt }
     }
 
     /// The config as it was read.
@@ -73,51 +74,50 @@ impl Import {
 
     /// Walks the model without reading a weight: names and shapes.
     pub(crate) fn survey(&self) -> Result<Weights, ModelError> {
-        let survey = self.weights.take(pliant_nn::Take::Shapes);
-        Esm2::new(&self.config, self.parts, &survey)?;
+        let survey = self.weights.take(Take::Shapes);
+        self.blueprint.construct(&survey)?;
         Ok(survey)
     }
 
     /// Reads every weight and keeps none: the identity, and what it is made of.
     pub(crate) fn identify(&self, source: &Path) -> Result<(String, Vec<Record>), ModelError> {
-        crate::require_all(source, self.survey()?.report())?;
-        let weights = self.weights.take(pliant_nn::Take::Hashes);
-        Esm2::new(&self.config, self.parts, &weights)?;
-        Ok((crate::identify(source, self, &weights)?, weights.records()))
+        self.require_all(source)?;
+        let weights = self.weights.take(Take::Hashes);
+        self.blueprint.construct(&weights)?;
+        Ok((self.identity_of(source, &weights)?, weights.records()))
     }
-}
 
-/// Checks that the config is one of this family: Pliant's own name it, Hugging Face's by `model_type`.
-pub(crate) fn check_family(fields: &Fields) -> Result<(), ModelError> {
-    if fields.get("format").is_some() {
-        fields.must_be("format", FORMAT, FORMAT)?;
-        fields.must_be("family", "missing", crate::FAMILY)?;
-        return fields.must_be("vocabulary", crate::VOCABULARY, crate::VOCABULARY);
+    /// What the folder holds, after a walk.
+    pub(crate) fn about(&self, weights: &Weights) -> About {
+        About::new(self.family, &*self.blueprint, weights, self.vocab_txt.clone())
     }
-    fields.must_be("model_type", "missing", "esm")
-}
 
-/// The keys of Pliant's own folders that no other program knows.
-pub(crate) const OWN_KEYS: [&str; 4] = ["format", "family", "vocabulary", "rope_inv_freq"];
-
-/// The config given, with the keys that name format, family and frequencies, and those by which
-/// transformers knows the family.
-pub(crate) fn complete(given: &Map<String, Value>, parts: Parts) -> Map<String, Value> {
-    let mut members = given.clone();
-    for (key, value) in [
-        ("format", json!(FORMAT)),
-        ("family", json!(crate::FAMILY)),
-        ("vocabulary", json!(crate::VOCABULARY)),
-        ("rope_inv_freq", json!(parts.rope_inv_freq.name())),
-        ("model_type", json!("esm")),
-        ("architectures", architectures(parts)),
-    ] {
-        members.insert(key.to_owned(), value);
+    /// Refuses weights that are missing or that nobody knows.
+    pub(crate) fn require_all(&self, folder: &Path) -> Result<(), ModelError> {
+        let KeyReport { missing, unexpected, .. } = self.survey()?.report();
+        if missing.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        Err(ModelError::Keys { folder: folder.to_owned(), missing, unexpected })
     }
-    members
-}
 
-/// The classes of transformers that a model is for.
-pub(crate) fn architectures(parts: Parts) -> Value {
-    json!([if parts.lm_head == LmHeadKind::Absent { "EsmModel" } else { "EsmForMaskedLM" }])
+    /// The identity of what was read, once twins are known to be equal.
+    pub(crate) fn identity_of(&self, folder: &Path, weights: &Weights) -> Result<String, ModelError> {
+        let (records, twins) = (weights.records(), self.blueprint.twins());
+        for twin in &twins {
+            let find = |name: &str| records.iter().find(|record| record.name == name);
+            let (Some(first), Some(second)) = (find(&twin.first), find(&twin.second)) else { continue };
+            if (first.dtype, first.hash) != (second.dtype, second.hash) {
+                let stored = |record: &Record| record.stored_as.clone().unwrap_or_default();
+                return Err(ModelError::Untied {
+                    folder: folder.to_owned(),
+                    first: stored(first),
+                    second: stored(second),
+                    key: twin.key,
+                    advice: twin.advice,
+                });
+            }
+        }
+        Ok(identity(&self.blueprint.semantics(), &records, &twins))
+    }
 }

@@ -1,4 +1,4 @@
-//! The one error type of this crate.
+//! What can be wrong with weights; what can go wrong with a step stands in [`crate::optim`].
 
 use std::fmt;
 use std::io;
@@ -269,6 +269,12 @@ pub enum TensorProblem {
     /// Other bytes than a moment ago.
     #[error("changed while it was read: run again when nothing writes to the file any more")]
     Changed,
+    /// A name that the model in memory does not have.
+    #[error("is no tensor of this model")]
+    Unknown,
+    /// Other numbers than the model in memory has and never changes.
+    #[error("differs from this model's: the file is one of another model")]
+    OfAnother,
     /// A weight that is no number.
     #[error("element {index} is {value}: damaged, or training diverged")]
     NotFinite {

@@ -20,6 +20,7 @@ use pliant_tensor::{Param, ParamKind};
 use crate::checkpoint::{Checkpoint, Planned, Settings, Stored, StoredType, write_tensors};
 use crate::error::{CheckpointError, FileProblem, TensorProblem};
 use crate::init::Init;
+use crate::live::{Live, LiveValues};
 
 /// What a stored name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +131,23 @@ struct Log {
     missing: Vec<String>,
     planned: Vec<Planned>,
     params: Vec<Arc<Param>>,
+    live: Vec<Live>,
+}
+
+/// What is asked of a parameter.
+struct Wanted<'a> {
+    /// Sides in memory.
+    shape: &'a [usize],
+    /// Sides in files.
+    stored: &'a [usize],
+    kind: ParamKind,
+    decay: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(shape: &'a [usize], kind: ParamKind) -> Self {
+        Self { shape, stored: shape, kind, decay: kind != ParamKind::Vector }
+    }
 }
 
 impl Weights {
@@ -209,7 +227,7 @@ impl Weights {
     /// # Errors
     /// [`CheckpointError`] for a tensor that is missing, of another shape or damaged.
     pub fn matrix(&self, name: &str, shape: [usize; 2], init: Init) -> Result<Arc<Param>, CheckpointError> {
-        self.param(name, &shape, init, ParamKind::Matrix)
+        self.param(name, &Wanted::new(&shape, ParamKind::Matrix), init)
     }
 
     /// A vector `[width]`.
@@ -217,7 +235,7 @@ impl Weights {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn vector(&self, name: &str, width: usize, init: Init) -> Result<Arc<Param>, CheckpointError> {
-        self.param(name, &[width], init, ParamKind::Vector)
+        self.param(name, &Wanted::new(&[width], ParamKind::Vector), init)
     }
 
     /// A table `[rows, width]` whose rows are looked up.
@@ -225,7 +243,34 @@ impl Weights {
     /// # Errors
     /// As [`Weights::matrix`].
     pub fn table(&self, name: &str, shape: [usize; 2], init: Init) -> Result<Arc<Param>, CheckpointError> {
-        self.param(name, &shape, init, ParamKind::Table)
+        self.param(name, &Wanted::new(&shape, ParamKind::Table), init)
+    }
+
+    /// Numbers `[rows, width]` that are used as they are, in f32, and that no weight decay pulls to zero.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn constants(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Result<Arc<Param>, CheckpointError> {
+        self.param(name, &Wanted { decay: false, ..Wanted::new(&shape, ParamKind::Table) }, init)
+    }
+
+    /// Filters `[E,K]`, one for each channel, which files hold as `[E,1,K]`; used as they are, in f32.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn filters(
+        &self,
+        name: &str,
+        shape @ [channels, length]: [usize; 2],
+        init: Init,
+    ) -> Result<Arc<Param>, CheckpointError> {
+        let stored = [channels, 1, length];
+        self.param(name, &Wanted { stored: &stored, ..Wanted::new(&shape, ParamKind::Table) }, init)
     }
 
     /// Numbers of that shape that are part of the model and never trained.
@@ -234,7 +279,11 @@ impl Weights {
     /// As [`Weights::matrix`].
     pub fn list(&self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>, CheckpointError> {
         let first = init.values(0, "", shape.iter().product());
-        Ok(self.numbers(&self.name(name), shape, init)?.unwrap_or(first))
+        let name = self.name(name);
+        let Some(values) = self.numbers(&name, shape, init)? else { return Ok(first) };
+        let live = Live { name, shape: shape.to_vec(), values: LiveValues::Fixed(values.clone()) };
+        self.log.borrow_mut().live.push(live);
+        Ok(values)
     }
 
     /// Takes a stored tensor into the identity without keeping it; only a checkpoint has such.
@@ -258,6 +307,12 @@ impl Weights {
     #[must_use]
     pub fn params(&self) -> Vec<Arc<Param>> {
         self.log.borrow().params.clone()
+    }
+
+    /// Everything given out so far that can be computed with, as files name and shape it.
+    #[must_use]
+    pub fn live(&self) -> Vec<Live> {
+        self.log.borrow().live.clone()
     }
 
     /// The tensors asked for so far that no checkpoint gives.
@@ -347,16 +402,12 @@ impl Weights {
         if self.path.is_empty() { segment.to_owned() } else { format!("{}.{segment}", self.path) }
     }
 
-    fn param(
-        &self,
-        name: &str,
-        shape: &[usize],
-        init: Init,
-        kind: ParamKind,
-    ) -> Result<Arc<Param>, CheckpointError> {
+    fn param(&self, name: &str, wanted: &Wanted<'_>, init: Init) -> Result<Arc<Param>, CheckpointError> {
         let name = self.name(name);
-        let values = self.numbers(&name, shape, init)?;
+        let values = self.numbers(&name, wanted.stored, init)?;
         let (device, precision) = (&self.device, self.precision);
+        let &Wanted { shape, stored, kind, decay } = wanted;
+        let kept = values.is_some();
         let param = match (values, self.take) {
             (None, _) => Param::frozen(device, precision, &name, &[1], &[0.0], ParamKind::Vector),
             (Some(values), Take::Values { trainable: true }) => {
@@ -364,10 +415,16 @@ impl Weights {
             }
             (Some(values), _) => Param::frozen(device, precision, &name, shape, &values, kind),
         };
-        let param = param
-            .map(Arc::new)
-            .map_err(|source| CheckpointError::Parameter { name, source: Box::new(source) })?;
-        self.log.borrow_mut().params.push(Arc::clone(&param));
+        let param = param.map(|param| Arc::new(param.with_decay(decay))).map_err(|source| {
+            let name = name.clone();
+            CheckpointError::Parameter { name, source: Box::new(source) }
+        })?;
+        let mut log = self.log.borrow_mut();
+        log.params.push(Arc::clone(&param));
+        if kept {
+            let values = LiveValues::Param(Arc::clone(&param));
+            log.live.push(Live { name, shape: stored.to_vec(), values });
+        }
         Ok(param)
     }
 

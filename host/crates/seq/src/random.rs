@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     EvaluationMask,
     /// Which sequences are held out.
     HoldOut,
+    /// Which of those are evaluated.
+    Pick,
     /// What is drawn again, to see how far chance goes.
     Resample,
 }

@@ -4,7 +4,7 @@ use crate::error::TensorError;
 use crate::gradients::Gradients;
 use crate::tape::Tape;
 use crate::tensor::{Slot, Tensor};
-use pliant_kernels::{Buffer, Precision};
+use pliant_kernels::Buffer;
 
 impl Tape {
     /// Runs `part` and keeps nothing of it but its `inputs`; the backward runs it again, recorded.
@@ -23,7 +23,7 @@ impl Tape {
         if !self.is_on() {
             return part(self, &detached);
         }
-        let watch = Self::watch(self.device(), self.precision());
+        let watch = self.watch();
         let output = part(&watch, &detached)?;
         if output.is_tracked() {
             return Err(TensorError::Foreign { op: "checkpoint" });
@@ -33,39 +33,40 @@ impl Tape {
             return Ok(output);
         }
         let slots = inputs.iter().map(|input| input.slot()).collect();
-        let saved = Saved { precision: self.precision(), inputs: detached, slots };
+        let saved = Saved { tape: watch.replay(), inputs: detached, slots };
         Ok(self.record(output, move |gradients, grad| saved.replay(gradients, grad, &part)))
     }
 }
 
 /// What a checkpoint keeps.
 struct Saved {
-    precision: Precision,
+    /// What the part is recorded on when it is run again.
+    tape: Tape,
     inputs: Vec<Tensor>,
     slots: Vec<Option<Slot>>,
 }
 
 impl Saved {
     fn replay(
-        &self,
+        self,
         outer: &mut Gradients,
         grad: Buffer<f32>,
         part: impl Fn(&Tape, &[Tensor]) -> Result<Tensor, TensorError>,
     ) -> Result<(), TensorError> {
-        let tape = Tape::on(&outer.device(), self.precision);
-        let leaves = self.leaves(&tape);
+        let leaves = self.leaves();
+        let Self { tape, slots, .. } = self;
         let output = part(&tape, &leaves)?;
         let mut inner = tape.gradients();
         // What later operations have already added to an input comes first, as it would on one tape:
         // sums of floats depend on their order.
-        for (leaf, before) in leaves.iter().zip(&self.slots) {
+        for (leaf, before) in leaves.iter().zip(&slots) {
             if let Some(sum) = before.and_then(|slot| outer.take(slot.index)) {
                 inner.add(leaf.slot(), sum)?;
             }
         }
         inner.add(output.slot(), grad)?;
         tape.play(&mut inner)?;
-        for (leaf, &slot) in leaves.iter().zip(&self.slots) {
+        for (leaf, &slot) in leaves.iter().zip(&slots) {
             if let Some(sum) = leaf.slot().and_then(|slot| inner.take(slot.index)) {
                 outer.add(slot, sum)?;
             }
@@ -75,13 +76,13 @@ impl Saved {
     }
 
     /// The inputs on the inner tape. One that came in twice is one leaf, with one sum of gradients.
-    fn leaves(&self, tape: &Tape) -> Vec<Tensor> {
+    fn leaves(&self) -> Vec<Tensor> {
         let mut leaves: Vec<Tensor> = Vec::with_capacity(self.inputs.len());
         for (index, (input, slot)) in self.inputs.iter().zip(&self.slots).enumerate() {
             let twin = slot.and_then(|_| self.slots[..index].iter().position(|other| other == slot));
             leaves.push(match (twin, slot) {
                 (Some(twin), _) => leaves[twin].clone(),
-                (None, Some(_)) => tape.leaf(input),
+                (None, Some(_)) => self.tape.leaf(input),
                 (None, None) => input.clone(),
             });
         }

@@ -101,6 +101,18 @@ pub enum TensorError {
         /// Operation that was asked for.
         op: &'static str,
     },
+    /// Random numbers on a tape that was given none.
+    #[error("{op}: the tape has no random numbers; give it a seed and a step")]
+    NoRandom {
+        /// Operation that was asked for.
+        op: &'static str,
+    },
+    /// An operation for inference alone, on a tape that would have to record it.
+    #[error("{op}: has no backward; freeze what it reads, or run it on a tape that is off")]
+    NoBackward {
+        /// Operation that was asked for.
+        op: &'static str,
+    },
     /// The loss depends on nothing that is trained.
     #[error("the loss depends on no trainable parameter, so there is no gradient to compute")]
     Unrecorded,

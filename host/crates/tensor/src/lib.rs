@@ -13,17 +13,21 @@
 //! With [`Tape::off`] an operation allocates its result and nothing else, and memory goes back to the
 //! device's pool when the last clone of a tensor is dropped.
 
+mod carry;
 mod checkpoint;
 pub mod error;
 mod gradients;
 pub mod ops;
+mod packed;
 pub mod param;
 pub mod tape;
 pub mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use carry::Carry;
 pub use error::TensorError;
 pub use param::{Param, ParamKind};
+pub use pliant_kernels::Direction;
 pub use tape::Tape;
 pub use tensor::{Dtype, Ids, Offsets, Tensor};

@@ -1,9 +1,11 @@
 //! What a model has learnt: values, packed forms and gradient of one named parameter.
 
 use crate::error::{TensorError, in_op};
+use crate::packed::PackedForms;
 use pliant_kernels::cpu::gemm::Orientation;
 use pliant_kernels::ops::linear::{self, Epilogue, Part, Weights};
 use pliant_kernels::{Buffer, Device, Input, KernelError, Output, Precision};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a parameter is used for.
@@ -49,7 +51,8 @@ impl ParamKind {
 /// | frozen table | yes | from first use | from first use |
 /// | trainable | yes (the master) | from first use after a change | likewise |
 ///
-/// A frozen matrix is thus held once for inference. The precision decides whether packed forms hold f32 or
+/// A frozen matrix is thus held once for inference. Where linear layers use stretches of a matrix's rows, each stretch
+/// has forms of its own; forward forms of a frozen matrix share its memory as far as panels allow. The precision decides whether packed forms hold f32 or
 /// bf16; plain values are always f32.
 ///
 /// Reading from many threads is safe. Gradients and changes belong to one training thread.
@@ -68,11 +71,25 @@ pub struct Param {
 struct State {
     /// `None` for frozen matrices.
     values: Option<Arc<Buffer<f32>>>,
-    forward: Option<Arc<Weights>>,
-    input_gradient: Option<Arc<Weights>>,
+    packed: PackedForms,
     /// `None` until a gradient arrives.
     gradient: Option<Buffer<f32>>,
     version: u64,
+}
+
+impl State {
+    /// The plain values, to be changed in place: nothing made of the old ones stays.
+    ///
+    /// Whoever still holds the old values keeps them, at the price of a copy.
+    fn values_mut(&mut self, device: &Device) -> Option<&mut Buffer<f32>> {
+        let values = self.values.as_mut()?;
+        if Arc::get_mut(values).is_none() {
+            *values = Arc::new(device.upload(values.as_slice()));
+        }
+        self.packed = PackedForms::default();
+        self.version += 1;
+        Arc::get_mut(values)
+    }
 }
 
 impl Param {
@@ -92,7 +109,8 @@ impl Param {
         param.check(values)?;
         let mut state = State::default();
         if kind == ParamKind::Matrix {
-            state.forward = Some(Arc::new(param.pack(values, Orientation::Forward)?));
+            let weights = param.pack(values, Orientation::Forward, 0..shape[0])?;
+            state.packed.keep(Orientation::Forward, weights);
         } else {
             state.values = Some(Arc::new(device.upload(values)));
         }
@@ -202,10 +220,8 @@ impl Param {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let state = self.lock();
-        let packed = [&state.forward, &state.input_gradient];
-        let packed: usize = packed.into_iter().flatten().map(|weights| weights.bytes()).sum();
         let values = state.values.as_ref().map_or(0, |values| values.len());
-        packed + 4 * (values + state.gradient.as_ref().map_or(0, Buffer::len))
+        state.packed.bytes() + 4 * (values + state.gradient.as_ref().map_or(0, Buffer::len))
     }
 
     /// The values row by row. Those of a frozen matrix are read back from its packed form, so with bf16
@@ -216,7 +232,7 @@ impl Param {
     pub fn values(&self) -> Result<Vec<f32>, TensorError> {
         let (values, forward) = {
             let state = self.lock();
-            (state.values.clone(), state.forward.clone())
+            (state.values.clone(), state.packed.whole(Orientation::Forward))
         };
         values.map_or_else(|| self.read_back(forward), |values| Ok(values.as_slice().to_vec()))
     }
@@ -231,13 +247,44 @@ impl Param {
             return Err(self.unfit("set values", "a trainable parameter"));
         }
         self.check(values)?;
-        let values = Arc::new(self.device.upload(values));
-        let mut state = self.lock();
-        state.values = Some(values);
-        state.forward = None;
-        state.input_gradient = None;
-        state.version += 1;
+        if let Some(place) = self.lock().values_mut(&self.device) {
+            place.as_mut_slice().copy_from_slice(values);
+        }
         Ok(())
+    }
+
+    /// Lets `change` move the values of a trainable parameter in place along their gradient; packed forms are made
+    /// anew on next use. The gradient stays as it is.
+    ///
+    /// # Errors
+    /// [`TensorError::ParamKind`] for frozen parameters, [`TensorError::NoGradient`] where no gradient arrived, and
+    /// what `change` refuses, before it has changed anything.
+    pub(crate) fn update(
+        &self,
+        op: &'static str,
+        change: impl FnOnce(&Device, &mut Buffer<f32>, &Buffer<f32>) -> Result<(), KernelError>,
+    ) -> Result<(), TensorError> {
+        if !self.trainable {
+            return Err(self.unfit(op, "a trainable parameter"));
+        }
+        let mut state = self.lock();
+        let Some(gradient) = state.gradient.take() else {
+            return Err(TensorError::NoGradient { names: vec![self.name.clone()] });
+        };
+        let outcome =
+            state.values_mut(&self.device).map_or(Ok(()), |values| change(&self.device, values, &gradient));
+        state.gradient = Some(gradient);
+        outcome.map_err(in_op(op, [[1, self.len()]]))
+    }
+
+    /// What `read` makes of the gradient; `None` where none arrived.
+    pub(crate) fn read_gradient<T>(&self, read: impl FnOnce(&Device, &Buffer<f32>) -> T) -> Option<T> {
+        self.lock().gradient.as_ref().map(|gradient| read(&self.device, gradient))
+    }
+
+    /// Where the parameter is.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The gradient summed since the last [`Param::zero_grad`], zeros where none arrived.
@@ -258,28 +305,46 @@ impl Param {
         self.lock().values.clone().ok_or_else(|| self.unfit(op, wanted))
     }
 
-    /// The form `x·Wᵀ` multiplies with.
-    pub(crate) fn forward_weights(&self, op: &'static str) -> Result<Arc<Weights>, TensorError> {
-        self.matrix_shape(op)?;
+    /// The form of some rows that `x·Wᵀ` multiplies with.
+    pub(crate) fn forward_weights(
+        &self,
+        op: &'static str,
+        rows: &Range<usize>,
+    ) -> Result<Arc<Weights>, TensorError> {
+        let shape = self.matrix_shape(op)?;
         let mut state = self.lock();
-        if let (None, Some(values)) = (&state.forward, &state.values) {
-            state.forward = Some(Arc::new(self.pack(values.as_slice(), Orientation::Forward)?));
+        if let Some(weights) = state.packed.find(Orientation::Forward, rows) {
+            return Ok(weights);
         }
-        state.forward.clone().ok_or_else(|| self.unfit(op, "a parameter with values"))
+        let packed = match (&state.values, state.packed.whole(Orientation::Forward)) {
+            (_, Some(whole)) => {
+                whole.take_rows(&self.device, rows.clone()).map_err(in_op(op, [[shape.0, shape.1]]))?
+            }
+            (Some(values), None) => self.pack(values.as_slice(), Orientation::Forward, rows.clone())?,
+            (None, None) => return Err(self.unfit(op, "a parameter with values")),
+        };
+        Ok(state.packed.keep(Orientation::Forward, packed))
     }
 
-    /// The form `dy·W` multiplies with.
-    pub(crate) fn input_gradient_weights(&self, op: &'static str) -> Result<Arc<Weights>, TensorError> {
+    /// The form of some rows that `dy·W` multiplies with.
+    pub(crate) fn input_gradient_weights(
+        &self,
+        op: &'static str,
+        rows: &Range<usize>,
+    ) -> Result<Arc<Weights>, TensorError> {
         self.matrix_shape(op)?;
         let mut state = self.lock();
-        if let Some(weights) = &state.input_gradient {
-            return Ok(Arc::clone(weights));
+        if let Some(weights) = state.packed.find(Orientation::InputGradient, rows) {
+            return Ok(weights);
         }
         let packed = match &state.values {
-            Some(values) => self.pack(values.as_slice(), Orientation::InputGradient)?,
-            None => self.pack(&self.read_back(state.forward.clone())?, Orientation::InputGradient)?,
+            Some(values) => self.pack(values.as_slice(), Orientation::InputGradient, rows.clone())?,
+            None => {
+                let values = self.read_back(state.packed.whole(Orientation::Forward))?;
+                self.pack(&values, Orientation::InputGradient, rows.clone())?
+            }
         };
-        Ok(Arc::clone(state.input_gradient.insert(Arc::new(packed))))
+        Ok(state.packed.keep(Orientation::InputGradient, packed))
     }
 
     /// `(N, K)` of what a linear layer can multiply with.
@@ -336,9 +401,14 @@ impl Param {
         TensorError::ParamKind { op, name: self.name.clone(), kind, trainable, wanted }
     }
 
-    fn pack(&self, values: &[f32], orientation: Orientation) -> Result<Weights, TensorError> {
+    fn pack(
+        &self,
+        values: &[f32],
+        orientation: Orientation,
+        rows: Range<usize>,
+    ) -> Result<Weights, TensorError> {
         let shape = self.matrix_shape("pack")?;
-        Weights::pack(&self.device, self.precision, values, shape, orientation)
+        Weights::pack_rows(&self.device, self.precision, values, (shape, rows), orientation)
             .map_err(in_op("pack", [[shape.0, shape.1]]))
     }
 
@@ -406,7 +476,7 @@ mod tests {
             let param = frozen(Precision::Bf16);
             assert_eq!(param.values().unwrap(), rounded);
             let before = param.bytes();
-            param.input_gradient_weights("test").unwrap();
+            param.input_gradient_weights("test", &(0..outputs)).unwrap();
             assert!(param.bytes() > before);
             assert!(param.buffer("test").is_err());
         }
@@ -418,11 +488,46 @@ mod tests {
         let values = numbers(12);
         let param =
             Param::trainable(&device, Precision::F32, "w", &[3, 4], &values, ParamKind::Matrix).unwrap();
-        let first = param.forward_weights("test").unwrap();
-        assert!(Arc::ptr_eq(&first, &param.forward_weights("test").unwrap()));
+        let first = param.forward_weights("test", &(0..3)).unwrap();
+        assert!(Arc::ptr_eq(&first, &param.forward_weights("test", &(0..3)).unwrap()));
         param.set_values(&[1.0; 12]).unwrap();
-        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test").unwrap()));
+        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test", &(0..3)).unwrap()));
         assert_eq!((param.version(), param.values().unwrap()), (1, vec![1.0; 12]));
+    }
+
+    #[test]
+    fn an_update_works_in_place_and_leaves_nothing_stale() {
+        let device = Device::cpu(1).unwrap();
+        let param =
+            Param::trainable(&device, Precision::F32, "w", &[3, 4], &numbers(12), ParamKind::Matrix).unwrap();
+        let descend = |param: &Param| {
+            param.update("test", |_, values, gradient| {
+                let pairs = values.as_mut_slice().iter_mut().zip(gradient.as_slice());
+                pairs.for_each(|(value, gradient)| *value -= gradient);
+                Ok(())
+            })
+        };
+        let refused = descend(&param).unwrap_err();
+        assert_eq!(refused, TensorError::NoGradient { names: vec!["w".to_owned()] });
+        param.put_gradient(device.upload(&[0.5; 12]));
+        let (first, back) =
+            (param.forward_weights("test").unwrap(), param.input_gradient_weights("test").unwrap());
+        let place = param.buffer("test").unwrap().as_slice().as_ptr();
+        descend(&param).unwrap();
+        let moved: Vec<f32> = numbers(12).iter().map(|value| value - 0.5).collect();
+        assert_eq!((param.version(), param.values().unwrap()), (1, moved));
+        assert_eq!(param.buffer("test").unwrap().as_slice().as_ptr(), place, "values were allocated anew");
+        assert!(!Arc::ptr_eq(&first, &param.forward_weights("test").unwrap()));
+        assert!(!Arc::ptr_eq(&back, &param.input_gradient_weights("test").unwrap()));
+        assert_eq!(param.grad(), [0.5; 12]);
+
+        let held = param.buffer("test").unwrap();
+        let before = held.as_slice().to_vec();
+        descend(&param).unwrap();
+        assert_eq!(held.as_slice(), before, "values that somebody holds changed");
+        assert_ne!(param.values().unwrap(), before);
+        param.zero_grad();
+        assert!(descend(&param).is_err());
     }
 
     #[test]
@@ -440,6 +545,7 @@ mod tests {
         let vector = Param::frozen(&device, Precision::F32, "p", &[2], &[1.0, 2.0], ParamKind::Vector);
         let vector = vector.unwrap();
         assert!(vector.set_values(&[3.0, 4.0]).unwrap_err().to_string().contains("frozen vector"));
+        assert!(vector.update("adamw", |_, _, _| Ok(())).unwrap_err().to_string().contains("frozen vector"));
         assert!(!vector.decay() && vector.with_decay(true).decay());
     }
 }

@@ -36,6 +36,14 @@ struct Record {
     touched: Vec<Touched>,
 }
 
+/// What a pass is run with, besides what is recorded.
+#[derive(Clone, Copy, Default)]
+struct Settings {
+    /// Seed and step of everything random.
+    random: Option<(u64, u32)>,
+    recompute: bool,
+}
+
 /// Device, precision and, while training, the record of one pass from inputs to loss.
 ///
 /// Only operations that a trainable parameter reaches are recorded, so a frozen start of a model costs
@@ -45,6 +53,7 @@ pub struct Tape {
     precision: Precision,
     id: u64,
     mode: Mode,
+    settings: Settings,
     record: RefCell<Record>,
 }
 
@@ -61,14 +70,45 @@ impl Tape {
         Self::with_mode(device, precision, Mode::On)
     }
 
-    pub(crate) fn watch(device: &Device, precision: Precision) -> Self {
-        Self::with_mode(device, precision, Mode::Watch)
+    /// The same tape with random numbers that are a function of `seed` and `step`, for dropout. A step is one pass: packs
+    /// whose gradients are added up are steps of their own.
+    #[must_use]
+    pub fn with_random(self, seed: u64, step: u32) -> Self {
+        Self { settings: Settings { random: Some((seed, step)), ..self.settings }, ..self }
+    }
+
+    /// The same tape, asking models to run their blocks under [`Tape::checkpoint`] or not.
+    #[must_use]
+    pub fn with_recompute(self, recompute: bool) -> Self {
+        Self { settings: Settings { recompute, ..self.settings }, ..self }
+    }
+
+    /// Whether models are to run their blocks under [`Tape::checkpoint`]. Never inside one: what is recomputed once need
+    /// not be recomputed twice.
+    #[must_use]
+    pub fn recomputes(&self) -> bool {
+        self.settings.recompute && self.is_on()
+    }
+
+    /// What runs a checkpoint for the first time.
+    pub(crate) fn watch(&self) -> Self {
+        Self { settings: self.inner(), ..Self::with_mode(&self.device, self.precision, Mode::Watch) }
+    }
+
+    /// What runs a checkpoint again; `self` is the tape that ran it first.
+    pub(crate) fn replay(&self) -> Self {
+        Self { settings: self.inner(), ..Self::with_mode(&self.device, self.precision, Mode::On) }
+    }
+
+    fn inner(&self) -> Settings {
+        Settings { recompute: false, ..self.settings }
     }
 
     fn with_mode(device: &Device, precision: Precision, mode: Mode) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { device: device.clone(), precision, id, mode, record: RefCell::default() }
+        let (settings, record) = (Settings::default(), RefCell::default());
+        Self { device: device.clone(), precision, id, mode, settings, record }
     }
 
     /// Where operations run.
@@ -93,6 +133,15 @@ impl Tape {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.mode == Mode::On
+    }
+
+    /// Seed and step of random numbers, `None` for inference.
+    pub(crate) fn random(&self, op: &'static str) -> Result<Option<(u64, u32)>, TensorError> {
+        match (self.mode, self.settings.random) {
+            (Mode::Off, _) => Ok(None),
+            (Mode::On | Mode::Watch, None) => Err(TensorError::NoRandom { op }),
+            (Mode::On | Mode::Watch, random) => Ok(random),
+        }
     }
 
     /// Adds the gradient of `loss` `[1,1]` to every trainable parameter it depends on, operations taken

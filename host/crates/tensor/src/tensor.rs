@@ -268,6 +268,15 @@ impl Offsets {
         self.0[sequence]..self.0[sequence + 1]
     }
 
+    /// Checks that the sequences fill `tokens` rows.
+    pub(crate) fn check_tokens(&self, op: &'static str, tokens: usize) -> Result<(), TensorError> {
+        if self.tokens() == tokens {
+            return Ok(());
+        }
+        let (found, wanted) = (vec![self.tokens()], vec![tokens]);
+        Err(TensorError::Shape { op, what: "tokens of the offsets", found, wanted })
+    }
+
     /// All B+1 offsets.
     #[must_use]
     pub fn as_slice(&self) -> &[usize] {

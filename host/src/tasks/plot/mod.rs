@@ -151,7 +151,7 @@ fn legend(runs: &[Run], panels: &[Keys]) -> Vec<(String, Pen)> {
     legend
 }
 
-/// What the runs are called: a log by its folder, any other file by its name; by their whole paths where two would be
+/// What the runs are called: `log.jsonl` by its folder, `NAME.log.jsonl` and any other file by its name; by their whole paths where two would be
 /// called the same.
 fn names(files: &[PathBuf]) -> Vec<String> {
     let short: Vec<String> = files.iter().map(|file| short_name(file)).collect();
@@ -165,7 +165,10 @@ fn names(files: &[PathBuf]) -> Vec<String> {
 fn short_name(file: &Path) -> String {
     let text = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
     let folder = || Some(text(file.canonicalize().ok()?.parent()?.file_name()?));
-    let own = || file.file_stem().map(text).unwrap_or_default();
+    let own = || {
+        let stem = file.file_stem().map(text).unwrap_or_default();
+        stem.strip_suffix(".log").map(str::to_owned).unwrap_or(stem)
+    };
     if file.file_name().is_some_and(|name| name == LOG_FILE) { folder().unwrap_or_else(own) } else { own() }
 }
 
@@ -194,7 +197,7 @@ mod tests {
         std::fs::create_dir(&run).unwrap();
         std::fs::write(run.join(LOG_FILE), "").unwrap();
         assert_eq!(names(&[log::file_of(&run)]), ["small"]);
-        assert_eq!(names(&paths(&["-"])), ["-"]);
+        assert_eq!(names(&paths(&["-", "a/large.log.jsonl"])), ["-", "large"]);
     }
 
     #[test]

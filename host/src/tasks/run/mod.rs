@@ -7,7 +7,7 @@ mod survey;
 
 use std::time::{Duration, Instant};
 
-use pliant_kernels::Device;
+use pliant_kernels::{CpuPath, Device};
 use pliant_seq::{LongPolicy, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
@@ -84,7 +84,7 @@ impl<'a> Ready<'a> {
             read: order.plan.read,
             long,
             asked: order.plan.long.policy,
-            trained: card.about.training_length,
+            trained: trained(&card, &long),
             vocabulary: card.vocabulary,
             masks: &order.masks,
         };
@@ -123,7 +123,17 @@ impl<'a> Ready<'a> {
         fits_in_memory(&Estimate::of(&self, sizes))?;
         let Self { order, card, long, survey } = self;
         let precision = order.plan.compute.precision;
-        let engine = Engine::load(card, device(order.plan, print)?, precision, order.output.head())?;
+        let engine = Engine::load(
+            card,
+            device(
+                order.plan.compute.device,
+                order.plan.compute.cpu_path,
+                order.plan.compute.threads,
+                print,
+            )?,
+            precision,
+            order.output.head(),
+        )?;
         let mut session = Session { order, engine, long, survey, recall: None };
         session.recall =
             session.order.plan.cache.as_ref().map(|place| cached::open(place, &session.provenance()));
@@ -200,7 +210,7 @@ impl Session<'_> {
             sources: &self.order.sources,
             read: plan.read,
             long: self.long,
-            trained: self.engine.card().about.training_length,
+            trained: trained(self.engine.card(), &self.long),
             output: self.order.output.clone(),
             masks: &self.order.masks,
             batch_tokens: plan.compute.batch_tokens,
@@ -262,19 +272,35 @@ fn check_finite(row: &Row, layers: &[usize], width: usize) -> Result<(), TaskErr
 }
 
 /// The policy with the lengths that the user left to the model.
-fn long_policy(plan: &LongPlan, trained: usize) -> Result<LongPolicy, TaskError> {
+fn long_policy(plan: &LongPlan, trained: Option<usize>) -> Result<LongPolicy, TaskError> {
     Ok(match plan.policy {
         Long::Whole => LongPolicy::Whole,
         Long::Error => LongPolicy::Error,
         Long::Skip => LongPolicy::Skip,
         Long::Truncate => LongPolicy::Truncate,
         Long::Window => {
-            let window = plan.window.unwrap_or(trained);
+            let no_length = || {
+                TaskError::Usage {
+                what: "--long window: the model has no longest sequence, it computes all of them whole; say how long \
+                       with --window to cut them all the same"
+                    .to_owned(),
+            }
+            };
+            let window = plan.window.or(trained).ok_or_else(no_length)?;
             let stride = plan.stride.unwrap_or(window.div_ceil(2));
             let windows = Windows::new(window, stride);
             LongPolicy::Window(windows.map_err(|error| TaskError::Usage { what: error.to_string() })?)
         }
     })
+}
+
+/// Residues of the longest sequence that the policy leaves whole. Where the model sets no limit, windows set theirs.
+fn trained(card: &Card, long: &LongPolicy) -> usize {
+    let windows = match long {
+        LongPolicy::Window(windows) => windows.window(),
+        LongPolicy::Whole | LongPolicy::Error | LongPolicy::Skip | LongPolicy::Truncate => usize::MAX,
+    };
+    card.about.training_length.unwrap_or(windows)
 }
 
 /// Ends a run that is told to fail and has failures, after listing them.
@@ -310,9 +336,19 @@ fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
     Err(TaskError::NoDevice { device: "cuda", reason: reason.to_owned() })
 }
 
-fn device(plan: &RunPlan, print: &Printer) -> anyhow::Result<Device> {
-    let device = Device::cpu_with(plan.compute.threads, plan.compute.cpu_path)?;
-    if plan.compute.device == DeviceChoice::Auto {
+/// The device of a run. One that is chosen for the user is named.
+///
+/// # Errors
+/// A device that is not there.
+pub(super) fn device(
+    choice: DeviceChoice,
+    cpu_path: CpuPath,
+    threads: usize,
+    print: &Printer,
+) -> anyhow::Result<Device> {
+    refuse_absent_device(choice)?;
+    let device = Device::cpu_with(threads, cpu_path)?;
+    if choice == DeviceChoice::Auto {
         let why = "this version computes on the processor only";
         print.note(&format!("device auto: {}, as {why}", device.describe()));
     }

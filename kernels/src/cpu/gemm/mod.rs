@@ -93,7 +93,7 @@ pub fn add_outer(
             inner_step: inputs,
         };
         let values = pack_panels(cpu, precision, &source);
-        let matrix = PackedMatrix { columns: inputs, inner, values };
+        let matrix = PackedMatrix::of_panels((inputs, inner), values);
         let grad = Values::F32(&grad[start * outputs..(start + inner) * outputs]);
         let rows = Matrix::transposed(grad, outputs, inner);
         let product = Product {
@@ -182,6 +182,7 @@ fn strip_rows(cpu: &Cpu) -> usize {
 /// A product with its writable places shared between threads.
 struct View<'a> {
     columns: usize,
+    first_panel: usize,
     values: &'a PackedValues,
     bias: Option<&'a [f32]>,
     step: Step<'a>,
@@ -212,8 +213,9 @@ impl<'a> View<'a> {
             Target::F32(values) => SharedTarget::F32(Shared::new(values)),
             Target::Bf16(values) => SharedTarget::Bf16(Shared::new(values)),
         };
-        let PackedMatrix { columns, values, .. } = product.matrix;
-        Self { columns: *columns, values, bias: product.bias, step, target }
+        let PackedMatrix { columns, first_panel, values, .. } = product.matrix;
+        let (columns, first_panel) = (*columns, *first_panel);
+        Self { columns, first_panel, values, bias: product.bias, step, target }
     }
 }
 
@@ -381,6 +383,7 @@ impl Job<'_> {
         half: usize,
     ) -> Sums<S, R, V> {
         let size = self.strip_length * PANEL;
+        let panel = view.first_panel + panel;
         match view.values {
             PackedValues::F32(values) => {
                 let panel = &values.as_slice()[panel * size..(panel + 1) * size];

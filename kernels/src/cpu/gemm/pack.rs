@@ -1,11 +1,13 @@
 //! Operands in the order in which the tile reads them.
 
 use super::tile::PANEL;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Element};
 use crate::cpu::portable::round_bf16;
 use crate::cpu::shared::Shared;
 use crate::cpu::{Cpu, Precision};
 use half::bf16;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// A matrix `[inner, columns]` cut into panels of 32 columns, packed once and multiplied often.
 ///
@@ -15,7 +17,9 @@ use half::bf16;
 pub struct PackedMatrix {
     pub(super) columns: usize,
     pub(super) inner: usize,
-    pub(super) values: PackedValues,
+    /// Panel of the values with which the first column begins.
+    pub(super) first_panel: usize,
+    pub(super) values: Arc<PackedValues>,
 }
 
 #[derive(Debug)]
@@ -63,7 +67,34 @@ impl PackedMatrix {
             Orientation::InputGradient => (inputs, outputs, 1, inputs),
         };
         let source = Strided { values: weights, columns, inner, column_step, inner_step };
-        Self { columns, inner, values: pack_panels(cpu, precision, &source) }
+        Self::of_panels((columns, inner), pack_panels(cpu, precision, &source))
+    }
+
+    /// All of some packed values.
+    pub(super) fn of_panels((columns, inner): (usize, usize), values: PackedValues) -> Self {
+        Self { columns, inner, first_panel: 0, values: Arc::new(values) }
+    }
+
+    /// The same matrix with some of its columns only, bit for bit. Columns that begin with a panel share the memory of
+    /// the whole, others are copied.
+    ///
+    /// # Panics
+    /// When `columns` does not lie inside the matrix.
+    #[must_use]
+    pub fn columns_of(&self, cpu: &Cpu, columns: Range<usize>) -> Self {
+        assert!(columns.start <= columns.end && columns.end <= self.columns, "columns outside the matrix");
+        let first = self.first_panel * PANEL + columns.start;
+        let (columns, inner) = (columns.len(), self.inner);
+        if first.is_multiple_of(PANEL) {
+            return Self { columns, inner, first_panel: first / PANEL, values: Arc::clone(&self.values) };
+        }
+        Self::of_panels((columns, inner), self.values.copy(cpu, inner, first..first + columns))
+    }
+
+    /// Whether both read the same memory.
+    #[must_use]
+    pub fn shares_memory_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.values, &other.values)
     }
 
     /// Number of columns (outputs of the product).
@@ -81,22 +112,72 @@ impl PackedMatrix {
     /// How the values are held.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        match self.values {
+        match *self.values {
             PackedValues::F32(_) => Precision::F32,
             PackedValues::Bf16(_) => Precision::Bf16,
             PackedValues::Int8(_) => Precision::Int8,
         }
     }
 
-    /// Memory of the packed values in bytes.
+    /// Memory of the packed values in bytes, those of other columns that share it among them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        match &self.values {
+        match &*self.values {
             PackedValues::F32(values) => values.len() * 4,
             PackedValues::Bf16(values) => values.len() * 2,
             PackedValues::Int8(bytes) => {
                 bytes.quads.len() + 4 * (bytes.corrections.len() + bytes.scales.len())
             }
+        }
+    }
+}
+
+impl PackedValues {
+    /// Some columns in panels of their own.
+    fn copy(&self, cpu: &Cpu, inner: usize, columns: Range<usize>) -> Self {
+        // Whatever the precision, 32 bits belong to one column.
+        let words = |from: &[u32], to: &mut [u32], groups| copy_words(from, to, groups, columns.clone());
+        let length = columns.len().next_multiple_of(PANEL);
+        match self {
+            Self::F32(values) => {
+                let mut to = Buffer::<f32>::scratch(cpu.pool(), inner * length);
+                words(cast(values), bytemuck::cast_slice_mut(to.as_mut_slice()), inner);
+                Self::F32(to)
+            }
+            Self::Bf16(values) => {
+                let pairs = inner.div_ceil(2);
+                let mut to = Buffer::<bf16>::scratch(cpu.pool(), 2 * pairs * length);
+                words(cast(values), bytemuck::cast_slice_mut(to.as_mut_slice()), pairs);
+                Self::Bf16(to)
+            }
+            Self::Int8(bytes) => {
+                let groups = inner.div_ceil(4);
+                let mut quads = Buffer::<i8>::scratch(cpu.pool(), 4 * groups * length);
+                words(cast(&bytes.quads), bytemuck::cast_slice_mut(quads.as_mut_slice()), groups);
+                let mut corrections = Buffer::<i32>::scratch(cpu.pool(), length);
+                words(cast(&bytes.corrections), bytemuck::cast_slice_mut(corrections.as_mut_slice()), 1);
+                let mut scales = Buffer::<f32>::scratch(cpu.pool(), length);
+                words(cast(&bytes.scales), bytemuck::cast_slice_mut(scales.as_mut_slice()), 1);
+                Self::Int8(Bytes { quads, corrections, scales })
+            }
+        }
+    }
+}
+
+/// The words of a buffer, whose memory is aligned for them.
+fn cast<T: Element>(values: &Buffer<T>) -> &[u32] {
+    bytemuck::cast_slice(values.as_slice())
+}
+
+/// Copies `columns` of panels `[panel][groups][32]`; columns missing in the last panel are zero.
+fn copy_words(from: &[u32], to: &mut [u32], groups: usize, columns: Range<usize>) {
+    let rows = to.as_chunks_mut::<PANEL>().0.iter_mut().enumerate();
+    for (row, to) in rows {
+        let (panel, group) = (row / groups, row % groups);
+        let first = columns.start + panel * PANEL;
+        for (column, to) in (first..).zip(to) {
+            let place = (column / PANEL * groups + group) * PANEL + column % PANEL;
+            *to = if column < columns.end { from[place] } else { 0 };
         }
     }
 }

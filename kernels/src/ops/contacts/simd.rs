@@ -59,7 +59,7 @@ impl Work for Tiles<'_> {
             let columns = LANES.min(length - column);
             let tile = self.tile(s, first, column);
             for (row, logits) in tile.into_iter().enumerate().take(rows) {
-                s.store_any(logistic(s, logits), &mut y[row * length + column..][..columns]);
+                s.store_any(math::logistic(s, logits), &mut y[row * length + column..][..columns]);
             }
         }
     }
@@ -101,14 +101,4 @@ impl Tiles<'_> {
         }
         rows
     }
-}
-
-/// `1 / (1 + e^-z)`, by the exponential of a number that is not positive.
-#[inline(always)]
-fn logistic<S: Simd>(s: S, z: S::F) -> S::F {
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    let minus = s.sub(zero, z);
-    let power = math::exp(s, s.min(z, minus));
-    let above = s.add(s.keep_if_less(z, zero, power), s.sub(one, s.keep_if_less(z, zero, one)));
-    s.div(above, s.add(one, power))
 }

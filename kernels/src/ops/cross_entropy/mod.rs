@@ -84,11 +84,20 @@ pub fn count(targets: &Buffer<u32>) -> usize {
 /// [`KernelError::Size`] when sizes do not fit or no target counts: a mean of nothing is no number.
 pub fn mean(device: &Device, losses: &Buffer<f32>, targets: &Buffer<u32>) -> Result<f32, KernelError> {
     check_size(OP, "targets", targets.len(), losses.len())?;
-    let count = count(targets);
-    check_size(OP, "targets that count, of at least one,", count.min(1), 1)?;
+    mean_over(device, losses, count(targets))
+}
+
+/// `Σ losses / denominator`, summed in 64 bits by rows ascending. Packs whose denominator is the number of targets of
+/// all of them together add up to the mean over all.
+///
+/// # Errors
+/// [`KernelError::Size`] when the denominator is 0.
+pub fn mean_over(device: &Device, losses: &Buffer<f32>, denominator: usize) -> Result<f32, KernelError> {
+    check_size(OP, "denominator (targets that count), of at least one,", denominator.min(1), 1)?;
     match device {
         Device::Cpu(_) => {
-            Ok((losses.as_slice().iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64) as f32)
+            let sum: f64 = losses.as_slice().iter().map(|&loss| f64::from(loss)).sum();
+            Ok((sum / denominator as f64) as f32)
         }
     }
 }

@@ -33,6 +33,40 @@ pub fn add<F: Real>(a: &[F], b: &[F], y: &mut [F]) {
     }
 }
 
+/// `y = a · b`.
+pub fn multiply<F: Real>(a: &[F], b: &[F], y: &mut [F]) {
+    for i in 0..y.len() {
+        y[i] = a[i] * b[i];
+    }
+}
+
+/// `1 / (1 + e^-z)`.
+fn logistic<F: Real>(z: F) -> F {
+    F::ONE / (F::ONE + (-z).exp())
+}
+
+/// `y = (a + b) · SiLU(z)`, without a `b` `a · SiLU(z)`.
+pub fn gate<F: Real>((a, b): (&[F], Option<&[F]>), z: &[F], y: &mut [F]) {
+    for i in 0..y.len() {
+        let passing = a[i] + b.map_or(F::ZERO, |b| b[i]);
+        y[i] = passing * z[i] * logistic(z[i]);
+    }
+}
+
+/// `da = db = dy · SiLU(z)`, `dz = dy · (a + b) · SiLU'(z)`.
+pub fn gate_backward<F: Real>(
+    (a, b): (&[F], Option<&[F]>),
+    (z, dy): (&[F], &[F]),
+    (da, dz): (&mut [F], &mut [F]),
+) {
+    for i in 0..dy.len() {
+        let passing = a[i] + b.map_or(F::ZERO, |b| b[i]);
+        let p = logistic(z[i]);
+        da[i] = dy[i] * z[i] * p;
+        dz[i] = dy[i] * passing * p * (F::ONE + z[i] * (F::ONE - p));
+    }
+}
+
 /// `x *= factor`.
 pub fn scale<F: Real>(factor: F, x: &mut [F]) {
     for value in x {

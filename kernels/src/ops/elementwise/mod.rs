@@ -1,4 +1,4 @@
-//! Operations on single numbers: sums, scaling, rounding, and the slope of GELU.
+//! Operations on single numbers: sums, products, scaling, rounding, gates, and the slope of GELU.
 //!
 //! Shapes: any, all buffers of one call have the same number of elements `n`.
 //!
@@ -7,17 +7,23 @@
 //! | [`gelu_backward`] | `dx = dy · (Φ(s) + s·φ(s))`, Φ and φ the standard normal distribution and density |
 //! | [`add`] | `y = a + b` |
 //! | [`add_into`] | `y += x` |
+//! | [`multiply`] | `y = a · b` |
+//! | [`gate`] | `y = a · SiLU(z)` or `y = (a + b) · SiLU(z)`, with `SiLU(z) = z·p`, `p = 1/(1 + e^-z)` |
+//! | [`gate_backward`] | `da = db = dy · SiLU(z)`, `dz = dy · (a + b) · p·(1 + z·(1 - p))` |
 //! | [`scale`] | `x *= factor` |
 //! | [`to_bf16`] | `y = x` rounded to nearest even; denormal numbers become zero |
 //! | [`to_f32`] | `y = x`, exact |
 //!
 //! `GELU(s) = s · Φ(s)` itself is an epilogue of [`super::linear`]; sums are their own backward, the
-//! backward of scaling is scaling, that of rounding passes the gradient on.
+//! backward of scaling is scaling, that of products is products, that of rounding passes the gradient on.
+//!
+//! Rounding: every step is 32-bit; the result of a gate is rounded once more where it is bf16.
 
 pub mod cpu;
+mod gate;
 mod simd;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Output};
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 use half::bf16;
@@ -28,6 +34,10 @@ const OP: &str = "elementwise";
 /// are rounded once (6e-8 of the result); the slope of GELU carries the errors of Φ (2e-7) and of
 /// x·φ(x) (3e-7 of at most 0.25), times the gradient.
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
+
+/// The same for gates of operands of size up to about ten: SiLU carries 7e-7 of itself, its slope an absolute 6e-7,
+/// times a product of size up to some tens.
+pub const TOLERANCE_GATE: Tolerance = Tolerance { absolute: 5e-6, relative: 2e-6 };
 
 /// The same for results in bf16, which has 8 significant bits: half a unit is up to 2^-8 of the number.
 pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-37, relative: 1.0 / 256.0 };
@@ -64,6 +74,67 @@ pub fn add(
     check_size(OP, "sum", y.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => simd::add(cpu, a, b, y),
+    }
+    Ok(())
+}
+
+/// `y = a · b`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn multiply(
+    device: &Device,
+    a: &Buffer<f32>,
+    b: &Buffer<f32>,
+    y: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    check_size(OP, "second factor", b.len(), a.len())?;
+    check_size(OP, "product", y.len(), a.len())?;
+    match device {
+        Device::Cpu(cpu) => simd::multiply(cpu, a, b, y),
+    }
+    Ok(())
+}
+
+fn check_gate((a, b): (&Buffer<f32>, Option<&Buffer<f32>>), z: &Buffer<f32>) -> Result<(), KernelError> {
+    check_size(OP, "gated numbers", a.len(), z.len())?;
+    b.map_or(Ok(()), |b| check_size(OP, "second summand", b.len(), z.len()))
+}
+
+/// `y = (a + b) · SiLU(z)`, or `a · SiLU(z)` without a `b`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn gate(
+    device: &Device,
+    passing: (&Buffer<f32>, Option<&Buffer<f32>>),
+    z: &Buffer<f32>,
+    y: Output<'_>,
+) -> Result<(), KernelError> {
+    check_gate(passing, z)?;
+    y.check(OP, "result of the gate", z.len())?;
+    match device {
+        Device::Cpu(cpu) => gate::forward(cpu, passing, z, y),
+    }
+    Ok(())
+}
+
+/// `da`, which is `db` too, and `dz`, both overwritten, for the gradient `dy` of a gate.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn gate_backward(
+    device: &Device,
+    passing: (&Buffer<f32>, Option<&Buffer<f32>>),
+    (z, dy): (&Buffer<f32>, &Buffer<f32>),
+    (da, dz): (&mut Buffer<f32>, &mut Buffer<f32>),
+) -> Result<(), KernelError> {
+    check_gate(passing, z)?;
+    check_size(OP, "gradient of the gate", dy.len(), z.len())?;
+    check_size(OP, "gradient of the gated numbers", da.len(), z.len())?;
+    check_size(OP, "gradient of the gating numbers", dz.len(), z.len())?;
+    match device {
+        Device::Cpu(cpu) => gate::backward(cpu, passing, (z, dy), (da, dz)),
     }
     Ok(())
 }

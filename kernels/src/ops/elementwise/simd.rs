@@ -1,14 +1,11 @@
 //! Operations on single numbers over vectors.
 
 use crate::buffer::{Buffer, Element};
-use crate::cpu::rows::{map, update};
+use crate::cpu::rows::{self, map, piece, update};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 use crate::cpu::{Cpu, math};
 use half::bf16;
-
-/// Numbers of one piece of work: 64 KiB of f32, which stay in a second-level cache.
-const PIECE: usize = 16 * 1024;
 
 /// What is made of two operands.
 trait Kernel: Sync {
@@ -129,15 +126,9 @@ impl Work for Narrow<'_> {
     }
 }
 
-/// First number and count of a piece of `length` numbers.
-#[inline(always)]
-fn piece(task: Task, length: usize) -> (usize, usize) {
-    let first = task.task * PIECE;
-    (first, PIECE.min(length - first))
-}
-
-fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
-    buffer.len().div_ceil(PIECE)
+/// Number of pieces.
+pub(super) fn pieces<T: Element>(buffer: &Buffer<T>) -> usize {
+    rows::pieces(buffer.len())
 }
 
 struct GeluSlope;
@@ -156,6 +147,14 @@ impl Kernel for Add {
     }
 }
 
+struct Multiply;
+impl Kernel for Multiply {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, s: S, a: S::F, b: S::F) -> S::F {
+        s.mul(a, b)
+    }
+}
+
 pub(super) fn gelu_backward(cpu: &Cpu, sums: &Buffer<f32>, dy: &Buffer<f32>, dx: &mut Buffer<f32>) {
     let (a, b) = (sums.as_slice(), dy.as_slice());
     cpu.run(pieces(sums), &Binary { kernel: GeluSlope, a, b, y: Shared::new(dx.as_mut_slice()) });
@@ -165,6 +164,12 @@ pub(super) fn add(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f3
     let tasks = pieces(a);
     let (a, b) = (a.as_slice(), b.as_slice());
     cpu.run(tasks, &Binary { kernel: Add, a, b, y: Shared::new(y.as_mut_slice()) });
+}
+
+pub(super) fn multiply(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f32>) {
+    let tasks = pieces(a);
+    let (a, b) = (a.as_slice(), b.as_slice());
+    cpu.run(tasks, &Binary { kernel: Multiply, a, b, y: Shared::new(y.as_mut_slice()) });
 }
 
 pub(super) fn add_into(cpu: &Cpu, x: &Buffer<f32>, y: &mut Buffer<f32>) {

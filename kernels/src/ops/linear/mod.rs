@@ -25,6 +25,7 @@ use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::gemm::{Orientation, PackedMatrix};
 use crate::error::{KernelError, check_size};
 use crate::{Device, Precision, Tolerance};
+use std::ops::Range;
 
 const OP: &str = "linear";
 
@@ -41,18 +42,40 @@ pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5
 /// remains is their rounding to 32 bits, two scalings and the bias.
 pub const TOLERANCE_INT8: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
-/// A weight matrix as a device multiplies with it.
+/// A weight matrix, or a stretch of its rows, as a device multiplies with it.
 #[derive(Debug)]
-pub enum Weights {
+pub struct Weights {
+    /// Which rows of the matrix are held.
+    rows: Range<usize>,
+    /// Rows of the whole matrix.
+    outputs: usize,
+    packed: Packed,
+}
+
+#[derive(Debug)]
+enum Packed {
     /// Panels for the processor's tiles.
     Cpu(PackedMatrix),
+}
+
+/// Checks that `rows` are some of `outputs`.
+fn check_rows(outputs: usize, rows: &Range<usize>) -> Result<(), KernelError> {
+    if rows.end > outputs {
+        return Err(KernelError::Index {
+            op: OP,
+            what: "end of the rows",
+            found: rows.end,
+            limit: outputs + 1,
+        });
+    }
+    check_size(OP, "rows of at least one", rows.len().min(1), 1)
 }
 
 impl Weights {
     /// Packs `weights` `[outputs, inputs]` (row by row) for one direction of product.
     ///
     /// # Errors
-    /// [`KernelError::Size`] when the numbers do not fill the shape.
+    /// [`KernelError::Size`] when the numbers do not fill the shape or there are none.
     pub fn pack(
         device: &Device,
         precision: Precision,
@@ -60,41 +83,93 @@ impl Weights {
         shape: (usize, usize),
         orientation: Orientation,
     ) -> Result<Self, KernelError> {
-        check_size(OP, "number of weights", weights.len(), shape.0 * shape.1)?;
-        match device {
-            Device::Cpu(cpu) => Ok(Self::Cpu(PackedMatrix::new(cpu, precision, weights, shape, orientation))),
+        Self::pack_rows(device, precision, weights, (shape, 0..shape.0), orientation)
+    }
+
+    /// Packs `rows` of `weights` `[outputs, inputs]` as if there were no others.
+    ///
+    /// # Errors
+    /// As [`Weights::pack`], and [`KernelError`] when `rows` are none or end outside the matrix.
+    pub fn pack_rows(
+        device: &Device,
+        precision: Precision,
+        weights: &[f32],
+        ((outputs, inputs), rows): ((usize, usize), Range<usize>),
+        orientation: Orientation,
+    ) -> Result<Self, KernelError> {
+        check_size(OP, "number of weights", weights.len(), outputs * inputs)?;
+        check_rows(outputs, &rows)?;
+        let weights = &weights[rows.start * inputs..rows.end * inputs];
+        let shape = (rows.len(), inputs);
+        let packed = match device {
+            Device::Cpu(cpu) => Packed::Cpu(PackedMatrix::new(cpu, precision, weights, shape, orientation)),
+        };
+        Ok(Self { rows, outputs, packed })
+    }
+
+    /// Some rows of a whole matrix packed in [`Orientation::Forward`], bit for bit; they share its memory where a
+    /// panel begins with the first of them.
+    ///
+    /// # Errors
+    /// [`KernelError`] when this is no whole matrix packed that way, or `rows` are none or end outside it.
+    pub fn take_rows(&self, device: &Device, rows: Range<usize>) -> Result<Self, KernelError> {
+        check_size(OP, "columns of a whole matrix", self.columns(), self.outputs)?;
+        check_rows(self.outputs, &rows)?;
+        let packed = match (device, &self.packed) {
+            (Device::Cpu(cpu), Packed::Cpu(matrix)) => Packed::Cpu(matrix.columns_of(cpu, rows.clone())),
+        };
+        Ok(Self { rows, outputs: self.outputs, packed })
+    }
+
+    /// Whether both read the same memory.
+    #[must_use]
+    pub fn shares_memory_with(&self, other: &Self) -> bool {
+        match (&self.packed, &other.packed) {
+            (Packed::Cpu(one), Packed::Cpu(other)) => one.shares_memory_with(other),
         }
+    }
+
+    /// Which rows of the matrix are held.
+    #[must_use]
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Whether all rows of the matrix are held.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rows == (0..self.outputs)
     }
 
     /// Columns of the product.
     #[must_use]
     pub fn columns(&self) -> usize {
-        match self {
-            Self::Cpu(matrix) => matrix.columns(),
+        match &self.packed {
+            Packed::Cpu(matrix) => matrix.columns(),
         }
     }
 
     /// Inner dimension of the product.
     #[must_use]
     pub fn inner(&self) -> usize {
-        match self {
-            Self::Cpu(matrix) => matrix.inner(),
+        match &self.packed {
+            Packed::Cpu(matrix) => matrix.inner(),
         }
     }
 
     /// How operands are held.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        match self {
-            Self::Cpu(matrix) => matrix.precision(),
+        match &self.packed {
+            Packed::Cpu(matrix) => matrix.precision(),
         }
     }
 
-    /// Memory in bytes.
+    /// Memory in bytes; that of the whole matrix where it is shared.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        match self {
-            Self::Cpu(matrix) => matrix.bytes(),
+        match &self.packed {
+            Packed::Cpu(matrix) => matrix.bytes(),
         }
     }
 }
@@ -115,7 +190,7 @@ pub enum Epilogue<'a> {
 pub struct Part<'a> {
     /// Packed in [`Orientation::Forward`].
     pub weights: &'a Weights,
-    /// `b [N]`
+    /// `b` of the whole matrix; used are the numbers of the rows that the weights hold.
     pub bias: Option<&'a Buffer<f32>>,
     /// Last step.
     pub epilogue: Epilogue<'a>,
@@ -129,7 +204,8 @@ impl Part<'_> {
         check_size(OP, "inner dimension of the weights", self.weights.inner(), inner)?;
         self.output.check(OP, "output", rows * columns)?;
         if let Some(bias) = self.bias {
-            check_size(OP, "bias", bias.len(), columns)?;
+            check_size(OP, "bias", bias.len(), self.weights.outputs)?;
+            check_size(OP, "columns of the weights", columns, self.weights.rows.len())?;
         }
         match &self.epilogue {
             Epilogue::Gelu(Some(before)) => check_size(OP, "kept sums", before.len(), rows * columns)?,
@@ -199,7 +275,8 @@ pub fn backward_input(
     Ok(())
 }
 
-/// `dW += gᵀ·x` and, where given, `db += Σ_r g_r`, for `g [rows,N]`, `x [rows,K]`.
+/// `dW += gᵀ·x` and, where given, `db += Σ_r g_r`, for `g [rows,N]`, `x [rows,K]`. With a stretch of the
+/// matrix's rows `g` has their columns only, and no other row of `dW` and `db` is touched.
 ///
 /// # Errors
 /// [`KernelError`] when sizes do not fit.
@@ -207,12 +284,13 @@ pub fn backward_weights(
     device: &Device,
     (rows, precision): (usize, Precision),
     (grad, input): (&Buffer<f32>, Input<'_>),
-    (outputs, inputs): (usize, usize),
+    ((outputs, inputs), stretch): ((usize, usize), Range<usize>),
     dw: &mut Buffer<f32>,
     db: Option<&mut Buffer<f32>>,
 ) -> Result<(), KernelError> {
     check_trained(precision)?;
-    check_size(OP, "gradient", grad.len(), rows * outputs)?;
+    check_rows(outputs, &stretch)?;
+    check_size(OP, "gradient", grad.len(), rows * stretch.len())?;
     input.check(OP, "input", rows * inputs)?;
     check_size(OP, "weight gradient", dw.len(), outputs * inputs)?;
     if let Some(db) = &db {
@@ -220,9 +298,11 @@ pub fn backward_weights(
     }
     match device {
         Device::Cpu(cpu) => {
-            simd::backward_weights(cpu, precision, (rows, outputs, inputs), (grad, input), dw);
+            let sizes = (rows, stretch.len(), inputs);
+            let dw = &mut dw.as_mut_slice()[stretch.start * inputs..stretch.end * inputs];
+            simd::backward_weights(cpu, precision, sizes, (grad, input), dw);
             if let Some(db) = db {
-                simd::backward_bias(cpu, (rows, outputs), grad, db);
+                simd::backward_bias(cpu, (rows, stretch.len()), grad, &mut db.as_mut_slice()[stretch]);
             }
         }
     }

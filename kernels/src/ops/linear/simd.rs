@@ -1,6 +1,6 @@
 //! The linear layer on packed panels.
 
-use super::{Epilogue, Part, Weights};
+use super::{Epilogue, Packed, Part, Weights};
 use crate::Precision;
 use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::Cpu;
@@ -12,7 +12,7 @@ pub(super) fn forward(cpu: &Cpu, rows: usize, input: Input<'_>, parts: &mut [Par
 }
 
 fn product<'a>(part: &'a mut Part<'_>) -> Product<'a> {
-    let Weights::Cpu(matrix) = part.weights;
+    let Packed::Cpu(matrix) = &part.weights.packed;
     let epilogue = match &mut part.epilogue {
         Epilogue::Store => gemm::Epilogue::Store,
         Epilogue::Gelu(before) => gemm::Epilogue::Gelu(before.as_mut().map(|before| before.as_mut_slice())),
@@ -22,7 +22,8 @@ fn product<'a>(part: &'a mut Part<'_>) -> Product<'a> {
         Output::F32(output) => Target::F32(output.as_mut_slice()),
         Output::Bf16(output) => Target::Bf16(output.as_mut_slice()),
     };
-    Product { matrix, bias: part.bias.map(Buffer::as_slice), epilogue, target }
+    let bias = part.bias.map(|bias| &bias.as_slice()[part.weights.rows.clone()]);
+    Product { matrix, bias, epilogue, target }
 }
 
 pub(super) fn backward_input(
@@ -32,7 +33,7 @@ pub(super) fn backward_input(
     dx: &mut Buffer<f32>,
     accumulate: bool,
 ) {
-    let Weights::Cpu(matrix) = weights;
+    let Packed::Cpu(matrix) = &weights.packed;
     let epilogue = if accumulate { gemm::Epilogue::Accumulate } else { gemm::Epilogue::Store };
     let target = Target::F32(dx.as_mut_slice());
     gemm::multiply(cpu, rows, Input::F32(grad), &mut [Product { matrix, bias: None, epilogue, target }]);
@@ -43,20 +44,15 @@ pub(super) fn backward_weights(
     precision: Precision,
     sizes: (usize, usize, usize),
     (grad, input): (&Buffer<f32>, Input<'_>),
-    dw: &mut Buffer<f32>,
+    dw: &mut [f32],
 ) {
-    gemm::add_outer(cpu, precision, sizes, grad.as_slice(), input, dw.as_mut_slice());
+    gemm::add_outer(cpu, precision, sizes, grad.as_slice(), input, dw);
 }
 
 /// Sums rows in chunks of 512 that are added in order, so that the result does not depend on threads.
-pub(super) fn backward_bias(
-    cpu: &Cpu,
-    (rows, outputs): (usize, usize),
-    grad: &Buffer<f32>,
-    db: &mut Buffer<f32>,
-) {
+pub(super) fn backward_bias(cpu: &Cpu, (rows, outputs): (usize, usize), grad: &Buffer<f32>, db: &mut [f32]) {
     let grad = &grad.as_slice()[..rows * outputs];
-    let shared = crate::cpu::shared::Shared::new(db.as_mut_slice());
+    let shared = crate::cpu::shared::Shared::new(db);
     const COLUMNS: usize = 256;
     cpu.threads().run(outputs.div_ceil(COLUMNS), &|task, _| {
         let first = task * COLUMNS;

@@ -6,9 +6,9 @@ use pliant_nn::{CheckpointError, Init, Weights};
 use pliant_tensor::ops::Contacts;
 use pliant_tensor::{Ids, Offsets, Tape};
 
+use super::keys::CONTACT_HEAD;
 use super::{Config, Esm2};
 use crate::error::ModelError;
-use crate::keys::CONTACT_HEAD;
 
 /// Weights and bias of the regression; channels are heads, those of the first layer first.
 #[derive(Debug)]
@@ -33,20 +33,14 @@ impl ContactHead {
 }
 
 impl Esm2 {
-    /// Whether the checkpoint has the regression that tells contacts.
-    #[must_use]
-    pub fn has_contact_head(&self) -> bool {
-        self.contact_head.is_some()
-    }
-
     /// Probabilities `[L,L]` that the L residues of each sequence touch, symmetric; `residues` are their tokens, one
     /// range for each sequence of the pack.
     ///
     /// Attention maps are added to one map row by row, so memory grows with `L²` and not with the number of heads.
     ///
     /// # Errors
-    /// [`ModelError::NoContactHead`] for a checkpoint without the regression, and those of [`Esm2::encode`].
-    pub fn contacts(
+    /// [`ModelError::NoContactHead`] for a checkpoint without the regression, and those of [`Model::encode`](crate::Model::encode).
+    pub(super) fn tell_contacts(
         &self,
         tape: &Tape,
         ids: &Ids,

@@ -1,8 +1,9 @@
-//! Sums and scaling.
+//! Sums, products, gates and scaling.
 
 use crate::error::{TensorError, in_op};
 use crate::tape::Tape;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor, Values};
+use pliant_kernels::Buffer;
 use pliant_kernels::ops::elementwise;
 
 /// `a + b`, both f32 and of one shape.
@@ -29,6 +30,85 @@ pub fn add(tape: &Tape, a: &Tensor, b: &Tensor) -> Result<Tensor, TensorError> {
         }
         gradients.add(a, dy)
     }))
+}
+
+/// `a · b`, number by number, both f32 and of one shape.
+///
+/// # Errors
+/// [`TensorError`] when shapes differ or one is not f32.
+pub fn multiply(tape: &Tape, a: &Tensor, b: &Tensor) -> Result<Tensor, TensorError> {
+    const OP: &str = "multiply";
+    let device = tape.device();
+    let shape = a.shape();
+    b.check_shape(OP, "second factor", shape)?;
+    let mut y = device.scratch(shape[0] * shape[1]);
+    let (first, second) = (a.f32_of(OP, "first factor")?, b.f32_of(OP, "second factor")?);
+    elementwise::multiply(device, first, second, &mut y).map_err(in_op(OP, [shape, shape]))?;
+    let y = Tensor::from_buffer(shape, y);
+    if !tape.wants(OP, &[a, b], &[])? {
+        return Ok(y);
+    }
+    let (a, b) = (a.clone(), b.clone());
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        for (to, other) in [(&a, &b), (&b, &a)] {
+            if to.is_tracked() {
+                let mut grad = device.scratch(dy.len());
+                elementwise::multiply(&device, &dy, other.f32_of(OP, "factor")?, &mut grad)
+                    .map_err(in_op(OP, [shape, shape]))?;
+                gradients.add(to.slot(), grad)?;
+            }
+        }
+        Ok(())
+    }))
+}
+
+/// `(a + b) · SiLU(z)`, without a `b` `a · SiLU(z)`, with `SiLU(z) = z / (1 + e^-z)`; all f32 and of one shape.
+///
+/// # Errors
+/// [`TensorError`] when shapes differ or one is not f32.
+pub fn gate(
+    tape: &Tape,
+    a: &Tensor,
+    b: Option<&Tensor>,
+    z: &Tensor,
+    out: Dtype,
+) -> Result<Tensor, TensorError> {
+    const OP: &str = "gate";
+    let device = tape.device();
+    let shape = a.shape();
+    z.check_shape(OP, "gating numbers", shape)?;
+    b.map_or(Ok(()), |b| b.check_shape(OP, "second summand", shape))?;
+    let mut y = Values::scratch(device, out, shape[0] * shape[1]);
+    elementwise::gate(device, passing(a, b)?, z.f32_of(OP, "gating numbers")?, y.output())
+        .map_err(in_op(OP, [shape]))?;
+    let y = Tensor::new(shape, y);
+    let inputs: Vec<_> = [Some(a), b, Some(z)].into_iter().flatten().collect();
+    if !tape.wants(OP, &inputs, &[])? {
+        return Ok(y);
+    }
+    let (a, b, z) = (a.clone(), b.cloned(), z.clone());
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        let (mut da, mut dz) = (device.scratch(dy.len()), device.scratch(dy.len()));
+        let operands = (z.f32_of(OP, "gating numbers")?, &dy);
+        elementwise::gate_backward(&device, passing(&a, b.as_ref())?, operands, (&mut da, &mut dz))
+            .map_err(in_op(OP, [shape]))?;
+        gradients.add(z.slot(), dz)?;
+        if let Some(slot) = b.as_ref().and_then(Tensor::slot) {
+            gradients.add(Some(slot), device.upload(da.as_slice()))?;
+        }
+        gradients.add(a.slot(), da)
+    }))
+}
+
+/// What a gate lets through.
+fn passing<'a>(
+    a: &'a Tensor,
+    b: Option<&'a Tensor>,
+) -> Result<(&'a Buffer<f32>, Option<&'a Buffer<f32>>), TensorError> {
+    let b = b.map(|b| b.f32_of("gate", "second summand")).transpose()?;
+    Ok((a.f32_of("gate", "first summand")?, b))
 }
 
 /// `factor · x` of f32 numbers.

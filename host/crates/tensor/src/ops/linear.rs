@@ -8,6 +8,7 @@ use crate::tensor::{Dtype, Slot, Tensor, Values};
 use pliant_kernels::ops::elementwise;
 use pliant_kernels::ops::linear::{self, Part, Weights};
 use pliant_kernels::{Buffer, Device, Input};
+use std::ops::Range;
 use std::sync::Arc;
 
 const OP: &str = "linear";
@@ -23,12 +24,14 @@ pub enum Epilogue<'a> {
     Residual(&'a Tensor),
 }
 
-/// One of several linear layers on the same input.
-#[derive(Debug, Clone, Copy)]
+/// One of several linear layers on the same input, or of several stretches of one layer's outputs.
+#[derive(Debug, Clone)]
 pub struct LinearPart<'a> {
     /// `W [N,K]`: a matrix, or a table whose rows serve as outputs.
     pub weight: &'a Arc<Param>,
-    /// `b [N]`
+    /// Which rows of `W` and of its bias are the outputs, where it is not all of them; N is their number then.
+    pub rows: Option<Range<usize>>,
+    /// `b`, one number per row of `W`.
     pub bias: Option<&'a Arc<Param>>,
     /// Last step.
     pub epilogue: Epilogue<'a>,
@@ -37,8 +40,8 @@ pub struct LinearPart<'a> {
 }
 
 impl LinearPart<'_> {
-    /// Columns of the result, N.
-    fn columns(&self, [rows, inner]: [usize; 2]) -> Result<usize, TensorError> {
+    /// Rows of the weight that are the columns of the result.
+    fn checked_rows(&self, [rows, inner]: [usize; 2]) -> Result<Range<usize>, TensorError> {
         let (outputs, inputs) = self.weight.matrix_shape(OP)?;
         if inputs != inner {
             let (found, wanted) = (self.weight.shape().to_vec(), vec![outputs, inner]);
@@ -47,10 +50,11 @@ impl LinearPart<'_> {
         if let Some(bias) = self.bias {
             bias.check_vector(OP, "bias", outputs)?;
         }
+        let stretch = self.rows.clone().unwrap_or(0..outputs);
         if let Epilogue::Residual(residual) = self.epilogue {
-            residual.check_shape(OP, "residual", [rows, outputs])?;
+            residual.check_shape(OP, "residual", [rows, stretch.len()])?;
         }
-        Ok(outputs)
+        Ok(stretch)
     }
 
     fn params(&self) -> impl Iterator<Item = &Arc<Param>> {
@@ -105,6 +109,7 @@ pub fn linear(tape: &Tape, x: &Tensor, parts: &[LinearPart<'_>]) -> Result<Vec<T
 
 /// What one part needs while it runs.
 struct Run {
+    rows: Range<usize>,
     shape: [usize; 2],
     weights: Arc<Weights>,
     bias: Option<Arc<Buffer<f32>>>,
@@ -120,15 +125,17 @@ impl Run {
         part: &LinearPart<'_>,
         wanted: bool,
     ) -> Result<Self, TensorError> {
-        let shape = [input[0], part.columns(input)?];
+        let rows = part.checked_rows(input)?;
+        let shape = [input[0], rows.len()];
         let length = shape[0] * shape[1];
         let keep = wanted && matches!(part.epilogue, Epilogue::Gelu);
         Ok(Self {
             shape,
-            weights: part.weight.forward_weights(OP)?,
+            weights: part.weight.forward_weights(OP, &rows)?,
             bias: part.bias.map(|bias| bias.buffer(OP)).transpose()?,
             output: Values::scratch(device, part.out, length),
             sums: keep.then(|| device.scratch(length)),
+            rows,
         })
     }
 
@@ -145,6 +152,7 @@ impl Run {
     fn into_step(self, part: &LinearPart<'_>) -> (Tensor, Step) {
         let step = Step {
             weight: Arc::clone(part.weight),
+            rows: self.rows,
             bias: part.bias.map(Arc::clone),
             sums: self.sums,
             residual: part.residual().and_then(Tensor::slot),
@@ -172,6 +180,7 @@ impl Saved {
 /// What one part keeps for the backward.
 struct Step {
     weight: Arc<Param>,
+    rows: Range<usize>,
     bias: Option<Arc<Param>>,
     sums: Option<Buffer<f32>>,
     residual: Option<Slot>,
@@ -196,7 +205,7 @@ impl Step {
         };
         self.backward_weights(gradients, saved, &grad)?;
         if let Some(slot) = saved.slot {
-            let weights = self.weight.input_gradient_weights(OP)?;
+            let weights = self.weight.input_gradient_weights(OP, &self.rows)?;
             let [rows, inner] = saved.shape;
             gradients
                 .write(slot, rows * inner, |device, dx, accumulate| {
@@ -220,15 +229,15 @@ impl Step {
         let sizes = (saved.shape[0], self.weight.precision());
         if let (true, Some(x)) = (self.weight.is_trainable(), &saved.x) {
             let mut dw = self.weight.take_gradient();
-            let shape = (outputs, inner);
+            let shape = ((outputs, inner), self.rows.clone());
             linear::backward_weights(&device, sizes, (grad, x.input()), shape, &mut dw, db.as_mut())
                 .map_err(in_op(OP, [saved.shape]))?;
             gradients.give(&self.weight, dw);
         } else if db.is_some() {
             // The kernel sums the bias beside a weight gradient: a column of zeros makes that one cheap.
             let (x, mut dw) = (device.zeros(saved.shape[0]), device.zeros(outputs));
-            let operands = (grad, Input::F32(&x));
-            linear::backward_weights(&device, sizes, operands, (outputs, 1), &mut dw, db.as_mut())
+            let (operands, shape) = ((grad, Input::F32(&x)), ((outputs, 1), self.rows.clone()));
+            linear::backward_weights(&device, sizes, operands, shape, &mut dw, db.as_mut())
                 .map_err(in_op(OP, [saved.shape]))?;
         }
         if let (Some(bias), Some(db)) = (bias, db) {

@@ -1,23 +1,38 @@
-//! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward.
+//! Operations: one file each, forward on a [`Tape`](crate::Tape) together with its backward,
+//! and what an optimiser does to parameters.
 
+pub mod adamw;
 pub mod attention;
 pub mod contacts;
+pub mod conv1d;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod layer_norm;
+pub mod layout;
 pub mod linear;
 pub mod pool;
+pub mod reduce;
+pub mod rms_norm;
 pub mod rotary;
+pub mod selective_scan;
 pub mod softmax;
 
+pub use adamw::{Moments, Step, adamw};
 pub use attention::{attention, attention_probs};
 pub use contacts::Contacts;
-pub use cross_entropy::{IGNORE, cross_entropy};
-pub use elementwise::{add, scale};
+pub use conv1d::{conv1d, conv1d_stretch};
+pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_over};
+pub use dropout::dropout;
+pub use elementwise::{add, gate, multiply, scale};
 pub use embedding::{TokenDropout, embedding};
 pub use layer_norm::layer_norm;
+pub use layout::gather_rows;
 pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};
+pub use reduce::gradient_squares;
+pub use rms_norm::rms_norm;
 pub use rotary::{Table, rotary};
+pub use selective_scan::{ScanInputs, selective_scan, selective_scan_stretch};
 pub use softmax::{SoftmaxKind, softmax};

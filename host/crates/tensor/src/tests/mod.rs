@@ -5,3 +5,4 @@ mod memory;
 mod network;
 mod oracle;
 mod pooling;
+mod rows;

@@ -104,7 +104,7 @@ impl Network {
     pub(super) fn part<'a>(&'a self, name: &str, epilogue: Epilogue<'a>, out: Dtype) -> LinearPart<'a> {
         let weight = &self.params[format!("{name}.weight").as_str()];
         let bias = Some(&self.params[format!("{name}.bias").as_str()]);
-        LinearPart { weight, bias, epilogue, out }
+        LinearPart { weight, rows: None, bias, epilogue, out }
     }
 
     fn norm(&self, tape: &Tape, x: &Tensor, name: &str) -> Result<Tensor, TensorError> {
@@ -143,7 +143,7 @@ impl Network {
 
     pub(super) fn loss(&self, tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
         let (weight, bias) = (&self.params["table"], Some(&self.params["head.bias"]));
-        let part = LinearPart { weight, bias, epilogue: Epilogue::Store, out: Dtype::F32 };
+        let part = LinearPart { weight, rows: None, bias, epilogue: Epilogue::Store, out: Dtype::F32 };
         let logits = ops::linear(tape, x, &[part])?;
         ops::cross_entropy(tape, &logits[0], &Ids::new(&self.device, &TARGETS))
     }

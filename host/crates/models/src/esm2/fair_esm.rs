@@ -6,12 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use pliant_nn::{Setting, Settings, Weights};
+use pliant_kernels::{Device, Precision};
+use pliant_nn::{Checkpoint, Setting, Settings, Weights};
 use serde_json::{Map, Value, json};
 
+use super::keys::{self, CONTACT_WEIGHT, EMBEDDING, layer_inv_freq};
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::keys::{CONTACT_WEIGHT, EMBEDDING};
 
 /// ε of the norms, which no file holds: fair-esm writes it in its source.
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -20,17 +21,31 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 const LAYERS_MAX: usize = 1 << 12;
 
 /// The file of the contact head's regression that stands beside the weights, if there is one.
-pub(crate) fn regression_beside(weights: &Path) -> Option<PathBuf> {
+fn regression_beside(weights: &Path) -> Option<PathBuf> {
     let name = format!("{}-contact-regression.pt", weights.file_stem()?.to_str()?);
     let path = weights.with_file_name(name);
     path.is_file().then_some(path)
 }
 
-/// The config of the weights in `path`.
+/// The weights of the file `source`, with the regression named or the one beside it, and their config.
 ///
 /// # Errors
 /// [`ModelError::NotFairEsm`] for a file that holds something else.
-pub(crate) fn fields(path: &Path, weights: &Weights) -> Result<Fields, ModelError> {
+pub(crate) fn open(
+    source: &Path,
+    contact_regression: Option<&Path>,
+    (device, precision): (&Device, Precision),
+) -> Result<(Weights, Fields), ModelError> {
+    let beside = regression_beside(source);
+    let checkpoint = Checkpoint::open_files(source, contact_regression.or(beside.as_deref()))?;
+    let meanings = |stored: &[&str]| keys::meanings(stored, true);
+    let weights = Weights::stored(checkpoint, meanings, (device, precision))?;
+    let fields = fields(source, &weights)?;
+    Ok((weights, fields))
+}
+
+/// The config of the weights in `path`.
+fn fields(path: &Path, weights: &Weights) -> Result<Fields, ModelError> {
     let refuse = |missing| ModelError::NotFairEsm { path: path.to_owned(), missing };
     let width = match weights.stored_as(EMBEDDING) {
         // What Hugging Face names its own way has a config of its own, which says more.
@@ -87,7 +102,7 @@ fn heads(weights: &Weights, width: usize, layers: usize) -> Value {
     let half =
         |shape: &[usize]| shape.first().copied().filter(|half| *half > 0).map(|half| width / (2 * half));
     let channels = |shape: &[usize]| shape.get(1).and_then(|channels| channels.checked_div(layers));
-    let frequencies = shape(&crate::esm2::layer_inv_freq(0)).and_then(half);
+    let frequencies = shape(&layer_inv_freq(0)).and_then(half);
     frequencies.or_else(|| shape(CONTACT_WEIGHT).and_then(channels)).map_or(Value::Null, Value::from)
 }
 

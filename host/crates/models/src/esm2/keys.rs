@@ -13,21 +13,22 @@
 
 use pliant_nn::Meaning;
 
+use crate::identity::{INV_FREQ, SHARED_INV_FREQ};
+
 /// The embedding table `[V,C]`.
 pub(crate) const EMBEDDING: &str = "esm.embeddings.word_embeddings.weight";
 
 /// The decoder of the language-model head `[V,C]`.
 pub(crate) const DECODER: &str = "lm_head.decoder.weight";
 
-/// Rotary frequencies `[D/2]` that all layers share.
-pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
-
 /// Place of the contact head, and its weight `[1, N·H]`.
 pub(crate) const CONTACT_HEAD: &str = "esm.contact_head.regression";
 pub(crate) const CONTACT_WEIGHT: &str = "esm.contact_head.regression.weight";
 
-/// End of the name of rotary frequencies, shared or of one layer.
-pub(crate) const INV_FREQ: &str = "rotary_embeddings.inv_freq";
+/// Name of the frequencies of one layer.
+pub(crate) fn layer_inv_freq(layer: usize) -> String {
+    format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq")
+}
 
 /// What each stored name means. With `tied` a decoder without an embedding is the embedding.
 pub(crate) fn meanings(stored: &[&str], tied: bool) -> Vec<Meaning> {

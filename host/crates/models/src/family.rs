@@ -1,0 +1,151 @@
+//! What tells the families apart, in one row each.
+//!
+//! A family is a file with its model, its [`Blueprint`], its row in [`FAMILIES`] and its arm in [`crate::Model`];
+//! everything that is done with model folders goes through these.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pliant_nn::{CheckpointError, Content, Copied, Meaning, Record, Weights};
+use serde_json::{Map, Value, json};
+
+use crate::about::Cost;
+use crate::config::Fields;
+use crate::error::ModelError;
+use crate::model::Model;
+use crate::{esm2, lc_plm};
+
+/// What a folder of Pliant's own says it is, under `format`.
+pub(crate) const FORMAT: &str = "pliant-model-1";
+
+/// The keys by which a folder of Pliant's own says what it is.
+pub(crate) const OWN_KEYS: [&str; 3] = ["format", "family", "vocabulary"];
+
+/// Every family.
+static FAMILIES: [&Family; 2] = [&esm2::FAMILY, &lc_plm::FAMILY];
+
+/// One family.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// Name in configs of Pliant's own and in reports.
+    pub(crate) name: &'static str,
+    /// `model_type` in configs of Hugging Face's form.
+    pub(crate) model_type: &'static str,
+    /// Identity of the vocabulary.
+    pub(crate) vocabulary: &'static str,
+    /// Reads and checks a config. What it leaves open is as in a new model.
+    pub(crate) read: fn(&Fields) -> Result<Box<dyn Blueprint>, ModelError>,
+}
+
+impl Family {
+    /// The family of a config: Pliant's own name it, others by `model_type`.
+    pub(crate) fn of(fields: &Fields) -> Result<&'static Self, ModelError> {
+        if fields.get("format").is_none() {
+            let names = FAMILIES.map(|family| family.model_type);
+            return Ok(FAMILIES[fields.one_of("model_type", &names)?]);
+        }
+        fields.must_be("format", FORMAT, FORMAT)?;
+        let family = FAMILIES[fields.one_of("family", &FAMILIES.map(|family| family.name))?];
+        fields.must_be("vocabulary", family.vocabulary, family.vocabulary)?;
+        Ok(family)
+    }
+
+    /// The config given, with the keys that name format, family and vocabulary, and those of the blueprint.
+    pub(crate) fn complete(
+        &self,
+        given: &Map<String, Value>,
+        blueprint: &dyn Blueprint,
+    ) -> Map<String, Value> {
+        let mut members = given.clone();
+        let own = [
+            ("format", json!(FORMAT)),
+            ("family", json!(self.name)),
+            ("vocabulary", json!(self.vocabulary)),
+            ("model_type", json!(self.model_type)),
+        ];
+        for (key, value) in own.into_iter().chain(blueprint.settled()) {
+            members.insert(key.to_owned(), value);
+        }
+        members
+    }
+}
+
+/// A config that was read, and all that follows from it.
+pub(crate) trait Blueprint: fmt::Debug {
+    /// What each stored name means.
+    fn meanings(&self, stored: &[&str]) -> Vec<Meaning>;
+
+    /// Settles what the config leaves open after what the checkpoint holds.
+    fn settle(&mut self, weights: &Weights);
+
+    /// Takes every parameter from `weights`.
+    fn construct(&self, weights: &Weights) -> Result<Model, CheckpointError>;
+
+    /// Everything that changes a number of the model, by key, in canonical form.
+    fn semantics(&self) -> BTreeMap<&'static str, Value>;
+
+    /// Tensors that are another one, and do not count where they are stored.
+    fn twins(&self) -> Vec<Twin>;
+
+    /// The keys that a config does not leave open once it is one of a folder of Pliant's own.
+    fn settled(&self) -> Vec<(&'static str, Value)>;
+
+    /// Number of the last layer, and C.
+    fn sizes(&self) -> (usize, usize);
+
+    /// Residues of the longest sequence seen in training, where the config tells or the architecture sets a limit.
+    fn training_length(&self) -> Option<usize>;
+
+    /// What a forward takes with a model of so many parameters.
+    fn cost(&self, parameters: u64) -> Cost;
+
+    /// The tensors of a folder of Pliant's own, canonical names.
+    fn copied(&self, records: Vec<Record>) -> Vec<Copied> {
+        let twins = self.twins();
+        let is_twin = |name: &str| twins.iter().any(|twin| twin.second == name);
+        let copied = |record: Record| Copied { name: record.name.clone(), content: Content::Stored(record) };
+        records.into_iter().filter(|record| !is_twin(&record.name)).map(copied).collect()
+    }
+
+    /// The tensors of a folder for other programs; an error says what these do not have.
+    fn published(&self, records: Vec<Record>) -> Result<Vec<Copied>, &'static str>;
+
+    /// The config of such a folder: every key that the other program would otherwise take for something else.
+    /// `dtype` is the number type of the tensors.
+    fn published_config(&self, given: &Map<String, Value>, dtype: &str) -> Map<String, Value>;
+}
+
+/// Two names of one tensor.
+#[derive(Debug, Clone)]
+pub(crate) struct Twin {
+    /// The name that counts.
+    pub(crate) first: String,
+    /// The one that does not.
+    pub(crate) second: String,
+    /// The key of the config that says so.
+    pub(crate) key: &'static str,
+    /// What to do about two that differ.
+    pub(crate) advice: &'static str,
+}
+
+/// Where the decoder of the language-model head comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LmHeadKind {
+    /// There is no head.
+    Absent,
+    /// The decoder is the embedding.
+    Tied,
+    /// The decoder is a table of its own.
+    Own,
+}
+
+impl LmHeadKind {
+    /// Name in what makes an identity.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Tied => "tied",
+            Self::Own => "own",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A model of any family, once its weights are there.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pliant_kernels::Precision;
+use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
+
+use crate::error::ModelError;
+use crate::esm2::Esm2;
+use crate::lc_plm::LcPlm;
+
+/// A model of any family.
+#[derive(Debug)]
+pub enum Model {
+    /// ESM-2.
+    Esm2(Esm2),
+    /// LC-PLM.
+    LcPlm(LcPlm),
+}
+
+/// What every family does.
+pub(crate) trait Encoder {
+    /// Number of the last layer; layer 0 is the embedding.
+    fn layers(&self) -> usize;
+
+    /// C
+    fn width(&self) -> usize;
+
+    /// Every parameter once, in the order of construction.
+    fn params(&self) -> &[Arc<Param>];
+
+    /// States `[T,C]` of the `layers` asked for, none of which is above the last, in that order.
+    fn encode(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError>;
+
+    /// Whether there is a language-model head.
+    fn has_lm_head(&self) -> bool;
+
+    /// Logits `[R,V]` of any rows of the states of the last layer.
+    fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError>;
+
+    /// Why it tells no contacts, if it does not.
+    fn check_contacts(&self) -> Result<(), ModelError>;
+
+    /// Probabilities `[L,L]` for each sequence; asked only of a model that tells contacts.
+    fn contacts(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        residues: &[Range<usize>],
+    ) -> Result<Vec<Vec<f32>>, ModelError>;
+
+    /// Estimate of the bytes that inference needs for each token of a pack.
+    fn memory_per_token(&self, precision: Precision) -> usize;
+}
+
+impl Model {
+    fn encoder(&self) -> &dyn Encoder {
+        match self {
+            Self::Esm2(model) => model,
+            Self::LcPlm(model) => model,
+        }
+    }
+
+    /// Number of the last layer; layer 0 is the embedding.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.encoder().layers()
+    }
+
+    /// C, the width of states.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.encoder().width()
+    }
+
+    /// States `[T,C]` (f32) of the `layers` asked for, in that order: 0 is the embedding, `i` the states after block
+    /// `i`, and the last those after the final norm. Blocks above the highest one do not run. Where the tape asks for
+    /// recomputation, each block is a checkpoint.
+    ///
+    /// # Errors
+    /// [`ModelError::Layer`] for a layer the model does not have, [`ModelError::Tensor`] for a pack that does
+    /// not fit.
+    pub fn encode(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let last = self.layers();
+        match layers.iter().copied().find(|layer| *layer > last) {
+            Some(found) => Err(ModelError::Layer { found, last }),
+            None => self.encoder().encode(tape, ids, offsets, layers),
+        }
+    }
+
+    /// Whether it can tell tokens from states.
+    #[must_use]
+    pub fn has_lm_head(&self) -> bool {
+        self.encoder().has_lm_head()
+    }
+
+    /// Logits `[R,V]` (f32) of its V tokens, from any R rows `hidden [R,C]` of the states of the last layer. V may be
+    /// more than the vocabulary has tokens; theirs are the first.
+    ///
+    /// # Errors
+    /// [`ModelError::NoHead`] for a checkpoint without a language-model head.
+    pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        self.encoder().lm_logits(tape, hidden)
+    }
+
+    /// Tells whether it tells which residues touch.
+    ///
+    /// # Errors
+    /// [`ModelError::NoContactHead`] for a checkpoint without the regression, [`ModelError::NoContacts`] for a family
+    /// that has none.
+    pub fn check_contacts(&self) -> Result<(), ModelError> {
+        self.encoder().check_contacts()
+    }
+
+    /// Probabilities `[L,L]` that the L residues of each sequence touch, symmetric; `residues` are their tokens, one
+    /// range for each sequence of the pack.
+    ///
+    /// # Errors
+    /// Those of [`Model::check_contacts`] and of [`Model::encode`].
+    pub fn contacts(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        residues: &[Range<usize>],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.check_contacts()?;
+        self.encoder().contacts(tape, ids, offsets, residues)
+    }
+
+    /// Every parameter once, in the order of construction.
+    #[must_use]
+    pub fn params(&self) -> &[Arc<Param>] {
+        self.encoder().params()
+    }
+
+    /// Memory that the parameters hold now, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.params().iter().map(|param| param.bytes()).sum()
+    }
+
+    /// Estimate of the memory that inference needs for each token of a pack, in bytes.
+    #[must_use]
+    pub fn memory_per_token(&self, precision: Precision) -> usize {
+        self.encoder().memory_per_token(precision)
+    }
+}
+
+/// States `[T,C]` after a block, which is computed anew for its backward where the tape asks for that.
+pub(crate) fn step<B: 'static>(
+    tape: &Tape,
+    block: &Arc<B>,
+    x: Tensor,
+    offsets: &Offsets,
+    forward: fn(&B, &Tape, Tensor, &Offsets) -> Result<Tensor, TensorError>,
+) -> Result<Tensor, TensorError> {
+    if !tape.recomputes() {
+        return forward(block, tape, x, offsets);
+    }
+    let (block, offsets) = (Arc::clone(block), offsets.clone());
+    tape.checkpoint(&[&x], move |tape, inputs| forward(&block, tape, inputs[0].clone(), &offsets))
+}
+
+/// The states that were asked for, as they come.
+pub(crate) struct Kept<'a> {
+    layers: &'a [usize],
+    states: Vec<Option<Tensor>>,
+}
+
+impl<'a> Kept<'a> {
+    /// Nothing yet of these layers.
+    pub(crate) fn new(layers: &'a [usize]) -> Self {
+        Self { layers, states: vec![None; layers.len()] }
+    }
+
+    /// The highest layer asked for, 0 where there is none.
+    pub(crate) fn top(&self) -> usize {
+        self.layers.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether a layer is asked for.
+    pub(crate) fn wants(&self, number: usize) -> bool {
+        self.layers.contains(&number)
+    }
+
+    /// Keeps the states of a layer where they are asked for.
+    pub(crate) fn keep(&mut self, number: usize, x: &Tensor) {
+        let wanted = self.states.iter_mut().zip(self.layers).filter(|(_, layer)| **layer == number);
+        wanted.for_each(|(state, _)| *state = Some(x.clone()));
+    }
+
+    /// The states in the order asked for.
+    pub(crate) fn finish(self) -> Vec<Tensor> {
+        self.states.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,14 @@
+//! How parameters learn: steps along their gradients, and how large the steps are.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`adamw`] | AdamW over all parameters of a model, with decay by parameter and clipping by the norm of all gradients |
+//! | [`schedule`] | the learning rate of every step, as a fraction of the highest |
+
+pub mod adamw;
+mod error;
+pub mod schedule;
+
+pub use adamw::{AdamW, AdamWSettings, StepReport};
+pub use error::OptimError;
+pub use schedule::Schedule;

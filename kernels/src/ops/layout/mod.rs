@@ -1,0 +1,93 @@
+//! Rows of a matrix picked out, and put back.
+//!
+//! Shapes: `x [R,C]`, rows `r [B]` (indices into `x`, in any order, each at most once), `y [B,C]`.
+//!
+//! `y_b = x_{r_b}`. Backward: `dx_{r_b} = dy_b` and zero in all other rows, or `dx_{r_b} += dy_b` where `dx` holds a sum
+//! already. Numbers are copied, never rounded.
+
+pub mod cpu;
+mod simd;
+
+use crate::buffer::{Buffer, Input, Output};
+use crate::error::{KernelError, check_size};
+use crate::{Device, Tolerance};
+
+const OP: &str = "gather_rows";
+
+/// Copies are exact; a sum in place is rounded once.
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-7, relative: 1e-7 };
+
+/// Sizes of the matrix that rows are picked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sizes {
+    /// R
+    pub rows: usize,
+    /// C
+    pub width: usize,
+}
+
+impl Sizes {
+    fn check(&self, rows: &[usize], numbers: usize, picked: usize) -> Result<(), KernelError> {
+        check_size(OP, "matrix", numbers, self.rows * self.width)?;
+        check_size(OP, "picked rows", picked, rows.len() * self.width)?;
+        let mut seen = vec![false; self.rows];
+        for &row in rows {
+            match seen.get_mut(row) {
+                None => return Err(KernelError::Index { op: OP, what: "row", found: row, limit: self.rows }),
+                Some(true) => {
+                    let (what, found) = ("a row picked twice", row.to_string());
+                    let supported = "every row at most once";
+                    return Err(KernelError::Unsupported { op: OP, what, found, supported });
+                }
+                Some(seen) => *seen = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies `rows` of `x [R,C]` to `y [B,C]`, which holds numbers of the same type.
+///
+/// # Errors
+/// [`KernelError`] when sizes or types do not fit, or a row lies outside `x` or comes twice.
+pub fn gather_rows(
+    device: &Device,
+    sizes: Sizes,
+    rows: &[usize],
+    x: Input<'_>,
+    y: Output<'_>,
+) -> Result<(), KernelError> {
+    sizes.check(rows, x.len(), y.len())?;
+    match (device, x, y) {
+        (Device::Cpu(cpu), Input::F32(x), Output::F32(y)) => simd::gather(cpu, sizes.width, rows, x, y),
+        (Device::Cpu(cpu), Input::Bf16(x), Output::Bf16(y)) => simd::gather(cpu, sizes.width, rows, x, y),
+        _ => {
+            let (what, found) = ("type of the picked rows", "another than that of the matrix".to_owned());
+            return Err(KernelError::Unsupported { op: OP, what, found, supported: "the same" });
+        }
+    }
+    Ok(())
+}
+
+/// Adds `dy [B,C]` to `rows` of `dx [R,C]`, whose numbers are set to zero before unless `accumulate`.
+///
+/// # Errors
+/// [`KernelError`] when sizes do not fit, or a row lies outside `dx` or comes twice.
+pub fn scatter_rows(
+    device: &Device,
+    sizes: Sizes,
+    rows: &[usize],
+    dy: &Buffer<f32>,
+    dx: &mut Buffer<f32>,
+    accumulate: bool,
+) -> Result<(), KernelError> {
+    sizes.check(rows, dx.len(), dy.len())?;
+    if !accumulate {
+        dx.as_mut_slice().fill(0.0);
+    }
+    match device {
+        Device::Cpu(cpu) => simd::scatter(cpu, sizes.width, rows, dy, dx),
+    }
+    Ok(())
+}

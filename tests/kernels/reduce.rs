@@ -1,0 +1,49 @@
+//! Proofs of the sums over all numbers.
+
+use pliant_kernels::Device;
+use pliant_kernels::ops::reduce::{self, TOLERANCE, cpu};
+use pliant_tests::kernels::inputs::reals;
+use pliant_tests::kernels::{Case, Expected, Fixture, Found, Inputs, Values, assert_close, devices};
+
+/// Lengths: one, around a vector, around a piece of work, large.
+const LENGTHS: [usize; 9] = [1, 15, 16, 17, 33, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 100_003];
+
+fn sum(device: &Device, x: &[f32]) -> f64 {
+    reduce::sum_of_squares(device, &device.upload(x)).unwrap()
+}
+
+pub(crate) fn parity() -> Vec<Case> {
+    let case = |length| {
+        let x = Inputs::new(&format!("reduce {length}")).normal(length, 3.0);
+        let oracle = vec![Expected::new("squares", vec![cpu::sum_of_squares(&reals(&x))], TOLERANCE)];
+        let fast = move |device: &Device| vec![Found::new("squares", Values::F64(vec![sum(device, &x)]))];
+        Case { name: format!("reduce {length}"), fast: Box::new(fast), oracle }
+    };
+    LENGTHS.map(case).into()
+}
+
+#[test]
+fn plain_and_fast_path_give_what_pytorch_gives() {
+    let file = Fixture::open("reduce");
+    let (x, wanted) = (file.f32("x"), file.f64("sum_of_squares"));
+    assert_close("plain", &[cpu::sum_of_squares(&reals(&x))], &wanted, TOLERANCE);
+    for device in devices() {
+        assert_close("fast", &[sum(device, &x)], &wanted, TOLERANCE);
+    }
+}
+
+#[test]
+fn a_sum_is_finite_exactly_when_all_numbers_are() {
+    for device in devices() {
+        assert_eq!(sum(device, &[]), 0.0);
+        let mut x = vec![f32::MAX; 20_000];
+        assert!(sum(device, &x).is_finite());
+        for place in [0, 3, 16_383, 16_384, 19_999] {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let before = std::mem::replace(&mut x[place], value);
+                assert!(!sum(device, &x).is_finite(), "{value} at {place} on {}", device.describe());
+                x[place] = before;
+            }
+        }
+    }
+}
