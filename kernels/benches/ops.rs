@@ -146,7 +146,8 @@ fn weight_gradient(device: &Device, precision: Precision, (m, n, k): (usize, usi
     let (mut dw, mut db) = (device.zeros::<f32>(n * k), device.zeros::<f32>(n));
     fraction(device, precision, m * n * k, || {
         let operands = (&grad.0, rows.input(precision));
-        linear::backward_weights(device, (m, precision), operands, (n, k), &mut dw, Some(&mut db)).unwrap();
+        linear::backward_weights(device, (m, precision), operands, ((n, k), 0..n), &mut dw, Some(&mut db))
+            .unwrap();
     })
 }
 

@@ -11,24 +11,24 @@
 
 use std::io::BufRead;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use pliant_kernels::{Device, Precision};
 use pliant_models::{Model, Purpose, load};
-use pliant_tensor::ops::{IGNORE, cross_entropy};
-use pliant_tensor::{Ids, Offsets, Param, Tape};
+use pliant_nn::optim::{AdamW, AdamWSettings};
+use pliant_tensor::ops::{cross_entropy_over, gather_rows};
+use pliant_tensor::{Ids, Offsets, Tape};
 use safetensors::SafeTensors;
 
-const LEARNING_RATE: f32 = 1e-4;
-const WEIGHT_DECAY: f32 = 0.01;
-const BETAS: (f32, f32) = (0.9, 0.98);
-const EPSILON: f32 = 1e-8;
+/// As in `tests/peers/hugging_face_train.py`.
+const LEARNING_RATE: f64 = 1e-4;
+const ADAMW: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.01 };
 
 /// One update's tokens.
 struct Batch {
     ids: Ids,
     offsets: Offsets,
+    places: Vec<usize>,
     targets: Ids,
 }
 
@@ -46,67 +46,26 @@ impl Batch {
     }
 
     fn new(device: &Device, list: impl Fn(&str) -> Vec<u32>) -> Self {
-        let (ids, places, answers) = (list("ids"), list("places"), list("targets"));
-        let offsets: Vec<usize> = list("offsets").into_iter().map(|offset| offset as usize).collect();
-        let mut targets = vec![IGNORE; ids.len()];
-        for (place, answer) in places.into_iter().zip(answers) {
-            targets[place as usize] = answer;
-        }
+        let places = |name: &str| list(name).into_iter().map(|place| place as usize).collect::<Vec<_>>();
         Self {
-            ids: Ids::new(device, &ids),
-            offsets: Offsets::new(&offsets).unwrap(),
-            targets: Ids::new(device, &targets),
-        }
-    }
-}
-
-/// AdamW in plain loops; stands for the optimiser until there is one.
-struct Optimiser {
-    steps: i32,
-    moments: Vec<(Arc<Param>, Vec<f32>, Vec<f32>)>,
-}
-
-impl Optimiser {
-    fn new(params: &[Arc<Param>]) -> Self {
-        let trained = params.iter().filter(|param| param.is_trainable());
-        let moments =
-            trained.map(|param| (Arc::clone(param), vec![0.0; param.len()], vec![0.0; param.len()]));
-        Self { steps: 0, moments: moments.collect() }
-    }
-
-    fn step(&mut self) {
-        self.steps += 1;
-        let correction = |beta: f32| 1.0 - beta.powi(self.steps);
-        let (first, second) = (correction(BETAS.0), correction(BETAS.1).sqrt());
-        for (param, m, v) in &mut self.moments {
-            let keep = if param.decay() { 1.0 - LEARNING_RATE * WEIGHT_DECAY } else { 1.0 };
-            let (mut values, grads) = (param.values().unwrap(), param.grad());
-            for (((value, grad), m), v) in values.iter_mut().zip(&grads).zip(m).zip(v) {
-                *m += (1.0 - BETAS.0) * (grad - *m);
-                *v = BETAS.1 * *v + (1.0 - BETAS.1) * grad * grad;
-                *value = *value * keep - LEARNING_RATE / first * *m / (v.sqrt() / second + EPSILON);
-            }
-            param.zero_grad();
-            param.set_values(&values).unwrap();
+            ids: Ids::new(device, &list("ids")),
+            offsets: Offsets::new(&places("offsets")).unwrap(),
+            places: places("places"),
+            targets: Ids::new(device, &list("targets")),
         }
     }
 }
 
 /// Loss of one batch before the step that it makes.
-fn step(
-    device: &Device,
-    precision: Precision,
-    model: &Model,
-    optimiser: &mut Optimiser,
-    batch: &Batch,
-) -> f32 {
+fn step(device: &Device, precision: Precision, model: &Model, optimiser: &mut AdamW, batch: &Batch) -> f32 {
     let tape = Tape::on(device, precision);
     let states = model.encode(&tape, &batch.ids, &batch.offsets, &[model.layers()]).unwrap();
-    let logits = model.lm_logits(&tape, &states[0]).unwrap();
-    let loss = cross_entropy(&tape, &logits, &batch.targets).unwrap();
-    drop((states, logits));
+    let chosen = gather_rows(&tape, &states[0], &batch.places).unwrap();
+    let logits = model.lm_logits(&tape, &chosen).unwrap();
+    let loss = cross_entropy_over(&tape, &logits, &batch.targets, batch.places.len()).unwrap();
+    drop((states, chosen, logits));
     tape.backward(&loss).unwrap();
-    optimiser.step();
+    optimiser.step(LEARNING_RATE, None).unwrap();
     loss.f32().unwrap().as_slice()[0]
 }
 
@@ -127,7 +86,7 @@ fn main() {
     let device = Device::cpu(threads.parse().unwrap()).unwrap();
     let model = load(Path::new(model), &device, precision, Purpose::Training).unwrap().model;
     let batches = Batch::read_all(&device, Path::new(packs));
-    let mut optimiser = Optimiser::new(model.params());
+    let mut optimiser = AdamW::new(model.params(), ADAMW).unwrap();
     for _ in std::io::stdin().lock().lines() {
         let start = Instant::now();
         let losses: Vec<f32> =
