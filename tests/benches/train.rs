@@ -1,8 +1,9 @@
 //! Training steps on packs that another program made, at another program's request.
 //!
 //! `cargo bench -p pliant-tests --bench train -- MODEL PACKS f32|bf16 THREADS` loads a model folder for training and
-//! answers every line of its input with one JSON line: one pass over the packs, an optimiser step after each. The
-//! folder is read once; training goes on from one line to the next. At the end of its input it tells its peak memory.
+//! answers every line of its input with one JSON line: one pass over the packs, an optimiser step after each, or none
+//! where the line holds `"forward": true`. The folder is read once; training goes on from one line to the next. At the
+//! end of its input it tells its peak memory.
 //! `tests/peers/compare_train.py` lets it and PyTorch take turns.
 //!
 //! PACKS is a safetensors file with four lists of 32-bit integers for every pack, named by its number: `0.ids`,
@@ -56,16 +57,25 @@ impl Batch {
     }
 }
 
-/// Loss of one batch before the step that it makes.
-fn step(device: &Device, precision: Precision, model: &Model, optimiser: &mut AdamW, batch: &Batch) -> f32 {
-    let tape = Tape::on(device, precision);
+/// Loss of one batch before the step that it makes, where there is an optimiser.
+fn run(
+    device: &Device,
+    precision: Precision,
+    model: &Model,
+    optimiser: Option<&mut AdamW>,
+    batch: &Batch,
+) -> f32 {
+    let make = if optimiser.is_some() { Tape::on } else { Tape::off };
+    let tape = make(device, precision);
     let states = model.encode(&tape, &batch.ids, &batch.offsets, &[model.layers()]).unwrap();
     let chosen = gather_rows(&tape, &states[0], &batch.places).unwrap();
     let logits = model.lm_logits(&tape, &chosen).unwrap();
     let loss = cross_entropy_over(&tape, &logits, &batch.targets, batch.places.len()).unwrap();
     drop((states, chosen, logits));
-    tape.backward(&loss).unwrap();
-    optimiser.step(LEARNING_RATE, None).unwrap();
+    if let Some(optimiser) = optimiser {
+        tape.backward(&loss).unwrap();
+        optimiser.step(LEARNING_RATE, None).unwrap();
+    }
     loss.f32().unwrap().as_slice()[0]
 }
 
@@ -87,10 +97,13 @@ fn main() {
     let model = load(Path::new(model), &device, precision, Purpose::Training).unwrap().model;
     let batches = Batch::read_all(&device, Path::new(packs));
     let mut optimiser = AdamW::new(model.params(), ADAMW).unwrap();
-    for _ in std::io::stdin().lock().lines() {
+    for line in std::io::stdin().lock().lines() {
+        let trains = !line.unwrap().contains("\"forward\": true");
         let start = Instant::now();
-        let losses: Vec<f32> =
-            batches.iter().map(|batch| step(&device, precision, &model, &mut optimiser, batch)).collect();
+        let losses: Vec<f32> = batches
+            .iter()
+            .map(|batch| run(&device, precision, &model, trains.then_some(&mut optimiser), batch))
+            .collect();
         println!("{{\"seconds\": {}, \"losses\": {losses:?}}}", start.elapsed().as_secs_f64());
     }
     println!("{{\"peak_bytes\": {}}}", peak_bytes());

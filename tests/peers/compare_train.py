@@ -3,11 +3,14 @@
     cargo bench -p pliant-tests --bench train --no-run      # prints the path of the program below
     python tests/peers/compare_train.py --bench target/release/deps/train-... --fasta proteome.fasta.gz
 
-Both sides begin with the same random weights of the 35M shape of ESM-2 and see the same updates of AdamW: proteins in
-random order, cropped at random, packed up to a budget of tokens, 15 % of their residues chosen. Pliant takes a pack as
-it is; PyTorch takes it in padded batches sorted by length, of the size with which it is fastest here. The two take
-turns, so that a busy neighbour or a change of clock hits both; medians count, and the losses of the first pass must
-agree. Loading stands outside the measured time. Needs the packages of requirements.txt.
+Both sides begin with the same random weights, of the 35M shape of ESM-2 or another one, and see the same updates of
+AdamW: proteins in random order, cropped at random, packed up to a budget of tokens, 15 % of their residues chosen.
+Pliant takes a pack as it is; PyTorch takes it in padded batches sorted by length, of the size with which it is fastest
+here. The two take turns, so that a busy neighbour or a change of clock hits both; medians count, and the losses of the
+first pass must agree. Loading stands outside the measured time. Needs the packages of requirements.txt.
+
+Shapes named `mamba-` are BiMamba-S (LC-PLM), beside transformers' mixers on the path that needs no CUDA. Those cannot
+be padded: all crops have one length, shorter proteins are left out.
 """
 
 import argparse
@@ -31,6 +34,22 @@ SHAPES = {
     "8M": {"hidden_size": 320, "num_attention_heads": 20, "intermediate_size": 1280, "num_hidden_layers": 6},
     "35M": {"hidden_size": 480, "num_attention_heads": 20, "intermediate_size": 1920, "num_hidden_layers": 12},
     "150M": {"hidden_size": 640, "num_attention_heads": 20, "intermediate_size": 2560, "num_hidden_layers": 30},
+    "mamba-7M": {"d_model": 320, "n_layer": 8},
+    "mamba-96M": {"d_model": 768, "n_layer": 24},
+}
+LC_PLM = {
+    "model_type": "lc_plm",
+    "d_intermediate": 0,
+    "vocab_size": 33,
+    "pad_vocab_size_multiple": 1,
+    "ssm_cfg": {"layer": "Mamba1"},
+    "rms_norm": True,
+    "norm_epsilon": 1e-05,
+    "residual_in_fp32": True,
+    "bidirectional": True,
+    "bidirectional_strategy": "add",
+    "bidirectional_weight_tie": True,
+    "tie_embeddings": False,
 }
 MASK = 32
 STANDARD = [LETTERS[letter] for letter in "ACDEFGHIKLMNPQRSTVWY"]
@@ -58,6 +77,8 @@ def packs(proteins, arguments):
     order = draw.sample(proteins, len(proteins))
     made, pack = [], None
     for sequence in order:
+        if arguments.family == "lc_plm" and len(sequence) < arguments.crop:
+            continue
         start = draw.randrange(max(1, len(sequence) - arguments.crop + 1))
         residues = [LETTERS[letter] for letter in sequence[start : start + arguments.crop] if letter in LETTERS]
         ids, places, targets = masked(draw, residues)
@@ -94,9 +115,14 @@ class Side:
 
 
 def torch_side(arguments, files, precision):
-    command = [sys.executable, WORKER, "--model", files["model"], "--packs", files["packs"]]
-    command += ["--precision", precision, "--threads", arguments.threads]
+    command = [sys.executable, WORKER, "--family", arguments.family, "--model", files["model"]]
+    command += ["--packs", files["packs"], "--precision", precision, "--threads", arguments.threads]
     return Side(command + (["--compile"] if arguments.compile else []), arguments.threads)
+
+
+def ask(arguments, side, tokens):
+    """One pass; Pliant takes packs as they are, whatever the size of a batch."""
+    return side.ask(tokens=tokens, forward=arguments.forward)
 
 
 def best_budget(arguments, files, precision):
@@ -104,8 +130,8 @@ def best_budget(arguments, files, precision):
     if len(arguments.batch_tokens) == 1:
         return arguments.batch_tokens[0]
     side = torch_side(arguments, files, precision)
-    side.ask(tokens=arguments.batch_tokens[0])
-    seconds = {tokens: min(side.ask(tokens=tokens)["seconds"] for _ in range(2)) for tokens in arguments.batch_tokens}
+    ask(arguments, side, arguments.batch_tokens[0])
+    seconds = {tokens: min(ask(arguments, side, tokens)["seconds"] for _ in range(2)) for tokens in arguments.batch_tokens}
     side.close()
     told = ", ".join(f"{tokens}: {value:.2f} s" for tokens, value in seconds.items())
     print(f"  PyTorch {precision} by batch tokens: {told}", flush=True)
@@ -117,14 +143,15 @@ def compare(arguments, files, residues, precision):
     budget = best_budget(arguments, files, precision)
     torch = torch_side(arguments, files, precision)
     pliant = Side([arguments.bench, files["model"], files["packs"], precision, arguments.threads], arguments.threads)
-    losses = pliant.ask()["losses"], torch.ask(tokens=budget)["losses"]
+    losses = ask(arguments, pliant, 0)["losses"], ask(arguments, torch, budget)["losses"]
     apart = max(abs(ours - theirs) for ours, theirs in zip(*losses, strict=True))
     print(f"  {precision} losses of Pliant {losses[0]}, of PyTorch {losses[1]}", flush=True)
     if apart > TOLERANCE[precision]:
         sys.exit(f"losses are {apart} apart, wanted at most {TOLERANCE[precision]}: the two do not train alike")
     pairs = []
     for turn in range(arguments.repeats):
-        pairs.append((residues / pliant.ask()["seconds"], residues / torch.ask(tokens=budget)["seconds"]))
+        seconds = ask(arguments, pliant, 0)["seconds"], ask(arguments, torch, budget)["seconds"]
+        pairs.append((residues / seconds[0], residues / seconds[1]))
         ours, theirs = pairs[-1]
         print(f"  {precision} pair {turn + 1}: Pliant {ours:,.0f}, PyTorch {theirs:,.0f} residues/s", flush=True)
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -144,14 +171,12 @@ def compare(arguments, files, residues, precision):
 
 
 def make_model(arguments, folder):
-    """A folder with random weights, as transformers begins."""
-    code = "import sys, torch, transformers as t; torch.manual_seed(1); "
-    code += "t.EsmForMaskedLM(t.EsmConfig.from_json_file(sys.argv[1])).save_pretrained(sys.argv[2])"
-    config, model = folder / "config.json", folder / "model"
-    config.write_text(json.dumps({**ESM2, **SHAPES[arguments.shape]}))
-    command = [sys.executable, "-c", code, str(config), str(model)]
+    """A folder with random weights, as PyTorch begins."""
+    config = {"esm2": ESM2, "lc_plm": LC_PLM}[arguments.family] | SHAPES[arguments.shape]
+    command = [sys.executable, str(WORKER), "--family", arguments.family, "--model", str(folder / "model")]
+    command += ["--make", json.dumps(config)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return model
+    return folder / "model"
 
 
 def parse():
@@ -159,6 +184,7 @@ def parse():
     parser.add_argument("--bench", type=Path, required=True, help="the program of `cargo bench --bench train`")
     parser.add_argument("--fasta", type=Path, required=True, help="proteins, plain or .gz")
     parser.add_argument("--shape", choices=SHAPES, default="35M")
+    parser.add_argument("--forward", action="store_true", help="compare passes without gradients and steps")
     parser.add_argument("--packs", type=int, default=3, help="updates of one pass")
     parser.add_argument("--budget", type=int, default=8192, help="tokens of an update")
     parser.add_argument("--crop", type=int, default=1022, help="residues of the longest crop")
@@ -169,7 +195,9 @@ def parse():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="let PyTorch compile the model")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.family = "lc_plm" if "d_model" in SHAPES[arguments.shape] else "esm2"
+    return arguments
 
 
 def main():
