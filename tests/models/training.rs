@@ -317,16 +317,22 @@ fn esm2_learns_as_in_pytorch() {
     prove("esm2");
 }
 
+#[test]
+fn lc_plm_learns_as_in_pytorch() {
+    prove("lc_plm");
+}
+
 /// A run with another number of threads has the same bits.
 #[test]
 fn threads_change_no_bit_of_a_run() {
-    let reference = Reference::open("esm2");
-    let run = |threads, precision| {
-        let device = Device::cpu(threads).unwrap();
-        let found = Run { reference: &reference, device, precision, change: Change::Nothing }.outcome();
-        (found.losses, found.norms, found.weights)
-    };
-    for precision in [Precision::F32, Precision::Bf16] {
-        assert_eq!(run(1, precision), run(3, precision));
+    for reference in ["esm2", "lc_plm"].map(Reference::open) {
+        let run = |threads, precision| {
+            let device = Device::cpu(threads).unwrap();
+            let found = Run { reference: &reference, device, precision, change: Change::Nothing }.outcome();
+            (found.losses, found.norms, found.weights)
+        };
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_eq!(run(1, precision), run(3, precision));
+        }
     }
 }
