@@ -1,7 +1,7 @@
 //! Ten updates of tiny models against PyTorch: losses, gradient norms, and where the weights end.
 //!
-//! Each update is the sum of two packs, losses are the mean over the chosen tokens of both, gradients are clipped, the rate
-//! warms up and falls along a cosine, and matrices and tables decay. `tests/fixtures/training/make.py` says more.
+//! Each update is the sum of two packs, losses are the mean over the chosen tokens of both, gradients are clipped, the
+//! rate warms up and falls along a cosine, and matrices and tables decay. `tests/fixtures/training/make.py` says more.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -39,8 +39,8 @@ struct Bounds {
     parameter: f64,
 }
 
-/// 32-bit sums of some tens of terms. Adam divides gradients by their own size, so that weights of small gradients, whose
-/// errors are the largest, move as far as the others: a parameter's distance is that of its smallest gradients.
+/// 32-bit sums of some tens of terms. Adam divides gradients by their own size, so that weights of small gradients,
+/// whose errors are the largest, move as far as the others: a parameter's distance is that of its smallest gradients.
 const F32: Bounds = Bounds { loss: 1e-6, norm: 1e-5, cosine: 0.999_999, weights: 2e-4, parameter: 1e-3 };
 
 /// Every operand of a product is rounded by up to 2^-9 of itself in the forward and again in the backward. Losses are
@@ -272,7 +272,7 @@ impl fmt::Display for Distance {
         let Self { loss, norm, cosine, weights, parameter } = self;
         write!(
             formatter,
-            "losses {loss:.1e}, norms {norm:.1e}, cosine 1 - {:.1e}, weights {weights:.1e}, worst parameter {parameter:.1e}",
+            "losses {loss:.1e}, norms {norm:.1e}, cosine 1 - {:.1e}, weights {weights:.1e}, parameter {parameter:.1e}",
             1.0 - cosine
         )
     }

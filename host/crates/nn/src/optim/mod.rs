@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`adamw`] | AdamW over all parameters of a model, with decay by parameter and clipping by the norm of all gradients |
+//! | [`adamw`] | AdamW over a model's parameters: decay by parameter, clipping by the norm of all gradients |
 //! | [`schedule`] | the learning rate of every step, as a fraction of the highest |
 
 pub mod adamw;
