@@ -17,6 +17,9 @@ const SETTINGS: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon
 
 const RATE: f64 = 1e-2;
 
+/// First and second moments by the name of their parameter.
+type Saved = BTreeMap<String, (Vec<f32>, Vec<f32>)>;
+
 fn param(device: &Device, name: &str, shape: &[usize], values: &[f32]) -> Param {
     let kind = if shape.len() == 1 { ParamKind::Vector } else { ParamKind::Matrix };
     Param::trainable(device, Precision::F32, name, shape, values, kind).unwrap()
@@ -132,7 +135,7 @@ impl Run {
         self.params.iter().map(|param| param.values().unwrap()).collect()
     }
 
-    fn saved(&self) -> BTreeMap<String, (Vec<f32>, Vec<f32>)> {
+    fn saved(&self) -> Saved {
         let copy = |(param, first, second): (&Arc<Param>, &[f32], &[f32])| {
             (param.name().to_owned(), (first.to_vec(), second.to_vec()))
         };
@@ -200,7 +203,7 @@ fn a_restored_optimiser_goes_on_as_if_nothing_had_been() {
 fn moments_of_another_model_are_refused() {
     let mut run = Run::new();
     run.step(1.0);
-    let refused = |change: &dyn Fn(&mut BTreeMap<String, (Vec<f32>, Vec<f32>)>)| {
+    let refused = |change: &dyn Fn(&mut Saved)| {
         let mut saved = run.saved();
         change(&mut saved);
         let names = saved.keys().map(String::as_str);
