@@ -1,6 +1,7 @@
 //! The only place where a model meets records: a loaded model on a device, and what it makes of packs.
 
 mod family;
+mod learner;
 
 use std::error::Error as StdError;
 use std::ops::Range;
@@ -15,6 +16,7 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 use crate::cli::embed::Pool;
 use crate::exit::Code;
 pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
+pub use learner::{Examination, LearnError, Learner, LearnerSettings, Lesson};
 
 /// What a model makes of every token.
 #[derive(Debug, Clone, PartialEq, Eq)]

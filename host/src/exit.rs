@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
+use pliant_nn::OptimError;
 use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
@@ -26,6 +27,8 @@ use crate::engine;
 use crate::hub::HubError;
 use crate::tasks::gather::GatherError;
 use crate::tasks::variants::VariantError;
+use crate::train::TrainError;
+use crate::train::config::ConfigError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +236,8 @@ pub fn report(error: &anyhow::Error) -> Report {
     let variants = error.chain().find_map(|cause| cause.downcast_ref::<VariantError>());
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
     let hint = hint.or_else(|| variants.and_then(VariantError::hint));
+    let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
+    let hint = hint.or_else(|| training.and_then(TrainError::hint));
     Report {
         details: task.map(TaskError::details).or(hub.map(HubError::details)).unwrap_or_default(),
         hint: hint.or(hub.and_then(HubError::hint)),
@@ -304,7 +309,13 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if matches!(cause.downcast_ref(), Some(SettingError::Sampler { .. })) {
         return Some(Code::Usage);
     }
-    if cause.is::<SettingError>() || cause.is::<VariantError>() {
+    if let Some(training) = cause.downcast_ref::<TrainError>() {
+        return training.code();
+    }
+    if let Some(config) = cause.downcast_ref::<ConfigError>() {
+        return config.code();
+    }
+    if cause.is::<OptimError>() || cause.is::<SettingError>() || cause.is::<VariantError>() {
         return Some(Code::Data);
     }
     match cause.downcast_ref::<KernelError>()? {

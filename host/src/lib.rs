@@ -6,6 +6,7 @@
 //! | [`tasks`] | one recipe per command |
 //! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
 //! | [`engine`] | the only place where a model meets records |
+//! | [`train`] | training: configuration, order of the steps, checkpoints, log |
 //! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
 //! | [`machine`] | memory, threads, file systems and drivers of this machine |
 //! | [`exit`] | what happened to exit code |
@@ -17,6 +18,7 @@ pub mod hub;
 pub mod machine;
 pub mod pipeline;
 pub mod tasks;
+pub mod train;
 
 use crate::cli::print::Printer;
 use crate::cli::{Command, Settings};

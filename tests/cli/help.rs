@@ -5,13 +5,14 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 22] = [
+    let cases: [(&str, &[&str]); 23] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
         ("help_perplexity", &["perplexity", "--help"]),
         ("help_variants", &["variants", "--help"]),
         ("help_contacts", &["contacts", "--help"]),
+        ("help_pretrain", &["pretrain", "--help"]),
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),

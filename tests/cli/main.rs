@@ -21,6 +21,7 @@ mod lc_plm;
 mod long;
 mod model;
 mod outputs;
+mod pretrain;
 mod pull;
 mod results;
 mod scores;

@@ -11,6 +11,7 @@ pub mod gather;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
+pub mod pretrain;
 pub mod print;
 pub mod pull;
 pub mod reading;
@@ -75,6 +76,8 @@ pub enum Command {
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch
     Contacts(Box<contacts::ContactsArgs>),
+    /// Train a model on proteins
+    Pretrain(Box<pretrain::PretrainArgs>),
     /// Cut proteins into shards that can be embedded apart
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole

@@ -116,15 +116,22 @@ impl Printer {
 
     /// Begins to show how far a piece of work is: a bar on a terminal, else a line now and then.
     pub fn progress(&self, total: u64, unit: &'static str) -> Progress {
-        let bar = (self.terminal && !self.quiet && self.format == LogFormat::Text).then(|| bar(total, unit));
+        self.progress_from(0, total, unit)
+    }
+
+    /// The same of work of which `done` units were done before.
+    pub fn progress_from(&self, done: u64, total: u64, unit: &'static str) -> Progress {
+        let bar =
+            (self.terminal && !self.quiet && self.format == LogFormat::Text).then(|| bar(done, total, unit));
         let now = Instant::now();
         Progress {
             print: *self,
             bar,
             total,
             unit,
+            before: done,
             start: now,
-            state: Mutex::new(State { done: 0, said: now }),
+            state: Mutex::new(State { done, said: now, more: String::new() }),
         }
     }
 
@@ -143,9 +150,11 @@ impl Printer {
     }
 }
 
-fn bar(total: u64, unit: &'static str) -> ProgressBar {
-    let template = format!("{{bar:40}} {{percent:>3}} % of {{human_len}} {unit}, {{eta}} left");
+fn bar(done: u64, total: u64, unit: &'static str) -> ProgressBar {
+    let template = format!("{{bar:40}} {{percent:>3}} % of {{human_len}} {unit}, {{eta}} left{{msg}}");
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    bar.set_position(done);
+    bar.reset_eta();
     if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }
@@ -158,6 +167,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     unit: &'static str,
+    before: u64,
     start: Instant,
     state: Mutex<State>,
 }
@@ -165,6 +175,7 @@ pub struct Progress {
 struct State {
     done: u64,
     said: Instant,
+    more: String,
 }
 
 impl Progress {
@@ -178,22 +189,36 @@ impl Progress {
         state.done += count;
         if state.said.elapsed() >= LINE_EVERY && !self.print.quiet {
             state.said = Instant::now();
-            self.say(state.done);
+            self.say(state.done, &state.more);
         }
     }
 
-    fn say(&self, done: u64) {
-        let Self { total, unit, .. } = self;
-        let per_second = (done as f64 / self.start.elapsed().as_secs_f64()).round();
+    /// What is to be said with the numbers from now on.
+    pub fn tell(&self, more: String) {
+        let more = if more.is_empty() { more } else { format!(", {more}") };
+        match &self.bar {
+            Some(bar) => bar.set_message(more),
+            None => self.state.lock().unwrap_or_else(PoisonError::into_inner).more = more,
+        }
+    }
+
+    fn say(&self, done: u64, more: &str) {
+        let Self { total, unit, before, .. } = self;
+        let per_second = (done - before) as f64 / self.start.elapsed().as_secs_f64();
+        // Of slow work, the digits behind the point are what there is to know.
+        let per_second =
+            if per_second < 10.0 { (per_second * 100.0).round() / 100.0 } else { per_second.round() };
         match self.print.format {
             LogFormat::Json => self.print.line(
                 &json!({
                     "level": "progress", "done": done, "total": total, "unit": unit,
-                    "per_second": per_second,
+                    "per_second": per_second, "more": more.trim_start_matches(", "),
                 })
                 .to_string(),
             ),
-            LogFormat::Text => self.print.note(&format!("{done} of {total} {unit}, {per_second} a second")),
+            LogFormat::Text => {
+                self.print.note(&format!("{done} of {total} {unit}, {per_second} a second{more}"))
+            }
         }
     }
 }

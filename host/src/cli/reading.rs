@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use pliant_seq::{DEFAULT_MAX_RESIDUES, IdStyle, ReadOptions};
 use pliant_store::picture::PictureFormat;
 use pliant_store::{Format, H5Layout, StoreError, Target};
+use serde::{Deserialize, Serialize};
 
 use crate::exit::TaskError;
 
@@ -56,7 +57,8 @@ impl ReadArgs {
 }
 
 /// What a failed record does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// It ends the run before anything is computed.
     #[default]

@@ -309,7 +309,7 @@ impl ComputeArgs {
     }
 }
 
-fn cpu_path(name: &str) -> Result<CpuPath, String> {
+pub(super) fn cpu_path(name: &str) -> Result<CpuPath, String> {
     let names = || CpuPath::ALL.map(CpuPath::name).join(", ");
     CpuPath::from_name(name).ok_or_else(|| format!("known paths are {}", names()))
 }

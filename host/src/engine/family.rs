@@ -42,7 +42,7 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
-fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
+pub(super) fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
     let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == about.vocabulary);
     let vocabulary = found.with_context(|| format!("unknown vocabulary {}", about.vocabulary))?;
     if let Some(text) = &about.vocab_txt {
@@ -148,7 +148,7 @@ pub fn new_folder(config: &Path, seed: u64, out: &Path) -> anyhow::Result<()> {
 }
 
 /// The list of tokens of a model folder.
-fn vocab_txt() -> String {
+pub(super) fn vocab_txt() -> String {
     ESM2.tokens.join("\n") + "\n"
 }
 

@@ -10,6 +10,7 @@ mod intake;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
+pub mod pretrain;
 pub mod pull;
 mod run;
 pub mod split;
@@ -29,6 +30,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
+        Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),

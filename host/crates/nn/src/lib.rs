@@ -25,7 +25,10 @@ pub mod rms_norm;
 pub mod weights;
 
 pub use bimamba::{BiMamba, Strategy};
-pub use checkpoint::{Checkpoint, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors};
+pub use checkpoint::{
+    Checkpoint, NamedValues, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors,
+    write_values,
+};
 pub use embedding::Embedding;
 pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;
@@ -33,5 +36,6 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use live::{Live, LiveValues, read_live, write_live};
 pub use mamba::{Mamba, MambaCarry, MambaSizes};
+pub use optim::OptimError;
 pub use rms_norm::RmsNorm;
 pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};

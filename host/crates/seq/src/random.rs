@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     EvaluationMask,
     /// Which sequences are held out.
     HoldOut,
+    /// Which of those are evaluated.
+    Pick,
 }
 
 /// The 32 bytes that stand for a seed, a purpose and what it is done to.

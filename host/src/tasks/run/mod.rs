@@ -7,7 +7,7 @@ mod survey;
 
 use std::time::{Duration, Instant};
 
-use pliant_kernels::Device;
+use pliant_kernels::{CpuPath, Device};
 use pliant_seq::{LongPolicy, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
@@ -123,7 +123,17 @@ impl<'a> Ready<'a> {
         fits_in_memory(&Estimate::of(&self, sizes))?;
         let Self { order, card, long, survey } = self;
         let precision = order.plan.compute.precision;
-        let engine = Engine::load(card, device(order.plan, print)?, precision, order.output.head())?;
+        let engine = Engine::load(
+            card,
+            device(
+                order.plan.compute.device,
+                order.plan.compute.cpu_path,
+                order.plan.compute.threads,
+                print,
+            )?,
+            precision,
+            order.output.head(),
+        )?;
         let mut session = Session { order, engine, long, survey, recall: None };
         session.recall =
             session.order.plan.cache.as_ref().map(|place| cached::open(place, &session.provenance()));
@@ -326,9 +336,19 @@ fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
     Err(TaskError::NoDevice { device: "cuda", reason: reason.to_owned() })
 }
 
-fn device(plan: &RunPlan, print: &Printer) -> anyhow::Result<Device> {
-    let device = Device::cpu_with(plan.compute.threads, plan.compute.cpu_path)?;
-    if plan.compute.device == DeviceChoice::Auto {
+/// The device of a run. One that is chosen for the user is named.
+///
+/// # Errors
+/// A device that is not there.
+pub(super) fn device(
+    choice: DeviceChoice,
+    cpu_path: CpuPath,
+    threads: usize,
+    print: &Printer,
+) -> anyhow::Result<Device> {
+    refuse_absent_device(choice)?;
+    let device = Device::cpu_with(threads, cpu_path)?;
+    if choice == DeviceChoice::Auto {
         let why = "this version computes on the processor only";
         print.note(&format!("device auto: {}, as {why}", device.describe()));
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use pickle::{PickleProblem, Setting, Settings};
 pub(crate) use write::write_tensors;
-pub use write::{Planned, write_safetensors};
+pub use write::{NamedValues, Planned, write_safetensors, write_values};
 
 use crate::error::{CheckpointError, FileProblem};
 use header::{Members, refuse_duplicates};

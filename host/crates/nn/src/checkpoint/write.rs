@@ -37,6 +37,28 @@ pub fn write_safetensors(path: &Path, tensors: &[Planned], seed: u64) -> Result<
     })
 }
 
+/// A tensor at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedValues<'a> {
+    /// The name in the file.
+    pub name: &'a str,
+    /// Sides, outermost first.
+    pub shape: &'a [usize],
+    /// Its numbers, row by row.
+    pub values: &'a [f32],
+}
+
+/// Writes `tensors`, in the order in which they come, as 32-bit floats.
+///
+/// # Errors
+/// [`CheckpointError::Io`] naming the file; what was written is removed.
+pub fn write_values(path: &Path, tensors: &[NamedValues<'_>]) -> Result<(), CheckpointError> {
+    let outline = |tensor: &NamedValues<'_>| (tensor.name.to_owned(), StoredType::F32, tensor.shape.to_vec());
+    write_tensors(path, &tensors.iter().map(outline).collect::<Vec<_>>(), |at, write| {
+        write(bytemuck::cast_slice(tensors[at].values))
+    })
+}
+
 /// Takes the next bytes of a tensor.
 pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), CheckpointError> + 'a;
 

@@ -96,6 +96,21 @@ impl Corpus {
         }
     }
 
+    /// `count` of its sequences, in its order; all, where it has no more or `count` is 0. They are those with the lowest
+    /// hashes of `seed` and their residues, so that most stay the same in a corpus that changes a little.
+    #[must_use]
+    pub fn pick(&self, count: usize, seed: u64) -> Self {
+        let hash = |number: usize| random::digest(seed, Purpose::Pick, self.sequence(number));
+        let mut hashes: Vec<([u8; 32], usize)> =
+            (0..self.sequences()).map(|number| (hash(number), number)).collect();
+        hashes.sort_unstable();
+        let mut numbers: Vec<usize> = hashes.into_iter().take(count).map(|(_, number)| number).collect();
+        numbers.sort_unstable();
+        let mut picked = Builder::new();
+        numbers.into_iter().for_each(|number| picked.push(self.sequence(number)));
+        picked.finish().unwrap_or_else(|| self.clone())
+    }
+
     /// This corpus without the sequences that stand in `other` too, such as a file of sequences held out, and how many
     /// those were.
     ///

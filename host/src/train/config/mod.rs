@@ -1,0 +1,283 @@
+//! What a pretraining is: sections of keys, as in the file, each with its value.
+//!
+//! A key that nobody knows is an error, and so is a value out of its range; [`read`] names the key, what it found and
+//! what it wanted. Values of the optimiser have no defaults, because every program has others.
+
+mod check;
+mod error;
+mod keys;
+mod read;
+mod write;
+
+use std::path::PathBuf;
+
+use pliant_kernels::Precision;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::reading::OnError;
+pub use error::ConfigError;
+pub use read::{Change, read};
+pub use write::template;
+
+/// A complete configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// What is trained.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// What is learnt from.
+    #[serde(default)]
+    pub data: DataConfig,
+    /// What is to be told.
+    #[serde(default)]
+    pub masking: MaskingConfig,
+    /// How weights change.
+    pub optimizer: OptimizerConfig,
+    /// How fast, over the steps.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// How long, and in which pieces.
+    #[serde(default)]
+    pub run: RunConfig,
+    /// What is kept on the way.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+    /// What is told on the way.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// What is trained: one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The configuration of a model that begins with random weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// A model folder whose weights are the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+}
+
+/// What is learnt from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// FASTA files.
+    pub train: Vec<PathBuf>,
+    /// Fraction of the sequences that is kept apart.
+    pub held_out: f64,
+    /// A FASTA file that is kept apart instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_file: Option<PathBuf>,
+    /// Files of hashes of sequences that are left out.
+    pub exclude: Vec<PathBuf>,
+    /// What a failed record does.
+    pub on_error: OnError,
+    /// Residues of the longest stretch that is taken of a sequence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
+    /// Shorter sequences are left out.
+    pub min_residues: u32,
+    /// Longer records fail.
+    pub max_residues: u32,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: Vec::new(),
+            held_out: 0.0,
+            held_out_file: None,
+            exclude: Vec::new(),
+            on_error: OnError::Fail,
+            crop: None,
+            min_residues: 1,
+            max_residues: pliant_seq::DEFAULT_MAX_RESIDUES,
+        }
+    }
+}
+
+/// What is to be told: the fractions of BERT.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskingConfig {
+    /// Fraction of the residues that is chosen.
+    pub choose: f64,
+    /// Fraction of the chosen that is hidden.
+    pub mask: f64,
+    /// Fraction of the chosen that another residue takes the place of.
+    pub random: f64,
+}
+
+impl Default for MaskingConfig {
+    fn default() -> Self {
+        Self { choose: 0.15, mask: 0.8, random: 0.1 }
+    }
+}
+
+/// AdamW.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Peak of the schedule.
+    pub learning_rate: f64,
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of their squares.
+    pub beta2: f64,
+    /// Added to the root of that.
+    pub epsilon: f64,
+    /// Decay of weights.
+    pub weight_decay: f64,
+    /// Largest norm of the gradients; 0 for any.
+    pub clip: f64,
+}
+
+/// How the learning rate goes over the steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// Its shape after the warm-up.
+    pub kind: ScheduleKind,
+    /// Steps of the warm-up.
+    pub warmup_steps: u64,
+    /// Its end, of its peak.
+    pub final_fraction: f64,
+    /// Descents, where it restarts.
+    pub cycles: u64,
+    /// Step of its end; none: that of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { kind: ScheduleKind::Cosine, warmup_steps: 0, final_fraction: 0.1, cycles: 1, steps: None }
+    }
+}
+
+/// Shapes of schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// The peak to the end.
+    Constant,
+    /// A straight line.
+    Linear,
+    /// Half a wave.
+    Cosine,
+    /// Several of them.
+    CosineRestarts,
+}
+
+/// How long, and in which pieces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Updates of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Passes over the sequences instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Time after which it stops, to go on later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// Tokens of a pack.
+    pub budget_tokens: usize,
+    /// Packs of an update.
+    pub accumulate: u64,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The number type of matrix operands.
+    pub precision: TrainPrecision,
+    /// Whether blocks are computed again for their gradients.
+    pub recompute: bool,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            epochs: None,
+            minutes: None,
+            budget_tokens: 4096,
+            accumulate: 1,
+            seed: 1,
+            precision: TrainPrecision::F32,
+            recompute: false,
+        }
+    }
+}
+
+/// Number types of matrix operands that gradients can be taken with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainPrecision {
+    /// 32 bits.
+    F32,
+    /// bfloat16; weights, sums and moments are kept in 32 bits.
+    Bf16,
+}
+
+impl From<TrainPrecision> for Precision {
+    fn from(precision: TrainPrecision) -> Self {
+        match precision {
+            TrainPrecision::F32 => Self::F32,
+            TrainPrecision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// What is kept on the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Steps from one checkpoint to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_steps: Option<u64>,
+    /// Longest time from one to the next.
+    pub every_minutes: f64,
+    /// Newest ones that are kept.
+    pub keep_last: usize,
+    /// Those of the least held-out loss that are kept beside them.
+    pub keep_best: usize,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every_steps: None, every_minutes: 10.0, keep_last: 2, keep_best: 1 }
+    }
+}
+
+/// What is told on the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Steps of a line.
+    pub every_steps: u64,
+    /// Steps from one held-out loss to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every_steps: Option<u64>,
+    /// Sequences that it is taken of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_sequences: Option<usize>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { every_steps: 10, evaluate_every_steps: None, evaluate_sequences: None }
+    }
+}
+
+impl TrainConfig {
+    /// Whether there is something to take a held-out loss of.
+    pub fn holds_out(&self) -> bool {
+        self.data.held_out > 0.0 || self.data.held_out_file.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! A configuration as text, and what of it binds a run that goes on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::keys::{KEYS, Key};
+use super::{CheckpointConfig, DataConfig, LogConfig, MaskingConfig, RunConfig, ScheduleConfig, TrainConfig};
+
+impl TrainConfig {
+    /// The complete configuration as TOML: every key with its value, or, where it is not set, in a comment. Paths are
+    /// absolute, so that the text means the same wherever it lies.
+    pub fn to_toml(&self) -> String {
+        written(&self.table())
+    }
+
+    /// The keys that a run which goes on must not change, with their values.
+    pub fn binding(&self) -> BTreeMap<&'static str, String> {
+        let table = self.table();
+        let value = |key: &Key| get(&table, key).map_or_else(|| "not set".to_owned(), Value::to_string);
+        KEYS.iter().filter(|key| key.binds).map(|key| (key.path, value(key))).collect()
+    }
+
+    /// Everything but what names files of this machine, as JSON: sections of keys.
+    pub fn settings(&self) -> serde_json::Value {
+        let mut table = self.table();
+        for key in KEYS.iter().filter(|key| key.names_files) {
+            let (section, name) = key.parts();
+            if let Some(Value::Table(members)) = table.get_mut(section) {
+                members.remove(name);
+            }
+        }
+        table.retain(|_, section| section.as_table().is_some_and(|section| !section.is_empty()));
+        serde_json::to_value(table).unwrap_or_default()
+    }
+
+    fn table(&self) -> Table {
+        // Numbers, texts and lists of texts: there is nothing in it that TOML cannot hold.
+        Table::try_from(self).unwrap_or_default()
+    }
+}
+
+fn get<'a>(table: &'a Table, key: &Key) -> Option<&'a Value> {
+    let (section, name) = key.parts();
+    table.get(section)?.get(name)
+}
+
+fn absolute(key: &Key, value: &Value) -> Value {
+    let whole = |path: &str| {
+        let whole = std::path::absolute(Path::new(path));
+        whole.map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
+    };
+    match value {
+        Value::String(path) if key.names_files => Value::String(whole(path)),
+        Value::Array(paths) if key.names_files => {
+            Value::Array(paths.iter().map(|path| absolute(key, path)).collect())
+        }
+        value => value.clone(),
+    }
+}
+
+/// Every key with what it may be, and its value where it has one by itself.
+pub fn template() -> String {
+    let sections = [
+        ("data", Table::try_from(DataConfig::default())),
+        ("masking", Table::try_from(MaskingConfig::default())),
+        ("schedule", Table::try_from(ScheduleConfig::default())),
+        ("run", Table::try_from(RunConfig::default())),
+        ("checkpoint", Table::try_from(CheckpointConfig::default())),
+        ("log", Table::try_from(LogConfig::default())),
+    ];
+    let named =
+        |(name, table): (&str, Result<Table, _>)| (name.to_owned(), Value::Table(table.unwrap_or_default()));
+    written(&sections.map(named).into_iter().collect())
+}
+
+fn written(table: &Table) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for key in &KEYS {
+        let (section, name) = key.parts();
+        if section != last {
+            text.push_str(if last.is_empty() { "" } else { "\n" });
+            text.push_str(&format!("[{section}]\n"));
+            last = section;
+        }
+        let about = key.about;
+        text.push_str(&match get(table, key) {
+            Some(value) => format!("# {about}\n{name} = {}\n", absolute(key, value)),
+            None => format!("# {about}\n# {name} = {}\n", key.wanted),
+        });
+    }
+    text
+}
