@@ -87,7 +87,7 @@ impl Blueprint for Plan {
             bytes_per_token: self.config.bytes_per_token() as u64,
             tile_bytes_per_token: self.config.tile_bytes_per_token() as u64,
             tile_tokens: TILE_TOKENS,
-            least_bytes_per_token: self.config.bytes_per_token() as u64,
+            least_bytes_per_token: self.config.least_bytes_per_token() as u64,
             flops_per_token: 2.0 * parameters as f64 + SCAN_FLOPS * scans,
             flops_per_pair: 0.0,
         }
