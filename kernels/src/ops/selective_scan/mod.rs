@@ -15,6 +15,7 @@
 //!
 //! Memory of the backward grows with T, not with T·N: the forward keeps the states at the borders of chunks of
 //! [`Sizes::chunk`] steps, counted from the sequence's own start, and the backward computes those between anew.
+//! While it runs the backward holds `dB` and `dC` of every group of 64 channels, 2·N·⌈E/64⌉ numbers a token.
 //!
 //! Streaming: the rows are a stretch of a longer run. The carry holds the state of the sequence that continues
 //! into the first row in walking order (zeros where one begins), and afterwards the state that the last row left
