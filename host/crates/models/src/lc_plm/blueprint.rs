@@ -87,15 +87,16 @@ impl Blueprint for Plan {
             bytes_per_token: self.config.bytes_per_token() as u64,
             tile_bytes_per_token: self.config.tile_bytes_per_token() as u64,
             tile_tokens: TILE_TOKENS,
-            least_bytes_per_token: self.config.bytes_per_token() as u64,
+            least_bytes_per_token: self.config.least_bytes_per_token() as u64,
             flops_per_token: 2.0 * parameters as f64 + SCAN_FLOPS * scans,
             flops_per_pair: 0.0,
         }
     }
 
-    /// Under the published names. The shared projections stand under both of theirs: versions of transformers since 5
-    /// leave a tensor random whose name they miss, although the published file relies on the tie. So does the decoder
-    /// where the embedding is the head, for the published code has no tie there.
+    /// Under the published names. The shared projections stand under both of theirs: the published file relies on a tie
+    /// that recent versions of transformers do not make at loading, which leaves the second ones random
+    /// (amazon-science/LC-PLM issue 3). So does the decoder where the embedding is the head, for the published code has
+    /// no tie there.
     fn published(&self, records: Vec<Record>) -> Result<Vec<Copied>, &'static str> {
         let mut tensors = self.copied(records);
         let named = |name: &str, as_name: String| {

@@ -129,10 +129,17 @@ impl Config {
         MambaSizes { width: self.d_model, inner, states: d_state, filter: d_conv, rank: dt_rank }
     }
 
-    /// Bytes held of every token: the stream twice where layers are joined, an input and a result of the scans.
+    /// Bytes held of every token: the stream, an input and a result of the scans, and copies of the stream where the
+    /// tiles of a layer are joined.
     pub(crate) fn bytes_per_token(&self) -> usize {
+        let MambaSizes { width, .. } = self.sizes();
+        self.least_bytes_per_token() + 4 * 2 * width
+    }
+
+    /// Bytes held of every token while a block runs.
+    pub(crate) fn least_bytes_per_token(&self) -> usize {
         let MambaSizes { width, inner, .. } = self.sizes();
-        4 * (2 * width + 2 * inner)
+        4 * (width + 2 * inner)
     }
 
     /// Bytes held of every token of a tile beside those: filtered input, steps, the other direction, gate, gated, and
