@@ -21,6 +21,7 @@ mod long;
 mod model;
 mod outputs;
 mod pretrain;
+mod pretrain_learns;
 mod pull;
 mod results;
 mod scores;
