@@ -1,19 +1,23 @@
 #!/usr/bin/env nextflow
 //
 // Proteins through a language model with pliant: every FASTA is split and computed shard by shard; vectors and
-// log-probabilities are gathered again. Variants are scored table by table.
+// log-probabilities are gathered again. Variants are scored table by table. Models are trained and evaluated.
 //
 
 include { FASTA_EMBED_PLIANT  } from './subworkflows/fasta_embed_pliant/main'
 include { FASTA_LOGITS_PLIANT } from './subworkflows/fasta_logits_pliant/main'
 include { FASTA_SCORE_PLIANT  } from './subworkflows/fasta_score_pliant/main'
+include { PLIANT_EVALUATE     } from './modules/pliant/evaluate/main'
+include { PLIANT_PLOT         } from './modules/pliant/plot/main'
+include { PLIANT_PRETRAIN     } from './modules/pliant/pretrain/main'
 include { PLIANT_VARIANTS     } from './modules/pliant/variants/main'
 
 workflow {
     main:
     check(params)
-    ch_model = channel.value(model_files(params.model.toString()))
-    def format = params.format ?: [perplexity: 'tsv', variants: 'csv'].get(params.task, 'npz')
+    ch_model = channel.value(params.model ? model_files(params.model.toString()) : [])
+    def formats = [evaluate: 'json', perplexity: 'tsv', pretrain: 'json', variants: 'csv']
+    def format = params.format ?: formats.get(params.task, 'npz')
     def shards = params.shard_residues ? 0 : params.shards
 
     if (params.task == 'embed') {
@@ -24,6 +28,30 @@ workflow {
     }
     else if (params.task == 'variants') {
         PLIANT_VARIANTS(channel.fromList(assays(params)), ch_model, format, params.picture ?: '')
+    }
+    else if (params.task == 'evaluate') {
+        PLIANT_EVALUATE(channel.fromList(inputs(params.input.toString())), ch_model, 'mlm', format)
+    }
+    else if (params.task == 'pretrain') {
+        PLIANT_PRETRAIN(
+            channel.fromList(trainings(params)),
+            channel.value(files_of('--corpus', params.corpus)),
+            channel.value(files_of('--held_out', params.held_out)),
+            channel.value(files_of('--exclude', params.exclude)),
+            channel.value(params.init ? model_files(params.init.toString()) : []),
+            file(params.run_dir ?: "${params.outdir}/runs").toString(),
+        )
+        // In the order of their names, which decides their colours.
+        ch_logs = PLIANT_PRETRAIN.out.log.map { _meta, log -> log }.toSortedList { one, other -> one.name <=> other.name }
+        PLIANT_PLOT(ch_logs.map { logs -> [[id: 'losses'], logs] }, params.picture ?: 'svg')
+        // Every model on every input.
+        ch_asked = PLIANT_PRETRAIN.out.model
+            .combine(channel.fromList(params.input ? inputs(params.input.toString()) : []))
+            .multiMap { run, model, sample, fasta ->
+                fasta: [[id: "${run.id}.${sample.id}"], fasta]
+                model: model
+            }
+        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, 'mlm', format)
     }
     else {
         FASTA_SCORE_PLIANT(
@@ -44,11 +72,12 @@ workflow {
 
 /** Stops with what is missing before any task starts; what the values may be is checked by pliant itself. */
 def check(options) {
-    def tasks = ['embed', 'logits', 'contacts', 'perplexity', 'variants']
+    def tasks = ['embed', 'logits', 'contacts', 'perplexity', 'variants', 'evaluate', 'pretrain']
     if (!(options.task in tasks)) {
         error("--task ${options.task}: wanted one of ${tasks.join(', ')}")
     }
-    (options.task == 'variants' ? ['model', 'outdir'] : ['input', 'model', 'outdir']).each { name ->
+    def needed = [variants: ['model', 'outdir'], pretrain: ['training', 'corpus', 'outdir']]
+    needed.get(options.task, ['input', 'model', 'outdir']).each { name ->
         if (!options[name]) {
             error("--${name} is missing; see nextflow/README.md")
         }
@@ -59,9 +88,14 @@ def check(options) {
     if (options.task == 'embed' && options.format == 'parquet' && options.layers.toString().contains(',')) {
         error("--format parquet is gathered one layer at a time: found --layers ${options.layers}, wanted one layer or another format")
     }
+    if (options.task == 'pretrain' && options.architecture && options.init) {
+        error("--task pretrain: found --architecture and --init, wanted one of them; see nextflow/README.md")
+    }
     // A relative path would lead into the folder of each task.
-    if (options.cache && !options.cache.toString().startsWith('/')) {
-        error("--cache ${options.cache}: wanted an absolute path, from / on")
+    ['cache', 'run_dir'].each { name ->
+        if (options[name] && !options[name].toString().startsWith('/')) {
+            error("--${name} ${options[name]}: wanted an absolute path, from / on")
+        }
     }
 }
 
@@ -102,7 +136,8 @@ def plain(input) {
 
 /** The sample of a file: its name without suffixes. */
 def sample(found) {
-    def name = found.name.replaceFirst(/\.(gz|bz2|xz|zst)$/, '').replaceFirst(/\.(fasta|fas|fa|faa|pep|csv|tsv)$/, '')
+    def suffix = /\.(fasta|fas|fa|faa|pep|csv|tsv|toml|yaml|yml)$/
+    def name = found.name.replaceFirst(/\.(gz|bz2|xz|zst)$/, '').replaceFirst(suffix, '')
     return [id: name.replaceAll(/[^A-Za-z0-9._-]/, '_')]
 }
 
@@ -114,6 +149,23 @@ def assays(options) {
     }
     return each_once('--mutants', options.mutants, files(options.mutants, checkIfExists: true).sort().collect { table ->
         [sample(table), table, wild_type]
+    })
+}
+
+/** The files of a path or a pattern, where there is one. */
+def files_of(name, pattern) {
+    def all = pattern ? files(pattern.toString()).sort() : []
+    if (pattern && !all) {
+        error("${name} ${pattern}: there is no such file")
+    }
+    return all
+}
+
+/** Each configuration of a training with the config.json of its model, or without, as [meta, file, file]. */
+def trainings(options) {
+    def architecture = options.architecture ? file(options.architecture, checkIfExists: true) : []
+    return each_once('--training', options.training, files_of('--training', options.training).collect { config ->
+        [sample(config), config, architecture]
     })
 }
 

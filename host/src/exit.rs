@@ -26,6 +26,7 @@ use pliant_store::{Action, StoreError};
 use crate::engine;
 use crate::hub::HubError;
 use crate::tasks::gather::GatherError;
+use crate::tasks::plot::PlotError;
 use crate::tasks::variants::VariantError;
 use crate::train::TrainError;
 use crate::train::config::ConfigError;
@@ -235,11 +236,18 @@ pub fn report(error: &anyhow::Error) -> Report {
     let hub = error.chain().find_map(|cause| cause.downcast_ref::<HubError>());
     let variants = error.chain().find_map(|cause| cause.downcast_ref::<VariantError>());
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
-    let hint = hint.or_else(|| variants.and_then(VariantError::hint));
+    let plot = error.chain().find_map(|cause| cause.downcast_ref::<PlotError>());
     let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
-    let hint = hint.or_else(|| training.and_then(TrainError::hint));
+    let hint = hint
+        .or_else(|| variants.and_then(VariantError::hint))
+        .or_else(|| plot.and_then(PlotError::hint))
+        .or_else(|| training.and_then(TrainError::hint));
     Report {
-        details: task.map(TaskError::details).or(hub.map(HubError::details)).unwrap_or_default(),
+        details: task
+            .map(TaskError::details)
+            .or(hub.map(HubError::details))
+            .or(plot.map(PlotError::details))
+            .unwrap_or_default(),
         hint: hint.or(hub.and_then(HubError::hint)),
         code: code(error),
         message,
@@ -295,6 +303,12 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         return Some(match parts {
             GatherError::NoLengths { .. } | GatherError::ScoresAsText { .. } => Code::Usage,
             _ => Code::Data,
+        });
+    }
+    if let Some(plot) = cause.downcast_ref::<PlotError>() {
+        return Some(match plot {
+            PlotError::NoSuchKey { .. } => Code::Usage,
+            PlotError::BadLines { .. } | PlotError::Nothing { .. } => Code::Data,
         });
     }
     if let Some(hub) = cause.downcast_ref::<HubError>() {

@@ -67,6 +67,8 @@ pub enum Output {
     LogProbs,
     /// The negative logarithm of the probability of the true token.
     Losses,
+    /// The same of the residues that are drawn, each with whether the true token is the likeliest.
+    Answers,
     /// The probabilities that residues touch, pair by pair: see [`contacts`].
     Contacts,
 }
@@ -76,7 +78,7 @@ impl Output {
     pub fn head(&self) -> Head {
         match self {
             Self::States { layers, .. } => Head::States(layers.clone()),
-            Self::LogProbs | Self::Losses => Head::LogProbs,
+            Self::LogProbs | Self::Losses | Self::Answers => Head::LogProbs,
             Self::Contacts => Head::Contacts,
         }
     }
@@ -87,6 +89,7 @@ impl Output {
             Self::States { residues: false, .. } | Self::Contacts => 0,
             Self::States { .. } | Self::LogProbs => width,
             Self::Losses => 1,
+            Self::Answers => ANSWER,
         }
     }
 
@@ -106,8 +109,11 @@ pub struct Row {
     /// `[C]` for each layer, of states; else nothing.
     pub pooled: Vec<Vec<f32>>,
     /// For each layer the rows of residues where they are wanted, else nothing: `[L, C]` of states, `[L, V]` of
-    /// log-probabilities, `[L]` of losses, `[L, L]` of contacts. Where residues were chosen to be masked, those of the chosen ones.
+    /// log-probabilities, `[L]` of losses, `[L, L]` of contacts. Where residues were chosen to be masked, those of the
+    /// chosen ones. Of answers `[M, 2]`, M residues that were drawn: what is lost, and 1 where it is right, else 0.
     pub residues: Vec<Vec<f32>>,
+    /// Of answers the letters of all residues; else nothing.
+    pub sequence: Vec<u8>,
 }
 
 impl Row {
@@ -117,6 +123,9 @@ impl Row {
         self.residues.iter().flatten().fold(0.0, |sum, &loss| sum - f64::from(loss))
     }
 }
+
+/// Numbers of an answer.
+pub const ANSWER: usize = 2;
 
 /// What the reader found.
 pub struct Reading {

@@ -1,4 +1,4 @@
-//! Fraction of the processor's measured peak that matrix products reach, packing of rows included.
+//! Fraction of the processor's measured peak that products reach, forward and backward, packing of rows included.
 //!
 //! Every measurement is interleaved with a loop of nothing but multiply-adds in registers, so that a
 //! change of clock or a busy neighbour hits both; the median of nine ratios counts.
@@ -7,8 +7,10 @@
 
 use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
 use pliant_kernels::cpu::simd::{Simd, Task, Work};
-use pliant_kernels::ops::attention;
-use pliant_kernels::{Device, Input, Output, Precision};
+use pliant_kernels::ops::linear::{self, Weights};
+use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
+use pliant_kernels::ops::{attention, conv1d};
+use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences, bf16};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -79,77 +81,195 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
-    let Device::Cpu(cpu) = device;
-    let weights: Vec<f32> = (0..n * k).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect();
-    let matrix = PackedMatrix::new(cpu, precision, &weights, (n, k), Orientation::Forward);
-    let rows: Vec<f32> = (0..m * k).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect();
-    let rows = device.upload(&rows);
-    let halves: Vec<_> = rows.as_slice().iter().map(|&v| pliant_kernels::bf16::from_f32(v)).collect();
-    let halves = device.upload(&halves);
-    let input = match precision {
-        Precision::F32 => Input::F32(&rows),
-        Precision::Bf16 | Precision::Int8 => Input::Bf16(&halves),
-    };
-    let mut result = device.zeros::<f32>(m * n);
-    let repeats = (2e9 / (m * n * k) as f64).ceil() as usize;
-    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
-    for _ in 0..9 {
-        let limit = peak(device, precision);
-        let start = Instant::now();
-        for _ in 0..repeats {
-            let target = Target::F32(result.as_mut_slice());
-            multiply(
-                cpu,
-                m,
-                input,
-                &mut [Product { matrix: &matrix, bias: None, epilogue: Epilogue::Store, target }],
-            );
-        }
-        let rate = (repeats * m * n * k) as f64 / start.elapsed().as_secs_f64();
-        ratios.push(rate / limit);
-        rates.push(rate);
-    }
-    black_box(result.as_slice()[0]);
-    (median(ratios), median(rates))
-}
-
-/// Attention of equal sequences, both products counted.
-fn attend(
-    device: &Device,
-    precision: Precision,
-    heads: usize,
-    head_width: usize,
-    length: usize,
-) -> (f64, f64) {
-    let count = (4096 / length).max(1);
-    let offsets: Vec<usize> = (0..=count).map(|b| b * length).collect();
-    let width = heads * head_width;
-    let values: Vec<f32> = (0..count * length * width).map(|i| (i % 29) as f32 * 0.05 - 0.7).collect();
-    let full = device.upload(&values);
-    let halves: Vec<_> = values.iter().map(|&v| pliant_kernels::bf16::from_f32(v)).collect();
-    let halves = device.upload(&halves);
-    let input = match precision {
-        Precision::F32 => Input::F32(&full),
-        Precision::Bf16 | Precision::Int8 => Input::Bf16(&halves),
-    };
-    let mut result = device.zeros::<f32>(values.len());
-    let work = 2 * count * length * length * width;
+/// Runs `body` in turns with the calibration loop; gives the median fraction of the peak, and the median of
+/// multiply-adds per second, of which one run makes `work`.
+fn fraction(device: &Device, precision: Precision, work: usize, mut body: impl FnMut()) -> (f64, f64) {
     let repeats = (1e9 / work as f64).ceil() as usize;
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for _ in 0..9 {
         let limit = peak(device, precision);
         let start = Instant::now();
-        for _ in 0..repeats {
-            let sizes = attention::Sizes { heads, head_width };
-            let output = Output::F32(&mut result);
-            attention::forward(device, sizes, &offsets, (input, input, input), output, None).unwrap();
-        }
+        (0..repeats).for_each(|_| body());
         let rate = (repeats * work) as f64 / start.elapsed().as_secs_f64();
         ratios.push(rate / limit);
         rates.push(rate);
     }
     (median(ratios), median(rates))
+}
+
+/// Some numbers as both kinds of operand.
+struct Numbers(Buffer<f32>, Buffer<bf16>);
+
+impl Numbers {
+    fn new(device: &Device, count: usize) -> Self {
+        let values: Vec<f32> = (0..count).map(|i| (i % 29) as f32 * 0.05 - 0.7).collect();
+        let halves: Vec<_> = values.iter().map(|&value| bf16::from_f32(value)).collect();
+        Self(device.upload(&values), device.upload(&halves))
+    }
+
+    fn input(&self, precision: Precision) -> Input<'_> {
+        match precision {
+            Precision::F32 => Input::F32(&self.0),
+            Precision::Bf16 | Precision::Int8 => Input::Bf16(&self.1),
+        }
+    }
+}
+
+/// `x [m,k] · Wᵀ [k,n]`
+fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
+    let Device::Cpu(cpu) = device;
+    let weights: Vec<f32> = (0..n * k).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect();
+    let matrix = PackedMatrix::new(cpu, precision, &weights, (n, k), Orientation::Forward);
+    let rows = Numbers::new(device, m * k);
+    let mut result = device.zeros::<f32>(m * n);
+    fraction(device, precision, m * n * k, || {
+        let target = Target::F32(result.as_mut_slice());
+        let product = Product { matrix: &matrix, bias: None, epilogue: Epilogue::Store, target };
+        multiply(cpu, m, rows.input(precision), &mut [product]);
+    })
+}
+
+/// Gradient of the input `[m,k]` of a layer with weights `[n,k]`.
+fn input_gradient(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
+    let weights = Numbers::new(device, n * k);
+    let orientation = Orientation::InputGradient;
+    let weights = Weights::pack(device, precision, weights.0.as_slice(), (n, k), orientation).unwrap();
+    let (grad, mut dx) = (Numbers::new(device, m * n), device.zeros::<f32>(m * k));
+    fraction(device, precision, m * n * k, || {
+        linear::backward_input(device, m, (&grad.0, &weights), &mut dx, false).unwrap();
+    })
+}
+
+/// Gradient of the weights `[n,k]` and the bias of a layer, over m rows.
+fn weight_gradient(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
+    let (grad, rows) = (Numbers::new(device, m * n), Numbers::new(device, m * k));
+    let (mut dw, mut db) = (device.zeros::<f32>(n * k), device.zeros::<f32>(n));
+    fraction(device, precision, m * n * k, || {
+        let operands = (&grad.0, rows.input(precision));
+        linear::backward_weights(device, (m, precision), operands, ((n, k), 0..n), &mut dw, Some(&mut db))
+            .unwrap();
+    })
+}
+
+/// Attention of about 4096 tokens in equal sequences.
+struct Attention {
+    sizes: attention::Sizes,
+    offsets: Vec<usize>,
+    numbers: Numbers,
+    /// Multiply-adds of one of its products.
+    work: usize,
+}
+
+impl Attention {
+    fn new(device: &Device, (heads, head_width): (usize, usize), length: usize) -> Self {
+        let count = (4096 / length).max(1);
+        let width = heads * head_width;
+        Self {
+            sizes: attention::Sizes { heads, head_width },
+            offsets: (0..=count).map(|b| b * length).collect(),
+            numbers: Numbers::new(device, count * length * width),
+            work: count * length * length * width,
+        }
+    }
+
+    /// Both products counted.
+    fn forward(&self, device: &Device, precision: Precision) -> (f64, f64) {
+        let input = self.numbers.input(precision);
+        let mut result = device.zeros::<f32>(input.len());
+        fraction(device, precision, 2 * self.work, || {
+            let output = Output::F32(&mut result);
+            attention::forward(device, self.sizes, &self.offsets, (input, input, input), output, None)
+                .unwrap();
+        })
+    }
+
+    /// All five products counted, that of the scores, which are made again, too.
+    fn backward(&self, device: &Device, precision: Precision) -> (f64, f64) {
+        let input = self.numbers.input(precision);
+        let mut grads = [(); 3].map(|()| device.zeros::<f32>(input.len()));
+        let tokens = self.offsets[self.offsets.len() - 1];
+        let lse = device.upload(&vec![5.0; tokens * self.sizes.heads]);
+        let saved = attention::Saved { q: input, k: input, v: input, out: input, lse: &lse };
+        fraction(device, precision, 5 * self.work, || {
+            let [dq, dk, dv] = &mut grads;
+            let grads = attention::Grads { dq, dk, dv };
+            attention::backward(device, self.sizes, &self.offsets, saved, &self.numbers.0, grads).unwrap();
+        })
+    }
+}
+
+/// Tokens and states of the measured filters and scans, four sequences of one length.
+const RUN: (usize, usize) = (2048, 16);
+
+fn waves(device: &Device, length: usize) -> Buffer<f32> {
+    device.upload(&(0..length).map(|i| (i % 29) as f32 * 0.05 - 0.7).collect::<Vec<f32>>())
+}
+
+/// Seconds of one call, and multiply-adds that the calibration loop does meanwhile, by token and channel.
+fn by_channel(device: &Device, width: usize, mut call: impl FnMut()) -> (f64, f64) {
+    let (mut ratios, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..9 {
+        let limit = peak(device, Precision::F32);
+        let start = Instant::now();
+        call();
+        let time = start.elapsed().as_secs_f64() / (RUN.0 * width) as f64;
+        ratios.push(time * limit);
+        times.push(time);
+    }
+    (median(ratios), median(times))
+}
+
+/// The filter of four taps: forward and, where asked for, its backward alone.
+fn filter(device: &Device, width: usize, sequences: Sequences<'_>, backward: bool) -> (f64, f64) {
+    let sizes = conv1d::Sizes { tokens: RUN.0, width, filter: 4 };
+    let (x, w, b) = (waves(device, RUN.0 * width), waves(device, 4 * width), waves(device, width));
+    let [mut u, mut dx] = [(); 2].map(|()| device.zeros(x.len()));
+    let (mut dw, mut db) = (device.zeros(w.len()), device.zeros(width));
+    by_channel(device, width, || {
+        if backward {
+            let grads = conv1d::Grads { dx: &mut dx, dw: &mut dw, db: &mut db };
+            conv1d::backward(device, sizes, sequences, &x, (&w, &b), &x, grads).unwrap();
+        } else {
+            conv1d::forward(device, sizes, sequences, &x, (&w, &b), None, &mut u).unwrap();
+        }
+    })
+}
+
+/// The scan: forward and, where asked for, its backward alone.
+fn scan(device: &Device, width: usize, sequences: Sequences<'_>, backward: bool) -> (f64, f64) {
+    let (tokens, states) = RUN;
+    let sizes = selective_scan::Sizes { tokens, width, states };
+    let lengths = [tokens * width, tokens * width, 2 * tokens * states, width * states, width];
+    let values = lengths.map(|length| waves(device, length));
+    let mut results = lengths.map(|length| device.zeros::<f32>(length));
+    let (mut y, mut borders) = (device.zeros(lengths[0]), device.zeros(sizes.borders(sequences)));
+    let [u, delta, bc, a_log, d] = &values;
+    let operands = Operands { u, delta, bc, a_log, d };
+    let mut forward = |borders: &mut Buffer<f32>| {
+        let keep = Keep::Borders(borders);
+        selective_scan::forward(device, sizes, sequences, operands, keep, &mut y).unwrap();
+    };
+    if !backward {
+        return by_channel(device, width, || forward(&mut borders));
+    }
+    forward(&mut borders);
+    by_channel(device, width, || {
+        let [du, ddelta, dbc, da_log, dd] = &mut results;
+        let grads = selective_scan::Grads { du, ddelta, dbc, da_log, dd };
+        selective_scan::backward(device, sizes, sequences, operands, &borders, u, grads).unwrap();
+    })
+}
+
+fn runs(device: &Device, wanted: &Wanted) {
+    let offsets: Vec<usize> = (0..=4).map(|b| b * RUN.0 / 4).collect();
+    for (width, direction) in [512, 3072].into_iter().flat_map(|e| Direction::BOTH.map(|way| (e, way))) {
+        let sequences = Sequences { offsets: &offsets, direction };
+        for (name, backward) in [("forward", false), ("backward", true)] {
+            let line = |op: &str| format!("{op} E {width:4} {:7} {name:8}", direction.name());
+            wanted.time(&line("conv1d K 4"), || filter(device, width, sequences, backward));
+            wanted.time(&line("selective_scan N 16"), || scan(device, width, sequences, backward));
+        }
+    }
 }
 
 /// Which lines are measured.
@@ -168,6 +288,14 @@ impl Wanted {
             println!("{line}: {:5.1} % of peak, {:.0} GFLOP/s", 100.0 * ratio, 2e-9 * rate);
         }
     }
+
+    /// Measures and prints a line that is wanted: time of all threads together by token and channel.
+    fn time(&self, line: &str, measure: impl FnOnce() -> (f64, f64)) {
+        if self.0.iter().all(|name| line.contains(name.as_str())) {
+            let (worth, time) = measure();
+            println!("{line}: {:.2} ns per token and channel, worth {worth:.0} multiply-adds", 1e9 * time);
+        }
+    }
 }
 
 fn main() {
@@ -175,17 +303,25 @@ fn main() {
     let device = Device::cpu(threads).unwrap();
     println!("{}", device.describe());
     let wanted = Wanted::of_arguments();
+    runs(&device, &wanted);
+    inference(&device, &wanted);
+    training(&device, &wanted);
+}
+
+fn inference(device: &Device, wanted: &Wanted) {
     for precision in [Precision::F32, Precision::Bf16] {
         for (heads, head_width) in [(20, 16), (20, 24), (20, 32), (20, 64), (40, 128)] {
             for length in [100, 450, 2000] {
                 let name = precision.name();
                 let line = format!("{name} attention H {heads} D {head_width:3} L {length:4}");
-                wanted.measure(&line, || attend(&device, precision, heads, head_width, length));
+                wanted.measure(&line, || {
+                    Attention::new(device, (heads, head_width), length).forward(device, precision)
+                });
             }
         }
     }
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-        println!("{} peak {:.0} GFLOP/s", precision.name(), 2e-9 * peak(&device, precision));
+        println!("{} peak {:.0} GFLOP/s", precision.name(), 2e-9 * peak(device, precision));
         for (name, n, k) in [
             ("8M qkv", 960, 320),
             ("8M out", 320, 320),
@@ -197,8 +333,28 @@ fn main() {
         ] {
             for m in [64, 128, 256, 512, 1024, 2048] {
                 let line = format!("{} {name:9} M {m:5} N {n:5} K {k:5}", precision.name());
-                wanted.measure(&line, || product(&device, precision, (m, n, k)));
+                wanted.measure(&line, || product(device, precision, (m, n, k)));
             }
+        }
+    }
+}
+
+fn training(device: &Device, wanted: &Wanted) {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let name = precision.name();
+        for head_width in [16, 24, 32, 64] {
+            for length in [100, 450, 1000] {
+                let line = format!("{name} backward of attention H 20 D {head_width:3} L {length:4}");
+                wanted.measure(&line, || {
+                    Attention::new(device, (20, head_width), length).backward(device, precision)
+                });
+            }
+        }
+        let m = 4096;
+        for (layer, n, k) in [("35M out", 480, 480), ("35M fc1", 1920, 480), ("35M fc2", 480, 1920)] {
+            let line = |what: &str| format!("{name} backward of {layer} {what} M {m} N {n:4} K {k:4}");
+            wanted.measure(&line("for input  "), || input_gradient(device, precision, (m, n, k)));
+            wanted.measure(&line("for weights"), || weight_gradient(device, precision, (m, n, k)));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Packs without tokens: no operation may fail or touch a number.
 
 use pliant_kernels::cpu::gemm::Orientation;
-use pliant_kernels::ops::{cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
-use pliant_kernels::{Output, Precision};
+use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
+use pliant_kernels::ops::{conv1d, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
+use pliant_kernels::{Direction, Output, Precision, Sequences};
 use pliant_tests::kernels::devices;
 
 #[test]
@@ -22,6 +23,17 @@ fn no_tokens_are_no_error() {
         let sizes = cross_entropy::Sizes { rows: 0, classes: 8 };
         cross_entropy::forward(device, sizes, &x, &ids, &mut y).unwrap();
         elementwise::add_into(device, &x, &mut y).unwrap();
+        let sequences = Sequences { offsets: &[0, 0], direction: Direction::Reverse };
+        let carry = vector.as_slice();
+        let mut kept = device.upload(carry);
+        let sizes = conv1d::Sizes { tokens: 0, width: 4, filter: 3 };
+        let (filter, bias) = (device.zeros(12), device.zeros(4));
+        conv1d::forward(device, sizes, sequences, &x, (&filter, &bias), Some(&mut kept), &mut y).unwrap();
+        assert_eq!(kept.as_slice(), carry);
+        let sizes = selective_scan::Sizes { tokens: 0, width: 4, states: 2 };
+        let operands = Operands { u: &x, delta: &x, bc: &x, a_log: &vector, d: &bias };
+        selective_scan::forward(device, sizes, sequences, operands, Keep::Carry(&mut kept), &mut y).unwrap();
+        assert_eq!(kept.as_slice(), carry);
         let packed =
             linear::Weights::pack(device, Precision::F32, &[0.5; 8], (1, 8), Orientation::Forward).unwrap();
         let epilogue = linear::Epilogue::Store;
@@ -42,6 +54,21 @@ fn no_rows_leave_gradients_as_they_were() {
     layer_norm::backward(device, sizes, (&x, &x), &gamma, &x, grads).unwrap();
     let sizes = embedding::Sizes { tokens: 0, vocabulary: 1, width: 3 };
     embedding::backward(device, sizes, &[0], &device.zeros(0), None, &x, &mut third).unwrap();
+    let sequences = Sequences { offsets: &[0, 0], direction: Direction::Forward };
+    let (sizes, w) = (conv1d::Sizes { tokens: 0, width: 3, filter: 1 }, &gamma);
+    let grads = conv1d::Grads { dx: &mut dx, dw: &mut first, db: &mut second };
+    conv1d::backward(device, sizes, sequences, &x, (w, &gamma), &x, grads).unwrap();
+    let sizes = selective_scan::Sizes { tokens: 0, width: 3, states: 1 };
+    let operands = Operands { u: &x, delta: &x, bc: &x, a_log: &gamma, d: &gamma };
+    let [mut ddelta, mut dbc] = [(); 2].map(|()| device.zeros(0));
+    let grads = selective_scan::Grads {
+        du: &mut dx,
+        ddelta: &mut ddelta,
+        dbc: &mut dbc,
+        da_log: &mut second,
+        dd: &mut third,
+    };
+    selective_scan::backward(device, sizes, sequences, operands, &x, &x, grads).unwrap();
     for buffer in [first, second, third] {
         assert_eq!(buffer.as_slice(), start);
     }

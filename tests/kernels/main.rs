@@ -4,6 +4,7 @@
 mod adamw;
 mod attention;
 mod contacts;
+mod conv1d;
 mod cross_entropy;
 mod dropout;
 mod elementwise;
@@ -20,5 +21,6 @@ mod products;
 mod reduce;
 mod rms_norm;
 mod rotary;
+mod selective_scan;
 mod softmax;
 mod table;

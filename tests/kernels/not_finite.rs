@@ -1,8 +1,9 @@
 //! What is not a number is seen in every result that it enters, and in no other.
 
 use pliant_kernels::cpu::gemm::Orientation;
-use pliant_kernels::ops::{attention, cross_entropy, linear};
-use pliant_kernels::{Device, Input, Output, Precision};
+use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
+use pliant_kernels::ops::{attention, conv1d, cross_entropy, linear};
+use pliant_kernels::{Device, Direction, Input, Output, Precision, Sequences};
 use pliant_tests::kernels::devices;
 
 const SIZES: attention::Sizes = attention::Sizes { heads: 2, head_width: 8 };
@@ -67,5 +68,40 @@ fn a_loss_shows_it_in_its_row() {
         cross_entropy::forward(device, sizes, &logits, &labels, &mut loss).unwrap();
         let found: Vec<bool> = loss.as_slice().iter().map(|loss| loss.is_nan()).collect();
         assert_eq!(found, [false, true, false], "{}", device.describe());
+    }
+}
+
+/// Which of the rows of 20 channels have a result that is not a number in channel 17, and in no other.
+fn spoiled_rows(results: &[f32]) -> Vec<usize> {
+    let found = results.iter().enumerate().filter(|(_, value)| value.is_nan());
+    let places: Vec<usize> = found.map(|(place, _)| place).collect();
+    assert!(places.iter().all(|place| place % 20 == 17), "{places:?}");
+    places.into_iter().map(|place| place / 20).collect()
+}
+
+#[test]
+fn a_filter_and_a_scan_show_it_to_what_comes_after() {
+    for device in devices() {
+        let mut x = vec![0.5_f32; 40 * 20];
+        x[12 * 20 + 17] = f32::NAN;
+        let [x, sound] = [x, vec![0.5; 40 * 20]].map(|values| device.upload(&values));
+        let [bias, filter, rates, weights] =
+            [20, 60, 40, 160].map(|length| device.upload(&vec![0.5; length]));
+        let mut y = device.zeros::<f32>(40 * 20);
+        for (direction, reached, after) in
+            [(Direction::Forward, 12..15, 12..30), (Direction::Reverse, 10..13, 5..13)]
+        {
+            let sequences = Sequences { offsets: &[0, 5, 30, 40], direction };
+            let sizes = conv1d::Sizes { tokens: 40, width: 20, filter: 3 };
+            conv1d::forward(device, sizes, sequences, &x, (&filter, &bias), None, &mut y).unwrap();
+            assert_eq!(spoiled_rows(y.as_slice()), reached.collect::<Vec<_>>(), "{}", device.describe());
+            let sizes = selective_scan::Sizes { tokens: 40, width: 20, states: 2 };
+            let after: Vec<usize> = after.collect();
+            for (u, delta) in [(&x, &sound), (&sound, &x)] {
+                let operands = Operands { u, delta, bc: &weights, a_log: &rates, d: &bias };
+                selective_scan::forward(device, sizes, sequences, operands, Keep::Nothing, &mut y).unwrap();
+                assert_eq!(spoiled_rows(y.as_slice()), after, "{}", device.describe());
+            }
+        }
     }
 }

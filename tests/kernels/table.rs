@@ -1,8 +1,8 @@
 //! What is proven of which operation.
 
 use crate::{
-    adamw, attention, contacts, cross_entropy, dropout, elementwise, embedding, gate, layer_norm, layout,
-    linear, pool, reduce, rms_norm, rotary, softmax,
+    adamw, attention, contacts, conv1d, cross_entropy, dropout, elementwise, embedding, gate, layer_norm,
+    layout, linear, pool, reduce, rms_norm, rotary, selective_scan, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -14,6 +14,7 @@ const PARITY: &[Row<Case>] = &[
     ("adamw", adamw::parity),
     ("attention", attention::parity),
     ("contacts", contacts::parity),
+    ("conv1d", conv1d::parity),
     ("cross_entropy", cross_entropy::parity),
     ("dropout", dropout::parity),
     ("elementwise", elementwise::parity),
@@ -26,6 +27,7 @@ const PARITY: &[Row<Case>] = &[
     ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),
     ("rotary", rotary::parity),
+    ("selective_scan", selective_scan::parity),
     ("softmax", softmax::parity),
 ];
 
@@ -33,6 +35,7 @@ const PARITY: &[Row<Case>] = &[
 const INVARIANCE: &[Row<Invariance>] = &[
     ("attention", attention::invariance),
     ("contacts", contacts::invariance),
+    ("conv1d", conv1d::invariance),
     ("cross_entropy", cross_entropy::invariance),
     ("embedding", embedding::invariance),
     ("layer_norm", layer_norm::invariance),
@@ -41,12 +44,14 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("pool", pool::invariance),
     ("rms_norm", rms_norm::invariance),
     ("rotary", rotary::invariance),
+    ("selective_scan", selective_scan::invariance),
     ("softmax", softmax::invariance),
 ];
 
 /// Plain backward against differences of the plain forward.
 const GRADIENTS: &[Row<Gradient>] = &[
     ("attention", attention::gradients),
+    ("conv1d", conv1d::gradients),
     ("cross_entropy", cross_entropy::gradients),
     ("dropout", dropout::gradients),
     ("elementwise", elementwise::gradients),
@@ -58,6 +63,7 @@ const GRADIENTS: &[Row<Gradient>] = &[
     ("pool", pool::gradients),
     ("rms_norm", rms_norm::gradients),
     ("rotary", rotary::gradients),
+    ("selective_scan", selective_scan::gradients),
     ("softmax", softmax::gradients),
 ];
 

@@ -15,3 +15,4 @@ mod mutations;
 mod optim;
 mod pickles;
 mod tiny;
+mod training;

@@ -36,6 +36,13 @@ WRONG = {
     "an unknown task": {"tasks": ["train"]},
     "log-probabilities as tsv": {"logits": {"format": "tsv"}},
     "an unknown key of contacts": {"contacts": {"pictures": "png"}},
+    "no model": {"model": None},
+    "a training without runs": {"tasks": ["pretrain"]},
+    "a training without a corpus": {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml"}}}},
+    "a training that begins with two models": {
+        "pretrain": {"runs": {"a": {"config": "a", "corpus": "a", "init": "a", "architecture": "a"}}}
+    },
+    "bins in words": {"evaluate": {"bins": "0,128"}},
     "variants without assays": {"tasks": ["variants"]},
     "an assay without a wild type": {"variants": {"assays": {"a": {"mutants": "a.csv"}}}},
     "an assay with a column of nothing": {"variants": {"assays": {"a": {"sequence_column": "sequence"}}}},
@@ -48,6 +55,8 @@ RIGHT = {
     "residues as h5": {"residues": True, "format": "h5"},
     "several layers as npz": {"layers": [0, -1], "format": "npz"},
     "several tasks": {"tasks": ["embed", "logits", "perplexity"], "perplexity": {"method": "one-pass"}},
+    "an evaluation": {"tasks": ["evaluate"], "evaluate": {"format": "tsv", "bins": [0, 100]}},
+    "a training": {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml", "corpus": ["a.fasta"]}}}},
     "a wild type alone": {"tasks": ["variants"], "variants": {"assays": {"a": {"wild_type": "a.fasta"}}}},
 }
 
@@ -75,6 +84,8 @@ def check_schema(folder: Path) -> list[str]:
     page = (folder / "config/README.md").read_text()
     keys = yaml.safe_load(schema.read_text())["properties"]
     faults += [f"config/README.md does not tell `{key}`" for key in keys if f"| `{key}` |" not in page]
+    alone = {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml", "corpus": "a.fasta"}}}}
+    validate(alone, schema)
     del config["samples"]
     config |= {"tasks": ["variants"], "variants": {"assays": {"a": {"mutants": "a.csv", "sequence_column": "b"}}}}
     validate(config, schema)

@@ -75,3 +75,61 @@ exec $(printf '%q' "$real") "\$@"
 END
   chmod +x "$1/pliant"
 }
+
+# Writes the configuration of a training of a second or two, with many checkpoints.
+make_training() {
+  cat >"$1" <<'END'
+[data]
+held_out = 0.1
+crop = 64
+
+[optimizer]
+learning_rate = 4e-3
+beta1 = 0.9
+beta2 = 0.98
+epsilon = 1e-8
+weight_decay = 0.01
+clip = 1.0
+
+[schedule]
+kind = "cosine"
+warmup_steps = 5
+
+[run]
+steps = 40
+budget_tokens = 1024
+seed = 3
+
+[checkpoint]
+every_steps = 4
+
+[log]
+every_steps = 2
+evaluate_every_steps = 10
+END
+}
+
+# Puts a `pliant` into the folder whose first `pretrain` is killed, as a system without memory does it, once there is a
+# checkpoint; every other call is the real one. The file KILLED then tells the signal.
+make_killing_program() {
+  local real
+  real=$(realpath "$(command -v pliant)")
+  mkdir -p "$1"
+  cat >"$1/pliant" <<END
+#!/usr/bin/env bash
+real=$(printf '%q' "$real")
+if [[ "\${1:-}" != pretrain || -e "\$KILLED" ]]; then exec "\$real" "\$@"; fi
+for word in "\$@"; do
+  [[ "\${last:-}" != --out ]] || out=\$word
+  last=\$word
+done
+"\$real" "\$@" &
+run=\$!
+until compgen -G "\$out/checkpoints/step_*" >/dev/null || ! kill -0 "\$run" 2>/dev/null; do sleep 0.02; done
+kill -KILL "\$run"
+wait "\$run" || status=\$?
+echo "\${status:-0}" >"\$KILLED"
+exit "\${status:-0}"
+END
+  chmod +x "$1/pliant"
+}

@@ -25,7 +25,7 @@ say() {
   printf -- '-- %s\n' "$*"
 }
 
-for task in split gather logits contacts perplexity variants; do
+for task in split gather logits contacts perplexity variants evaluate pretrain plot; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -328,6 +328,55 @@ tasks() {
   same "$scratch/tasks/variants/wild.variants.png" "$scratch/direct.png"
 }
 
+# The tasks of the last run of this name that ended so, by their processes.
+processes() {
+  awk -F '\t' -v status="$2" '$3 == status { print $1 }' "$scratch/logs/$1.trace" | sort | uniq -c | awk '{ printf "%s%s %s", NR > 1 ? ", " : "", $1, $2 }'
+}
+
+# A training of this name with these further flags; its tasks go to logs/NAME.trace.
+train() {
+  mkdir -p "$scratch/launch.training"
+  cd "$scratch/launch.training"
+  nextflow run "$root" -c "$scratch/small.config" -with-trace "$scratch/logs/$1.trace" --outdir "$scratch/$1" \
+    --task pretrain --training "$scratch/small.toml" --architecture "$tiny.config.json" --corpus "$fasta" \
+    --input "$scratch/few.fasta" --format tsv --run_dir "$scratch/runs" "${@:2}" >"$scratch/logs/$1" 2>&1 ||
+    fail "the training '$1': $(log_of "$1")"
+}
+
+training() {
+  local file found
+  say 'a training that is killed goes on, and gives the bytes of one that was never stopped'
+  make_training "$scratch/small.toml"
+  make_killing_program "$scratch/killing"
+  pliant pretrain --config "$scratch/small.toml" --model-config "$tiny.config.json" --train "$fasta" \
+    --out "$scratch/straight" --quiet
+  PATH=$scratch/killing:$PATH KILLED=$scratch/killed train training
+  [[ $(cat "$scratch/killed") -eq 137 ]] || fail "the training ended with $(cat "$scratch/killed") before it was killed"
+  found=$(processes training FAILED)
+  [[ $found == '1 PLIANT_PRETRAIN' ]] || fail "wanted one failed training, found $found"
+  grep -q '"steps_before": [1-9]' "$scratch/training/models/small.summary.json" || fail 'the training began anew'
+  for file in config.json model.safetensors vocab.txt training.json; do
+    same "$scratch/training/models/small/$file" "$scratch/straight/$file"
+  done
+  pliant evaluate --task mlm "$scratch/few.fasta" --model "$scratch/straight" --quiet --out "$scratch/mlm.tsv"
+  same "$scratch/training/evaluate/small.few.mlm.tsv" "$scratch/mlm.tsv"
+  pliant plot "$scratch/training/models/small.log.jsonl" --out "$scratch/losses.svg"
+  same "$scratch/training/models/losses.svg" "$scratch/losses.svg"
+
+  say 'a resumed training runs nothing; one of more steps goes on'
+  train trained -resume
+  found=$(processes trained CACHED)
+  [[ $found == '1 PLIANT_EVALUATE, 1 PLIANT_PLOT, 1 PLIANT_PRETRAIN' ]] || fail "of a resumed training $found are kept"
+  train longer --training_args '--set run.steps=44 --set schedule.steps=40' -resume
+  grep -q '"steps_before": 40' "$scratch/longer/models/small.summary.json" || fail 'the longer training did not go on'
+
+  say 'an evaluation gives the bytes of its command'
+  task_run evaluate --task evaluate --input "$scratch/few.fasta" --model "$scratch/straight" --task_args '--bins 0,30' ||
+    fail "--task evaluate: $(log_of evaluate)"
+  pliant evaluate --task mlm "$scratch/few.fasta" --model "$scratch/straight" --quiet --bins 0,30 --out "$scratch/mlm.json"
+  same "$scratch/tasks/evaluate/few.mlm.json" "$scratch/mlm.json"
+}
+
 # Waits for the runs of these names, whose numbers are in `runs`, in this order.
 wait_for() {
   local name
@@ -340,7 +389,8 @@ wait_for() {
 stubs() {
   say 'stubs of the other modules'
   nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
-  for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png; do
+  for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png few.log.jsonl few.svg \
+    few.mlm.json; do
     grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
   done
 }
@@ -368,6 +418,7 @@ failing_shard
 shuffled
 demo
 tasks
+training
 stubs
 module_tests
 say 'the Nextflow workflow passed'

@@ -28,7 +28,7 @@ fail() {
   exit 1
 }
 
-for task in split gather logits contacts perplexity variants; do
+for task in split gather logits contacts perplexity variants evaluate pretrain plot; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -283,6 +283,44 @@ END
   same "$results/few/perplexity/shard_0001.tsv" "$scratch/whole.tsv"
 }
 
+training() {
+  local folder=$scratch/training file
+  say 'a training that is killed goes on, and gives the bytes of one that was never stopped'
+  make_folder "$folder"
+  awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$folder/proteins.fasta" >"$folder/few.fasta"
+  make_training "$folder/small.toml"
+  cat >"$folder/config/config.yaml" <<END
+tasks: [pretrain, evaluate]
+samples: {few: few.fasta}
+threads: 1
+mem_mb: 510
+evaluate: {format: tsv}
+pretrain:
+  runs:
+    small: {config: small.toml, architecture: $tiny.config.json, corpus: proteins.fasta}
+END
+  pliant pretrain --config "$folder/small.toml" --model-config "$tiny.config.json" --train "$folder/proteins.fasta" \
+    --out "$scratch/straight" --quiet
+  make_killing_program "$scratch/killing"
+  PATH=$scratch/killing:$PATH KILLED=$scratch/killed workflow "$folder"
+  [[ $(cat "$scratch/killed") -eq 137 ]] || fail "the training ended with $(cat "$scratch/killed") before it was killed"
+  grep -q '"steps_before": [1-9]' "$folder/results/small/pretrain.summary.json" || fail 'the training began anew'
+  for file in config.json model.safetensors vocab.txt; do
+    same "$folder/results/small/model/$file" "$scratch/straight/$file"
+  done
+  same "$folder/results/small/training.json" "$scratch/straight/training.json"
+  pliant evaluate --task mlm "$folder/few.fasta" --model "$scratch/straight" --quiet --out "$scratch/mlm.tsv"
+  same "$folder/results/small/evaluation/few.tsv" "$scratch/mlm.tsv"
+  pliant plot "$folder/results/small/log.jsonl" --out "$scratch/losses.svg"
+  same "$folder/results/losses.svg" "$scratch/losses.svg"
+  workflow "$folder"
+  [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
+
+  say 'a trained model is one like any other'
+  workflow "$folder" --config model=results/small/model tasks='[evaluate]'
+  same "$folder/results/few/evaluation.tsv" "$scratch/mlm.tsv"
+}
+
 module_import() {
   local folder=$scratch/module
   say 'the workflow as a module'
@@ -310,7 +348,7 @@ wrappers() {
   say 'wrappers'
   mkdir -p "$scratch/wrappers/master/bio"
   cp -r "$workflow/wrappers" "$scratch/wrappers/master/bio/pliant"
-  for task in logits perplexity contacts variants split embed gather; do
+  for task in logits perplexity contacts variants evaluate pretrain plot split embed gather; do
     folder=$scratch/wrappers/master/bio/pliant/$task/test
     if ! snake "$folder" --wrapper-prefix "file://$scratch/wrappers/"; then
       cat "$folder/run.log" "$folder"/logs/* >&2
@@ -332,6 +370,7 @@ scatter_and_gather
 cached
 failing_shard
 other_tasks
+training
 module_import
 wrappers
 say "Snakemake: all passed in $((SECONDS - started)) s"

@@ -7,10 +7,12 @@ pub mod cache;
 pub mod contacts;
 pub mod doctor;
 pub mod embed;
+pub mod evaluate;
 pub mod gather;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
+pub mod plot;
 pub mod pretrain;
 pub mod print;
 pub mod pull;
@@ -72,12 +74,16 @@ pub enum Command {
     Logits(Box<logits::LogitsArgs>),
     /// Tell how well a model knows proteins
     Perplexity(Box<perplexity::PerplexityArgs>),
+    /// Tell what a model can do
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Score mutants of proteins
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch
     Contacts(Box<contacts::ContactsArgs>),
     /// Train a model on proteins
     Pretrain(Box<pretrain::PretrainArgs>),
+    /// Draw logs of training
+    Plot(plot::PlotArgs),
     /// Cut proteins into shards that can be embedded apart
     Split(split::SplitArgs),
     /// Join the results for shards into that for the whole

@@ -123,7 +123,10 @@ fn compute(
     for batch in batches {
         let maps = engine.contacts(&batch.pack)?;
         progress.advance(batch.records.iter().map(|(_, length)| *length as u64).sum());
-        let row = |((id, length), map)| Row { id, length, pooled: Vec::new(), residues: vec![map] };
+        let row = |((id, length), map)| {
+            let (pooled, sequence) = (Vec::new(), Vec::new());
+            Row { id, length, pooled, residues: vec![map], sequence }
+        };
         let finished = batch.records.into_iter().zip(maps).map(row).collect();
         if rows.send(finished).is_err() {
             return Err(TaskError::Broken { part: "writer" }.into());

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use pliant_seq::Pack;
+use pliant_seq::{Masked, Pack};
 
 use super::group::{Job, Slot};
 use super::recall::Found;
-use super::{Output, Row};
+use super::{ANSWER, Output, Row};
 use crate::cli::embed::Pool;
 use crate::engine::{Engine, Hidden};
 
@@ -26,12 +26,19 @@ impl<'a> Gatherer<'a> {
         let kept = output.kept(engine.width());
         let row = |slot: &mut Slot| {
             if let Some(Found { pooled, residues }) = slot.found.take() {
-                return Row { id: slot.id.clone(), length: slot.length, pooled, residues };
+                return Row {
+                    id: slot.id.clone(),
+                    length: slot.length,
+                    pooled,
+                    residues,
+                    sequence: Vec::new(),
+                };
             }
             // The vector of a record in several windows is made of the states of all of them.
             let kept = if vectors > 0 && slot.jobs > 1 { engine.width() } else { kept };
             let residues = if kept > 0 { vec![vec![0.0; slot.rows * kept]; layers] } else { Vec::new() };
-            Row { id: slot.id.clone(), length: slot.length, pooled: vec![Vec::new(); vectors], residues }
+            let (pooled, sequence) = (vec![Vec::new(); vectors], Vec::new());
+            Row { id: slot.id.clone(), length: slot.length, pooled, residues, sequence }
         };
         let rows = slots.iter_mut().map(row).collect();
         Self { engine, output, slots, rows }
@@ -49,13 +56,14 @@ impl<'a> Gatherer<'a> {
             match self.output {
                 Output::States { .. } | Output::LogProbs => self.keep(first, job, hidden),
                 Output::Losses => self.keep_losses(first, job, hidden),
+                Output::Answers => self.keep_answers(first, job, hidden),
                 // They have an order of work of their own.
                 Output::Contacts => {}
             }
         }
         match self.output {
             Output::States { pool, .. } => self.pool(*pool, pack, jobs, hidden),
-            Output::LogProbs | Output::Losses | Output::Contacts => Ok(()),
+            Output::LogProbs | Output::Losses | Output::Answers | Output::Contacts => Ok(()),
         }
     }
 
@@ -100,6 +108,20 @@ impl<'a> Gatherer<'a> {
         }
     }
 
+    /// The same of what is asked of a record: what is lost on the true tokens, and whether they are the likeliest.
+    fn keep_answers(&mut self, first: usize, job: &Job, hidden: &Hidden) {
+        let Some(Masked { tokens, places, targets }) = &self.slots[job.slot].asked else { return };
+        let Some(answers) = self.rows[job.slot].residues.first_mut() else { return };
+        let before =
+            |residue: usize| places.partition_point(|&place| place < tokens.residues.start + residue);
+        for number in before(job.span.owned.start)..before(job.span.owned.end) {
+            let token = first + places[number] - tokens.residues.start - job.span.residues.start;
+            let (row, target) = (hidden.rows(0, token..token + 1), targets[number] as usize);
+            let right = likeliest(row) == target;
+            answers[ANSWER * number..][..ANSWER].copy_from_slice(&[-row[target], f32::from(u8::from(right))]);
+        }
+    }
+
     /// The records and their rows, in the order of the input.
     pub(super) fn finish(mut self) -> anyhow::Result<(Vec<Slot>, Vec<Row>)> {
         if let Output::States { pool, residues: keep, .. } = self.output {
@@ -114,8 +136,20 @@ impl<'a> Gatherer<'a> {
                 }
             }
         }
+        if *self.output == Output::Answers {
+            for (slot, row) in self.slots.iter_mut().zip(&mut self.rows) {
+                slot.residues.truncate(slot.length);
+                row.sequence = std::mem::take(&mut slot.residues);
+            }
+        }
         Ok((self.slots, self.rows))
     }
+}
+
+/// The token of the greatest value, the first of several.
+fn likeliest(row: &[f32]) -> usize {
+    let greater = |best: usize, token: usize| if row[token] > row[best] { token } else { best };
+    (1..row.len()).fold(0, greater)
 }
 
 /// The tokens that are pooled of sequence `b`.

@@ -1,6 +1,6 @@
 //! Records to groups of jobs: what is computed of each record, and what is kept of it.
 
-use pliant_seq::{Cut, LongPolicy, Record, Span, Tokens, Vocabulary};
+use pliant_seq::{Cut, LongPolicy, Masked, Record, Span, Tokens, Vocabulary};
 
 use super::masks::Masks;
 use super::recall::{Found, Keys, Question, Recall};
@@ -22,7 +22,14 @@ impl Job {
     /// Its tokens.
     pub(super) fn tokens(&self, slots: &[Slot], vocabulary: &Vocabulary) -> Tokens {
         let Span { residues, owned } = &self.span;
-        let mut tokens = vocabulary.encode(&slots[self.slot].residues[residues.clone()]);
+        let slot = &slots[self.slot];
+        if let Some(Masked { tokens: shown, .. }) = &slot.asked {
+            let mut tokens = vocabulary.encode(&slot.residues[residues.clone()]);
+            let shown = &shown.ids[shown.residues.clone()][residues.clone()];
+            tokens.ids[tokens.residues.clone()].copy_from_slice(shown);
+            return tokens;
+        }
+        let mut tokens = vocabulary.encode(&slot.residues[residues.clone()]);
         if self.masked {
             tokens.ids[tokens.residues.start + owned.start - residues.start] = vocabulary.mask;
         }
@@ -41,6 +48,8 @@ pub(super) struct Slot {
     pub(super) rows: usize,
     /// Its letters, all of them.
     pub(super) residues: Vec<u8>,
+    /// What is hidden of it and asked for, where that is drawn.
+    pub(super) asked: Option<Masked>,
     /// Jobs that its result is made of; none where it was found.
     pub(super) jobs: usize,
     /// What the cache knows it by; nothing without a cache.
@@ -113,7 +122,12 @@ impl<'a> Builder<'a> {
         };
         let Rules { masks, vocabulary, .. } = self.rules;
         let length = spans.last().map_or(0, |span| span.owned.end);
-        let rows = masks.rows(record.index, length);
+        let asked = match masks {
+            Masks::Drawn(sampler) => Some(sampler.evaluation(&record.residues[..length])),
+            _ => None,
+        };
+        let rows =
+            asked.as_ref().map_or_else(|| masks.rows(record.index, length), |asked| asked.places.len());
         let (slot, first) = (self.group.slots.len(), self.group.jobs.len());
         let chosen = masks.part(record.index, length);
         let question = Question { residues: &record.residues, whole: untouched, rows, chosen };
@@ -127,12 +141,12 @@ impl<'a> Builder<'a> {
             for (row, span) in masks.spans(record.index, &span) {
                 self.group_tokens += vocabulary.tokens_for(span.residues.len());
                 self.computed += span.residues.len() as u64;
-                self.group.jobs.push(Job { slot, span, row, masked: *masks != Masks::None });
+                self.group.jobs.push(Job { slot, span, row, masked: masks.one_by_one() });
             }
         }
         let jobs = self.group.jobs.len() - first;
         let Record { id, residues, .. } = record;
-        self.group.slots.push(Slot { id, length, rows, residues, jobs, keys, found });
+        self.group.slots.push(Slot { id, length, rows, residues, asked, jobs, keys, found });
         (self.group_tokens >= self.limits.tokens).then(|| self.take())
     }
 

@@ -1,12 +1,13 @@
 //! Which residues of a record are hidden from the model, one after the other.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use pliant_seq::Span;
+use pliant_seq::{Sampler, Span};
 
 /// Which residues are hidden in turn. Each costs a pass over its record, or over the window that owns it, in which its
-/// token is the mask; the row of the result is then that residue's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// token is the mask; the row of the result is then that residue's. Those that are drawn are hidden all at once.
+#[derive(Debug, Clone, Default)]
 pub enum Masks {
     /// None: one pass has the rows of all residues.
     #[default]
@@ -16,13 +17,16 @@ pub enum Masks {
     /// Those of each record, by [`Record::index`](pliant_seq::Record::index): ascending, counted from 0. The result has
     /// their rows alone.
     Chosen(Vec<Vec<usize>>),
+    /// Those that are drawn for the sequence, by the mask or by what else the sampler puts there, in one pass. The result
+    /// has their rows alone.
+    Drawn(Arc<Sampler>),
 }
 
 impl Masks {
-    /// Rows of the result of a record of `length` residues.
+    /// Rows of the result of a record of `length` residues; of drawn ones all that they are drawn from.
     pub fn rows(&self, index: u64, length: usize) -> usize {
         match self {
-            Self::None | Self::Each => length,
+            Self::None | Self::Each | Self::Drawn(_) => length,
             Self::Chosen(_) => self.chosen(index).len(),
         }
     }
@@ -30,7 +34,7 @@ impl Masks {
     /// Passes over the part of a record that owns the residues `owned`.
     pub fn passes(&self, index: u64, owned: &Range<usize>) -> usize {
         match self {
-            Self::None => 1,
+            Self::None | Self::Drawn(_) => 1,
             Self::Each => owned.len(),
             Self::Chosen(_) => self.within(index, owned).len(),
         }
@@ -42,7 +46,7 @@ impl Masks {
             (row, Span { residues: span.residues.clone(), owned: place..place + 1 })
         };
         match self {
-            Self::None => vec![(span.owned.start, span.clone())],
+            Self::None | Self::Drawn(_) => vec![(span.owned.start, span.clone())],
             Self::Each => span.owned.clone().map(|place| hide(place, place)).collect(),
             Self::Chosen(_) => {
                 let rows = self.within(index, &span.owned);
@@ -55,9 +59,14 @@ impl Masks {
     /// The residues that were chosen of a record of `length` residues; nothing where all are.
     pub(super) fn part(&self, index: u64, length: usize) -> Option<&[usize]> {
         match self {
-            Self::None | Self::Each => None,
+            Self::None | Self::Each | Self::Drawn(_) => None,
             Self::Chosen(_) => Some(self.chosen(index)).filter(|places| places.len() != length),
         }
+    }
+
+    /// Whether each pass hides the residue whose row it gives.
+    pub(super) fn one_by_one(&self) -> bool {
+        matches!(self, Self::Each | Self::Chosen(_))
     }
 
     fn chosen(&self, index: u64) -> &[usize] {

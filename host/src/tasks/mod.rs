@@ -4,12 +4,14 @@ pub mod cache;
 pub mod contacts;
 pub mod doctor;
 pub mod embed;
+pub mod evaluate;
 mod files;
 pub mod gather;
 mod intake;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
+pub mod plot;
 pub mod pretrain;
 pub mod pull;
 mod run;
@@ -28,9 +30,11 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Embed(args) => embed::run(&args.plan()?, context),
         Command::Logits(args) => logits::run(&args.plan()?, context),
         Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
+        Command::Evaluate(args) => evaluate::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
         Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
+        Command::Plot(args) => plot::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),

@@ -61,12 +61,24 @@ impl<'a> Matrix<'a> {
         Self { values, rows, inner, row_step: 1, inner_step: rows }
     }
 
+    /// The same rows, but of the numbers of each only those at `inner`.
+    #[inline(always)]
+    pub(crate) fn inner_part(&self, inner: Range<usize>) -> Self {
+        Self { values: self.values.from(inner.start * self.inner_step), inner: inner.len(), ..*self }
+    }
+
+    /// Number of rows.
+    pub(crate) fn count(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn inner(&self) -> usize {
         self.inner
     }
 
+    /// One number, zero beyond the matrix.
     #[inline(always)]
-    fn at(&self, row: usize, inner: usize) -> f32 {
+    pub(crate) fn at(&self, row: usize, inner: usize) -> f32 {
         if row < self.rows && inner < self.inner {
             self.values.at(row * self.row_step + inner * self.inner_step)
         } else {
@@ -119,12 +131,13 @@ impl<'a> Matrix<'a> {
     /// `to[k][w]` = numbers `2k` and `2k + 1` of row `rows.start + w`, rounded to bf16.
     #[inline(always)]
     pub(crate) fn pack_pairs<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[u32; W]]) {
+        let pairs = self.inner / 2;
         let words: &mut [[f32; W]] = bytemuck::cast_slice_mut(&mut *to);
         let whole = match self.values {
             Values::Bf16(values) if self.inner_step == 1 => transpose_blocks(
                 s,
                 &rows,
-                self.inner / 2,
+                pairs,
                 words,
                 #[inline(always)]
                 |row, first, count| {
@@ -135,7 +148,7 @@ impl<'a> Matrix<'a> {
             Values::F32(values) if self.inner_step == 1 => transpose_blocks(
                 s,
                 &rows,
-                self.inner / 2,
+                pairs,
                 words,
                 #[inline(always)]
                 |row, first, count| {
@@ -151,6 +164,88 @@ impl<'a> Matrix<'a> {
                 *to = if rows.start + w < rows.end { self.pair(rows.start + w, 2 * inner) } else { 0 };
             }
         }
+    }
+
+    /// As [`Matrix::pack`], for rows that lie side by side.
+    #[inline(always)]
+    pub(crate) fn copy<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[f32; W]]) {
+        copy_blocks(
+            s,
+            &rows,
+            to,
+            #[inline(always)]
+            |row, k, count| {
+                let first = k * self.inner_step + row;
+                match self.values {
+                    Values::F32(values) => {
+                        prefetch(values, first + AHEAD * self.inner_step);
+                        load_first(s, &values[first..], count)
+                    }
+                    Values::Bf16(values) => s.load_part_bf16(&values[first..first + count]),
+                }
+            },
+        );
+    }
+
+    /// As [`Matrix::pack_pairs`], for rows that lie side by side.
+    #[inline(always)]
+    pub(crate) fn copy_pairs<S: Simd, const W: usize>(&self, s: S, rows: Range<usize>, to: &mut [[u32; W]]) {
+        copy_blocks(
+            s,
+            &rows,
+            bytemuck::cast_slice_mut::<[u32; W], [f32; W]>(to),
+            #[inline(always)]
+            |row, k, count| {
+                let even = self.halves(s, row, 2 * k, count);
+                let odd = if 2 * k + 1 < self.inner {
+                    self.halves(s, row, 2 * k + 1, count)
+                } else {
+                    [bf16::ZERO; LANES]
+                };
+                let mut words = [0; LANES];
+                s.interleave(&even, &odd, &mut words);
+                s.load(bytemuck::cast_ref(&words))
+            },
+        );
+    }
+
+    /// Number `inner` of rows `row .. row + count`, which lie side by side, in the first lanes.
+    #[inline(always)]
+    pub(crate) fn lanes_across<S: Simd>(&self, s: S, row: usize, inner: usize, count: usize) -> S::F {
+        let first = inner * self.inner_step + row;
+        match self.values {
+            Values::F32(values) => {
+                prefetch(values, first + AHEAD * self.inner_step);
+                s.load_any(&values[first..first + count])
+            }
+            Values::Bf16(values) => s.load_part_bf16(&values[first..first + count]),
+        }
+    }
+
+    /// Whether rows lie side by side, and not their numbers.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.inner_step != 1
+    }
+
+    /// Number `inner` of rows `row .. row + count`, which lie side by side, rounded to bf16; anything after them.
+    #[inline(always)]
+    fn halves<S: Simd>(&self, s: S, row: usize, inner: usize, count: usize) -> [bf16; LANES] {
+        let mut halves = [bf16::ZERO; LANES];
+        let first = inner * self.inner_step + row;
+        match self.values {
+            Values::F32(values) => {
+                prefetch(values, first + AHEAD * self.inner_step);
+                s.store_bf16(load_first(s, &values[first..], count), &mut halves);
+            }
+            Values::Bf16(values) => {
+                prefetch(values, first + AHEAD * self.inner_step);
+                match values[first..].first_chunk::<LANES>() {
+                    Some(values) => halves = *values,
+                    None => halves[..count].copy_from_slice(&values[first..first + count]),
+                }
+            }
+        }
+        halves
     }
 
     /// `to[k][w]` = numbers `4k … 4k + 3` of row `rows.start + w` as bytes `round(127 · x / largest) + 128`, with
@@ -267,6 +362,49 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// How many inner indices before their turn numbers that lie far apart are asked for.
+const AHEAD: usize = 16;
+
+/// The first `count` numbers, and anything after them.
+#[inline(always)]
+fn load_first<S: Simd>(s: S, from: &[f32], count: usize) -> S::F {
+    match from.first_chunk::<LANES>() {
+        Some(from) => s.load(from),
+        None => s.load_part(&from[..count], 0.0),
+    }
+}
+
+/// Fills every `to[k][..]` from rows that lie side by side. `load(row, k, count)` gives number `k` of rows
+/// `row .. row + count` in its first lanes and anything in the others.
+#[inline(always)]
+fn copy_blocks<S: Simd, const W: usize>(
+    s: S,
+    rows: &Range<usize>,
+    to: &mut [[f32; W]],
+    load: impl Fn(usize, usize, usize) -> S::F,
+) {
+    let count = to.len();
+    let flat = to.as_flattened_mut();
+    for k in 0..count {
+        for first in (0..W).step_by(LANES) {
+            let (place, width) = (k * W + first, LANES.min(W - first));
+            let found = rows.len().saturating_sub(first).min(width);
+            // A full store may run into the next `k`, which is written after it.
+            if found == width
+                && let Some(to) = flat[place..].first_chunk_mut::<LANES>()
+            {
+                s.store(load(rows.start + first, k, found), to);
+                continue;
+            }
+            let to = &mut flat[place..place + width];
+            to[found..].fill(0.0);
+            if found > 0 {
+                s.store_part(load(rows.start + first, k, found), &mut to[..found]);
+            }
+        }
+    }
+}
+
 /// Up to sixteen pairs as words; missing ones are zero.
 #[inline(always)]
 fn load_words<S: Simd>(s: S, from: &[bf16]) -> S::F {
@@ -365,9 +503,14 @@ mod tests {
             for start in [0, 3] {
                 let end = matrix.rows.min(start + W);
                 let mut packed = vec![[f32::NAN; W]; matrix.inner];
-                matrix.pack(s, start..end, &mut packed);
                 let mut pairs = vec![[7_u32; W]; matrix.inner.div_ceil(2)];
-                matrix.pack_pairs(s, start..end, &mut pairs);
+                if matrix.is_transposed() {
+                    matrix.copy(s, start..end, &mut packed);
+                    matrix.copy_pairs(s, start..end, &mut pairs);
+                } else {
+                    matrix.pack(s, start..end, &mut packed);
+                    matrix.pack_pairs(s, start..end, &mut pairs);
+                }
                 for (k, column) in packed.iter().enumerate() {
                     for (w, found) in column.iter().enumerate() {
                         let inside = start + w < end;
@@ -403,6 +546,7 @@ mod tests {
                     Matrix::rows(Values::F32(&values), 40, inner, 37),
                     Matrix::rows(Values::Bf16(&halves), 40, inner, 37),
                     Matrix::transposed(Values::F32(&values), 40, inner),
+                    Matrix::transposed(Values::Bf16(&halves), 40, inner),
                 ] {
                     let check = Check(matrix, Mutex::new(Vec::new()));
                     dispatch(path, &check, Task { task: 0, worker: 0 });

@@ -1,5 +1,6 @@
 //! A slice whose parts are written by several threads at once.
 
+use super::simd::prefetch_line;
 use std::marker::PhantomData;
 
 /// A mutable slice handed to the threads of one job, each of which takes its own part.
@@ -19,6 +20,20 @@ impl<'a, T> Shared<'a, T> {
     /// Borrows `values` for one job.
     pub fn new(values: &'a mut [T]) -> Self {
         Self { start: values.as_mut_ptr(), length: values.len(), borrow: PhantomData }
+    }
+
+    /// The same slice once more, under the same promises.
+    #[must_use]
+    pub(crate) fn again(&self) -> Shared<'_, T> {
+        Shared { start: self.start, length: self.length, borrow: PhantomData }
+    }
+
+    /// Asks for the cache line of an element, where there is one; changes nothing.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, place: usize) {
+        if place < self.length {
+            prefetch_line(self.start.wrapping_add(place));
+        }
     }
 
     /// Number of elements.

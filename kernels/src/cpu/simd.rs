@@ -19,14 +19,22 @@ pub const LANES: usize = 16;
 /// Asks for the cache line of `values[place]`, where there is such a place; changes no result.
 #[inline(always)]
 pub(crate) fn prefetch<T>(values: &[T], place: usize) {
-    #[cfg(target_arch = "x86_64")]
     if let Some(value) = values.get(place) {
+        prefetch_line(value);
+    }
+}
+
+/// Asks for a cache line; changes no result.
+#[inline(always)]
+pub(crate) fn prefetch_line<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 processor has the instruction, and it touches no memory that the program sees.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, place);
+    let _ = place;
 }
 
 /// Sixteen 32-bit lanes and what kernels do with them. Lane `i` of a result depends on lane `i` of the

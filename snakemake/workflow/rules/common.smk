@@ -50,6 +50,18 @@ VARIANTS_FLAGS = [
     *COMPUTING,
     *shlex.split(config["extra"]["variants"]),
 ]
+EVALUATE_FLAGS = [
+    *["--task", "mlm"],
+    *["--bins", ",".join(map(str, config["evaluate"]["bins"]))],
+    *["--seed", config["evaluate"]["seed"]],
+    *COMPUTING,
+    *READING,
+    *shlex.split(config["extra"]["evaluate"]),
+]
+PRETRAIN_FLAGS = shlex.split(config["extra"]["pretrain"])
+PLOT_FLAGS = shlex.split(config["extra"]["plot"])
+# What a training makes and what reads a model wants.
+MODEL_FILES = ["config.json", "model.safetensors", "vocab.txt"]
 GATHER_FLAGS = [*LAYOUT, *shlex.split(config["extra"]["gather"])]
 
 
@@ -58,6 +70,9 @@ def results():
     wanted = [f"{kind}.{FORMAT}" for kind in KINDS] if "embed" in TASKS else []
     if "logits" in TASKS:
         wanted.append(f"logits.{config['logits']['format']}")
+    evaluation = config["evaluate"]["format"]
+    if "evaluate" in TASKS and "model" in config:
+        wanted.append(f"evaluation.{evaluation}")
     of_samples = expand(
         "results/{sample}/{file}",
         sample=config.get("samples", []),
@@ -68,7 +83,17 @@ def results():
         f"results/{name}/{'variants' if 'mutants' in files else 'scan'}.{config['variants']['format']}"
         for name, files in assays.items()
     ]
-    return of_samples + of_assays
+    runs = config["pretrain"]["runs"] if "pretrain" in TASKS else {}
+    of_runs = expand("results/{run}/model/{file}", run=runs, file=MODEL_FILES)
+    if runs:
+        of_runs.append(f"results/losses.{config['pretrain']['picture']}")
+    if "evaluate" in TASKS:
+        of_runs += expand(
+            f"results/{{run}}/evaluation/{{sample}}.{evaluation}",
+            run=runs,
+            sample=config.get("samples", []),
+        )
+    return of_samples + of_assays + of_runs
 
 
 def proteins(wildcards):
@@ -77,8 +102,13 @@ def proteins(wildcards):
 
 
 def model_files(wildcards):
-    """The files of the model: Snakemake sees the time and the bytes of a file, but not what changes inside a folder."""
-    folder = Path(config["model"])
+    """The files of the model."""
+    return files_of_model(config["model"])
+
+
+def files_of_model(folder):
+    """The files of a model: Snakemake sees the time and the bytes of a file, but not what changes inside a folder."""
+    folder = Path(folder)
     found = folder.iterdir() if folder.is_dir() else []
     files = sorted(
         str(path) for path in found if path.is_file() and path.name[0] != "."
@@ -139,6 +169,30 @@ def assay_flags(wildcards, input):
         f"--sequence-column={column}" if column else f"--wild-type={input.wild_type}"
     )
     return [f"--mutants={input.mutants}", wild_type]
+
+
+def training(wildcards):
+    """The files of a training, by what they are in it."""
+    told = config["pretrain"]["runs"][wildcards.run]
+    files = {name: local(told[name]) for name in told if name != "init"}
+    return files | ({"init": files_of_model(told["init"])} if "init" in told else {})
+
+
+def training_flags(wildcards, input):
+    """The same as flags of the command."""
+    flags = [f"--config={input.config}"]
+    if "init" in input.keys():
+        flags.append(f"--init={Path(input.init[0]).parent}")
+    for name, flag in (
+        ("architecture", "model-config"),
+        ("corpus", "train"),
+        ("held_out", "held-out"),
+        ("exclude", "exclude"),
+    ):
+        files = input.get(name, [])
+        files = [files] if isinstance(files, str) else files
+        flags += [f"--{flag}={file}" for file in files]
+    return flags
 
 
 def growing(amount):

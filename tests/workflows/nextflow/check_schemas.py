@@ -131,6 +131,8 @@ def parameters(root: Path, settings: dict) -> list[str]:
         {"layers": "last"},
         {"pool": None},
         {"task": "train"},
+        {"task": "pretrain", "corpus": "proteins.fasta"},
+        {"run_dir": "runs"},
         {"task": "variants", "mutants": "mutants.csv"},
     ]:
         if validator.is_valid(fine | wrong):

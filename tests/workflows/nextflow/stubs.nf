@@ -1,8 +1,11 @@
 // Runs every module that the stub run of the pipeline leaves out, with `-stub-run`, and prints what the stubs made.
 
 include { PLIANT_CONTACTS   } from '../../../nextflow/modules/pliant/contacts/main'
+include { PLIANT_EVALUATE   } from '../../../nextflow/modules/pliant/evaluate/main'
 include { PLIANT_LOGITS     } from '../../../nextflow/modules/pliant/logits/main'
 include { PLIANT_PERPLEXITY } from '../../../nextflow/modules/pliant/perplexity/main'
+include { PLIANT_PLOT       } from '../../../nextflow/modules/pliant/plot/main'
+include { PLIANT_PRETRAIN   } from '../../../nextflow/modules/pliant/pretrain/main'
 include { PLIANT_VARIANTS   } from '../../../nextflow/modules/pliant/variants/main'
 
 workflow {
@@ -11,11 +14,16 @@ workflow {
     PLIANT_CONTACTS(ch_fasta, [], 'npz', 'svg')
     PLIANT_PERPLEXITY(ch_fasta, [], 'tsv')
     PLIANT_VARIANTS(ch_fasta.map { meta, fasta -> [meta, [], fasta] }, [], 'csv', 'png')
+    PLIANT_PRETRAIN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], "${workflow.workDir}/runs")
+    PLIANT_PLOT(PLIANT_PRETRAIN.out.log, 'svg')
+    PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, 'mlm', 'json')
 
     PLIANT_LOGITS.out.logits
         .mix(PLIANT_LOGITS.out.summary)
         .mix(PLIANT_CONTACTS.out.contacts, PLIANT_CONTACTS.out.pictures, PLIANT_CONTACTS.out.summary)
         .mix(PLIANT_PERPLEXITY.out.perplexity, PLIANT_PERPLEXITY.out.failures, PLIANT_PERPLEXITY.out.summary)
         .mix(PLIANT_VARIANTS.out.scores, PLIANT_VARIANTS.out.picture, PLIANT_VARIANTS.out.summary)
+        .mix(PLIANT_PRETRAIN.out.log, PLIANT_PRETRAIN.out.training, PLIANT_PRETRAIN.out.summary, PLIANT_PLOT.out.plot)
+        .mix(PLIANT_EVALUATE.out.evaluation, PLIANT_EVALUATE.out.failures, PLIANT_EVALUATE.out.summary)
         .view { _meta, made -> "made ${made}" }
 }

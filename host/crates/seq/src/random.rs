@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     HoldOut,
     /// Which of those are evaluated.
     Pick,
+    /// What is drawn again, to see how far chance goes.
+    Resample,
 }
 
 /// The 32 bytes that stand for a seed, a purpose and what it is done to.

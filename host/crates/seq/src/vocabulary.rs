@@ -106,6 +106,19 @@ impl Vocabulary {
             .collect()
     }
 
+    /// Entropy of the tokens of letters that come as often as `letters` (counts of `A..=Z`) says, in nats; 0 of none.
+    pub fn entropy(&self, letters: &[u64; 26]) -> f64 {
+        let mut tokens = vec![0u64; self.tokens.len()];
+        for (&token, &count) in self.letters.iter().zip(letters) {
+            if let Some(sum) = tokens.get_mut(token as usize) {
+                *sum += count;
+            }
+        }
+        let all = letters.iter().sum::<u64>() as f64;
+        let shares = tokens.iter().filter(|&&count| count > 0).map(|&count| count as f64 / all);
+        shares.map(|share| -share * libm::log(share)).sum()
+    }
+
     /// Checks that `vocab_txt`, a model folder's list of tokens (one a line), holds this vocabulary.
     ///
     /// # Errors

@@ -269,7 +269,10 @@ impl Offsets {
     }
 
     /// Checks that the sequences fill `tokens` rows.
-    pub(crate) fn check_tokens(&self, op: &'static str, tokens: usize) -> Result<(), TensorError> {
+    ///
+    /// # Errors
+    /// [`TensorError::Shape`] naming `op` when they do not.
+    pub fn check_tokens(&self, op: &'static str, tokens: usize) -> Result<(), TensorError> {
         if self.tokens() == tokens {
             return Ok(());
         }

@@ -32,8 +32,8 @@ fn entries(provenance: &Provenance<'_>) -> Vec<Entry> {
         }
         Output::LogProbs => entries(kind, Form::Rows(width)),
         Output::Losses => entries(kind, Form::Column),
-        // Their command keeps nothing: a map takes more room than computing it is worth.
-        Output::Contacts => Vec::new(),
+        // Their commands keep nothing: a map takes more room than computing it is worth, and answers are asked for once.
+        Output::Contacts | Output::Answers => Vec::new(),
     }
 }
 

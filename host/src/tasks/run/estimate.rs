@@ -69,7 +69,7 @@ impl Estimate {
                 let longest = selection.longest_piece;
                 (contacts::peak_map_bytes(longest), contacts::least_map_bytes(longest))
             }
-            Output::States { .. } | Output::LogProbs | Output::Losses => (0, 0),
+            Output::States { .. } | Output::LogProbs | Output::Losses | Output::Answers => (0, 0),
         };
         let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
         let flops = card.flops((selection.computed + special) as f64, selection.computed_squares);

@@ -133,6 +133,7 @@ pub(super) fn kind(output: &Output, masks: &Masks) -> &'static str {
     match (output, masks) {
         (Output::States { .. }, _) => "residues",
         (Output::Contacts, _) => "contacts",
+        (Output::Answers, _) => "answers",
         (Output::LogProbs, Masks::None) => "logprobs",
         (Output::LogProbs, _) => "masked-logprobs",
         (Output::Losses, Masks::None) => "losses",

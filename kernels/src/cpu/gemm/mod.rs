@@ -5,20 +5,22 @@
 //! its neighbours. With bf16 operands each pair of inner indices adds its odd product first and its even
 //! one second, as `vdpbf16ps` does. With 8-bit operands sums are whole numbers, exact in any order.
 
+mod outer;
 mod own;
 mod pack;
 mod tile;
 
 use super::math;
-use super::pack::{Matrix, Values};
+use super::pack::Matrix;
 use super::shared::Shared;
-use super::simd::{LANES, Simd, Task, Work};
+use super::simd::{LANES, Simd, Task, Work, prefetch};
 use super::{Cpu, Precision};
 use crate::buffer::{Buffer, Input};
 use half::bf16;
+pub use outer::{CHUNK, Outer, add_outer};
 use own::Own;
+use pack::PackedValues;
 pub use pack::{Orientation, PackedMatrix};
-use pack::{PackedValues, Strided, pack_panels};
 use std::ops::Range;
 pub use tile::PANEL;
 use tile::{BytePanel, tile_int8};
@@ -66,49 +68,6 @@ pub fn multiply(cpu: &Cpu, rows: usize, input: Input<'_>, products: &mut [Produc
     run(cpu, rows, Matrix::rows(input.into(), rows, inner, inner), products);
 }
 
-/// `dw[N,K] += Σ_t dy[t,N] · x[t,K]`, t cut into chunks of [`CHUNK`] that are added in order.
-pub fn add_outer(
-    cpu: &Cpu,
-    precision: Precision,
-    (tokens, outputs, inputs): (usize, usize, usize),
-    grad: &[f32],
-    input: Input<'_>,
-    dw: &mut [f32],
-) {
-    let values: Vec<f32>;
-    let input = match input {
-        Input::F32(buffer) => buffer.as_slice(),
-        Input::Bf16(buffer) => {
-            values = buffer.as_slice().iter().map(|v| v.to_f32()).collect();
-            &values
-        }
-    };
-    for start in (0..tokens).step_by(CHUNK) {
-        let inner = CHUNK.min(tokens - start);
-        let source = Strided {
-            values: &input[start * inputs..(start + inner) * inputs],
-            columns: inputs,
-            inner,
-            column_step: 1,
-            inner_step: inputs,
-        };
-        let values = pack_panels(cpu, precision, &source);
-        let matrix = PackedMatrix::of_panels((inputs, inner), values);
-        let grad = Values::F32(&grad[start * outputs..(start + inner) * outputs]);
-        let rows = Matrix::transposed(grad, outputs, inner);
-        let product = Product {
-            matrix: &matrix,
-            bias: None,
-            epilogue: Epilogue::Accumulate,
-            target: Target::F32(&mut *dw),
-        };
-        run(cpu, outputs, rows, &mut [product]);
-    }
-}
-
-/// Tokens of one partial sum of a weight gradient.
-pub const CHUNK: usize = 512;
-
 /// Bytes of packed rows that are multiplied before the next rows are packed: they stay in a common
 /// third-level cache while every panel passes over them.
 const PACKED_BYTES: usize = 8 * 1024 * 1024;
@@ -121,12 +80,7 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
         return;
     }
     let precision = products[0].matrix.precision();
-    let strip_length = match precision {
-        Precision::F32 => source.inner(),
-        Precision::Bf16 => source.inner().div_ceil(2),
-        // And the scale of the row.
-        Precision::Int8 => source.inner().div_ceil(4) + 1,
-    };
+    let strip_length = strip_length(precision, source.inner());
     let height = strip_rows(cpu);
     let views: Vec<View<'_>> = products.iter_mut().map(View::new).collect();
     let panels: usize = views.iter().map(|view| view.columns.div_ceil(PANEL)).sum();
@@ -161,6 +115,16 @@ fn run(cpu: &Cpu, rows: usize, source: Matrix<'_>, products: &mut [Product<'_>])
             cpu.run(count.div_ceil(height), &PackStrips(&job));
             cpu.run(panels * count.div_ceil(chunk), &Multiply(&job));
         }
+    }
+}
+
+/// Packed words of one row.
+fn strip_length(precision: Precision, inner: usize) -> usize {
+    match precision {
+        Precision::F32 => inner,
+        Precision::Bf16 => inner.div_ceil(2),
+        // And the scale of the row.
+        Precision::Int8 => inner.div_ceil(4) + 1,
     }
 }
 
@@ -365,6 +329,7 @@ impl Job<'_> {
         if !const { strip_occurs::<S>(R) } {
             return;
         }
+        view.foresee(place);
         if S::VECTORS == 2 {
             view.finish::<S, R, 2>(s, place, 0, self.sums(s, view, place.panel, strip, 0));
         } else {
@@ -416,6 +381,22 @@ struct Place {
 }
 
 impl View<'_> {
+    /// Asks for what the last step reads, to be there when the sums are finished.
+    #[inline(always)]
+    fn foresee(&self, place: Place) {
+        let column = place.panel * PANEL;
+        for row in place.row..place.row + place.valid {
+            for column in (column..self.columns.min(column + PANEL)).step_by(LANES) {
+                let at = row * self.columns + column;
+                match (&self.step, &self.target) {
+                    (Step::Accumulate, SharedTarget::F32(target)) => target.prefetch(at),
+                    (Step::Residual(values), _) => prefetch(values, at),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn finish<S: Simd, const R: usize, const V: usize>(
         &self,

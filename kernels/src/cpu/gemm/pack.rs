@@ -2,8 +2,9 @@
 
 use super::tile::PANEL;
 use crate::buffer::{Buffer, Element};
-use crate::cpu::portable::round_bf16;
+use crate::cpu::pack::{Matrix, Values};
 use crate::cpu::shared::Shared;
+use crate::cpu::simd::{Simd, Task, Work};
 use crate::cpu::{Cpu, Precision};
 use half::bf16;
 use std::ops::Range;
@@ -62,12 +63,12 @@ impl PackedMatrix {
         orientation: Orientation,
     ) -> Self {
         assert_eq!(weights.len(), outputs * inputs, "weights do not fill their shape");
-        let (columns, inner, column_step, inner_step) = match orientation {
-            Orientation::Forward => (outputs, inputs, inputs, 1),
-            Orientation::InputGradient => (inputs, outputs, 1, inputs),
+        let values = Values::F32(weights);
+        let (columns, inner, source) = match orientation {
+            Orientation::Forward => (outputs, inputs, Matrix::rows(values, outputs, inputs, inputs)),
+            Orientation::InputGradient => (inputs, outputs, Matrix::transposed(values, inputs, outputs)),
         };
-        let source = Strided { values: weights, columns, inner, column_step, inner_step };
-        Self::of_panels((columns, inner), pack_panels(cpu, precision, &source))
+        Self::of_panels((columns, inner), pack_panels(cpu, precision, source))
     }
 
     /// All of some packed values.
@@ -182,64 +183,104 @@ fn copy_words(from: &[u32], to: &mut [u32], groups: usize, columns: Range<usize>
     }
 }
 
-/// A matrix `[inner, columns]` somewhere in memory.
-pub(super) struct Strided<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) columns: usize,
-    pub(super) inner: usize,
-    pub(super) column_step: usize,
-    pub(super) inner_step: usize,
+/// Packs a right operand, given by its columns: those are the rows of `source`.
+fn pack_panels(cpu: &Cpu, precision: Precision, source: Matrix<'_>) -> PackedValues {
+    if precision == Precision::Int8 {
+        return PackedValues::Int8(pack_bytes(cpu, source));
+    }
+    let mut values = PackedValues::scratch(cpu, precision, (source.count(), source.inner()));
+    let work = PackPanels { source, to: Panels::new(&mut values) };
+    cpu.run(source.count().div_ceil(PANEL), &work);
+    values
 }
 
-impl Strided<'_> {
+impl PackedValues {
+    /// Room for `columns` of `inner` numbers, f32 or else bf16.
+    pub(super) fn scratch(cpu: &Cpu, precision: Precision, (columns, inner): (usize, usize)) -> Self {
+        let places = columns.next_multiple_of(PANEL);
+        match precision {
+            Precision::F32 => Self::F32(Buffer::scratch(cpu.pool(), places * inner)),
+            _ => Self::Bf16(Buffer::scratch(cpu.pool(), places * inner.next_multiple_of(2))),
+        }
+    }
+}
+
+/// Panels of f32 or bf16 that threads fill.
+pub(super) enum Panels<'a> {
+    F32(Shared<'a, f32>),
+    Bf16(Shared<'a, u32>),
+}
+
+impl<'a> Panels<'a> {
+    /// # Panics
+    /// For bytes, which are packed in their own way.
+    pub(super) fn new(values: &'a mut PackedValues) -> Self {
+        match values {
+            PackedValues::F32(values) => Self::F32(Shared::new(values.as_mut_slice())),
+            PackedValues::Bf16(values) => {
+                Self::Bf16(Shared::new(bytemuck::cast_slice_mut(values.as_mut_slice())))
+            }
+            PackedValues::Int8(_) => panic!("bytes have no panels of numbers"),
+        }
+    }
+
+    /// Packs numbers `inner`, from an even one on, of the columns of one panel, which are rows of `source`; these lie
+    /// side by side where `COPY` says so.
+    ///
+    /// # Safety
+    /// Nobody else may use this part of the panel meanwhile.
     #[inline(always)]
-    fn at(&self, inner: usize, column: usize) -> f32 {
-        if inner < self.inner && column < self.columns {
-            self.values[column * self.column_step + inner * self.inner_step]
-        } else {
-            0.0
+    pub(super) unsafe fn pack<S: Simd, const COPY: bool>(
+        &self,
+        s: S,
+        source: Matrix<'_>,
+        panel: usize,
+        inner: Range<usize>,
+    ) {
+        let columns = panel * PANEL..source.count().min((panel + 1) * PANEL);
+        let part = source.inner_part(inner.clone());
+        match self {
+            Self::F32(to) => {
+                let first = (panel * source.inner() + inner.start) * PANEL;
+                // SAFETY: promised by the caller.
+                let to = unsafe { to.part(first, inner.len() * PANEL) }.as_chunks_mut::<PANEL>().0;
+                if COPY { part.copy(s, columns, to) } else { part.pack(s, columns, to) }
+            }
+            Self::Bf16(to) => {
+                let first = (panel * source.inner().div_ceil(2) + inner.start / 2) * PANEL;
+                // SAFETY: promised by the caller.
+                let to = unsafe { to.part(first, inner.len().div_ceil(2) * PANEL) };
+                let to = to.as_chunks_mut::<PANEL>().0;
+                if COPY { part.copy_pairs(s, columns, to) } else { part.pack_pairs(s, columns, to) }
+            }
         }
     }
 }
 
-pub(super) fn pack_panels(cpu: &Cpu, precision: Precision, source: &Strided<'_>) -> PackedValues {
-    let panels = source.columns.div_ceil(PANEL);
-    match precision {
-        Precision::F32 => {
-            let size = source.inner * PANEL;
-            let mut values = Buffer::scratch(cpu.pool(), panels * size);
-            let shared = Shared::new(values.as_mut_slice());
-            cpu.threads().run(panels, &|panel, _| {
-                // SAFETY: every task writes its own panel.
-                let to = unsafe { shared.part(panel * size, size) };
-                for (inner, row) in to.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-                    *row = std::array::from_fn(|column| source.at(inner, panel * PANEL + column));
-                }
-            });
-            PackedValues::F32(values)
+/// Every task packs one panel.
+struct PackPanels<'a> {
+    source: Matrix<'a>,
+    to: Panels<'a>,
+}
+
+impl Work for PackPanels<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let (source, inner) = (self.source, 0..self.source.inner());
+        // SAFETY: every task packs its own panel.
+        unsafe {
+            if source.is_transposed() {
+                self.to.pack::<S, true>(s, source, task.task, inner);
+            } else {
+                self.to.pack::<S, false>(s, source, task.task, inner);
+            }
         }
-        Precision::Bf16 => {
-            let size = source.inner.div_ceil(2) * 2 * PANEL;
-            let mut values = Buffer::scratch(cpu.pool(), panels * size);
-            let shared = Shared::new(values.as_mut_slice());
-            cpu.threads().run(panels, &|panel, _| {
-                // SAFETY: every task writes its own panel.
-                let to = unsafe { shared.part(panel * size, size) };
-                for (pair, row) in to.as_chunks_mut::<{ 2 * PANEL }>().0.iter_mut().enumerate() {
-                    *row = std::array::from_fn(|place| {
-                        round_bf16(source.at(2 * pair + place % 2, panel * PANEL + place / 2))
-                    });
-                }
-            });
-            PackedValues::Bf16(values)
-        }
-        Precision::Int8 => PackedValues::Int8(pack_bytes(cpu, source)),
     }
 }
 
-fn pack_bytes(cpu: &Cpu, source: &Strided<'_>) -> Bytes {
-    let panels = source.columns.div_ceil(PANEL);
-    let size = source.inner.div_ceil(4) * 4 * PANEL;
+fn pack_bytes(cpu: &Cpu, source: Matrix<'_>) -> Bytes {
+    let panels = source.count().div_ceil(PANEL);
+    let size = source.inner().div_ceil(4) * 4 * PANEL;
     let mut quads = Buffer::scratch(cpu.pool(), panels * size);
     let mut corrections = Buffer::scratch(cpu.pool(), panels * PANEL);
     let mut scales = Buffer::scratch(cpu.pool(), panels * PANEL);
@@ -257,11 +298,11 @@ fn pack_bytes(cpu: &Cpu, source: &Strided<'_>) -> Bytes {
         for (place, (sum, scale)) in sums.iter_mut().zip(scales).enumerate() {
             let column = panel * PANEL + place;
             let largest =
-                (0..source.inner).fold(0.0_f32, |most, inner| most.max(source.at(inner, column).abs()));
+                (0..source.inner()).fold(0.0_f32, |most, inner| most.max(source.at(column, inner).abs()));
             let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
             (*sum, *scale) = (0, largest / 127.0);
-            for inner in 0..source.inner.div_ceil(4) * 4 {
-                let byte = (source.at(inner, column) * inverse).round_ties_even() as i8;
+            for inner in 0..source.inner().div_ceil(4) * 4 {
+                let byte = (source.at(column, inner) * inverse).round_ties_even() as i8;
                 to[(inner / 4 * PANEL + place) * 4 + inner % 4] = byte;
                 *sum -= 128 * i32::from(byte);
             }

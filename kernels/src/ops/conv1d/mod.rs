@@ -32,11 +32,11 @@ pub const FILTER_MAX: usize = 16;
 /// Distance of the fast path from the f64 oracle for inputs and weights of size about one: K products with a
 /// rounding each (6e-8 of sums up to about ten), and e^-a with a relative error of 3e-7, of which SiLU and its
 /// slope keep less than their own size.
-pub const TOLERANCE: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
+pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
 /// The same for `dw` and `db`: sums over T of terms of size about one over √T that partly cancel, T up to some
 /// thousands, each term as far from its own as [`TOLERANCE`] says.
-pub const TOLERANCE_WEIGHTS: Tolerance = Tolerance { absolute: 2e-5, relative: 1e-5 };
+pub const TOLERANCE_WEIGHTS: Tolerance = Tolerance { absolute: 3e-6, relative: 3e-6 };
 
 /// Sizes of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

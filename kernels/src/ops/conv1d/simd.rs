@@ -251,7 +251,7 @@ impl Backward<'_> {
         let du = &self.du[row * width + columns.start..row * width + columns.end];
         for (piece, slopes) in slopes[..columns.len()].chunks_mut(LANES).enumerate() {
             let sums = self.filter.sums::<S, K>(s, bias, &taps, piece * LANES);
-            s.store_any(s.mul(s.load_any(&du[piece * LANES..]), math::silu_slope(s, sums)), slopes);
+            s.store_any(s.mul(s.load_any(&du[piece * LANES..]), math::silu_and_slope(s, sums).1), slopes);
         }
     }
 

@@ -300,10 +300,8 @@ pub fn backward_weights(
         Device::Cpu(cpu) => {
             let sizes = (rows, stretch.len(), inputs);
             let dw = &mut dw.as_mut_slice()[stretch.start * inputs..stretch.end * inputs];
-            simd::backward_weights(cpu, precision, sizes, (grad, input), dw);
-            if let Some(db) = db {
-                simd::backward_bias(cpu, (rows, stretch.len()), grad, &mut db.as_mut_slice()[stretch]);
-            }
+            let db = db.map(|db| &mut db.as_mut_slice()[stretch]);
+            simd::backward_weights(cpu, precision, sizes, (grad, input), dw, db);
         }
     }
     Ok(())

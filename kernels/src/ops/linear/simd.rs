@@ -4,7 +4,7 @@ use super::{Epilogue, Packed, Part, Weights};
 use crate::Precision;
 use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::Cpu;
-use crate::cpu::gemm::{self, CHUNK, Product, Target};
+use crate::cpu::gemm::{self, Outer, Product, Target};
 
 pub(super) fn forward(cpu: &Cpu, rows: usize, input: Input<'_>, parts: &mut [Part<'_>]) {
     let mut products: Vec<Product<'_>> = parts.iter_mut().map(product).collect();
@@ -45,26 +45,7 @@ pub(super) fn backward_weights(
     sizes: (usize, usize, usize),
     (grad, input): (&Buffer<f32>, Input<'_>),
     dw: &mut [f32],
+    db: Option<&mut [f32]>,
 ) {
-    gemm::add_outer(cpu, precision, sizes, grad.as_slice(), input, dw);
-}
-
-/// Sums rows in chunks of 512 that are added in order, so that the result does not depend on threads.
-pub(super) fn backward_bias(cpu: &Cpu, (rows, outputs): (usize, usize), grad: &Buffer<f32>, db: &mut [f32]) {
-    let grad = &grad.as_slice()[..rows * outputs];
-    let shared = crate::cpu::shared::Shared::new(db);
-    const COLUMNS: usize = 256;
-    cpu.threads().run(outputs.div_ceil(COLUMNS), &|task, _| {
-        let first = task * COLUMNS;
-        let count = COLUMNS.min(outputs - first);
-        // SAFETY: every task sums its own columns.
-        let db = unsafe { shared.part(first, count) };
-        for chunk in grad.chunks(CHUNK * outputs) {
-            let mut sums = [0.0_f32; COLUMNS];
-            for row in chunk.chunks_exact(outputs) {
-                sums.iter_mut().zip(&row[first..first + count]).for_each(|(sum, value)| *sum += value);
-            }
-            db.iter_mut().zip(&sums).for_each(|(total, sum)| *total += sum);
-        }
-    });
+    gemm::add_outer(cpu, Outer { sizes, precision, grad: grad.as_slice(), input, dw, db });
 }

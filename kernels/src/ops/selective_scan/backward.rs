@@ -1,7 +1,9 @@
 //! The backward over vectors: a task takes a group of channels of a portion of the pack. The states inside a
 //! chunk are computed anew from the one kept at its border, into memory that a second-level cache holds.
 
-use super::simd::{Channels, GROUP, Scan, Steps, VECTORS, advance, channels, channels_mut, rates, some};
+use super::simd::{
+    Channels, GROUP, Scan, Steps, VECTORS, advance, channels, channels_mut, rates, some, unrolled,
+};
 use super::{Grads, Operands, Sizes};
 use crate::buffer::Buffer;
 use crate::cpu::shared::Shared;
@@ -208,13 +210,16 @@ impl Backward<'_> {
             let (inputs, _) = scan.weights::<M>(steps.row(scan, i), n);
             let (time, input) = (s.load(&space.times[i][v]), s.load(&space.inputs[i][v]));
             let (decays, after) = (&mut space.decays[i], &mut space.states[i + 1]);
-            for m in 0..M {
-                let rate = s.load(&rates[m][v]);
-                let (decay, state) = advance(s, (time, rate), (input, inputs[m]), states[m]);
-                states[m] = state;
-                s.store(decay, &mut decays[m][v]);
-                s.store(state, &mut after[m][v]);
-            }
+            unrolled::<M>(
+                #[inline(always)]
+                |m| {
+                    let rate = s.load(&rates[m][v]);
+                    let (decay, state) = advance(s, (time, rate), (input, inputs[m]), states[m]);
+                    states[m] = state;
+                    s.store(decay, &mut decays[m][v]);
+                    s.store(state, &mut after[m][v]);
+                },
+            );
         }
     }
 
@@ -244,10 +249,11 @@ impl Backward<'_> {
         for m in 0..M {
             let (b, c) = (s.splat(b[m]), s.splat(c[m]));
             let (slopes, sums) = (&mut space.slopes[n + m], &mut space.rates[m]);
+            let (mut sum_b, mut sum_c) = (zero, zero);
             for v in 0..VECTORS {
                 let slope = s.fma(c, dy[v], s.load(&slopes[v]));
-                dc[m] = s.fma(dy[v], s.load(&after[m][v]), dc[m]);
-                db[m] = s.fma(slope, input[v], db[m]);
+                sum_c = s.fma(dy[v], s.load(&after[m][v]), sum_c);
+                sum_b = s.fma(slope, input[v], sum_b);
                 with_b[v] = s.fma(slope, b, with_b[v]);
                 let slope = s.mul(slope, s.load(&decays[m][v]));
                 s.store(slope, &mut slopes[v]);
@@ -255,6 +261,7 @@ impl Backward<'_> {
                 with_rate[v] = s.fma(with_state, s.load(&rates[m][v]), with_rate[v]);
                 s.store(s.fma(with_state, time[v], s.load(&sums[v])), &mut sums[v]);
             }
+            (db[m], dc[m]) = (sum_b, sum_c);
         }
         for v in 0..VECTORS {
             s.store(with_b[v], &mut space.with_b[i][v]);
@@ -297,7 +304,7 @@ impl Backward<'_> {
                 // SAFETY: every channel of a sequence belongs to one task.
                 s.store_any(slope, unsafe { self.du.part(place.start, place.len()) });
                 let with_rate = s.mul(s.load(&space.with_rates[i][v]), s.splat(LN_2));
-                let gate = math::sigmoid(s, s.load_any(&delta[place.clone()]));
+                let gate = math::logistic(s, s.load_any(&delta[place.clone()]));
                 let slope = s.mul(gate, s.fma(u, with_b, with_rate));
                 // SAFETY: as above.
                 s.store_any(slope, unsafe { self.ddelta.part(place.start, place.len()) });

@@ -9,6 +9,11 @@ fn softplus<F: Real>(x: F) -> F {
     if x > F::from_f64(20.0) { x } else { x.exp().ln_1p() }
 }
 
+/// Slope of [`softplus`].
+fn gate<F: Real>(x: F) -> F {
+    if x > F::from_f64(20.0) { F::ONE } else { F::ONE / (F::ONE + (-x).exp()) }
+}
+
 /// Moves channel `e`'s state over the token in `row`; the decays `e^(Δ A)` are handed out as well.
 fn step<F: Real>(
     states: usize,
@@ -103,8 +108,7 @@ pub fn backward<F: Real>(
                     da_log[e * states + n] += slope[n] * before[i][n] * time * rate;
                 }
                 du[at] = time * with_b + operands.d[e] * dy[at];
-                let gate = F::ONE / (F::ONE + (-operands.delta[at]).exp());
-                ddelta[at] = gate * (u * with_b + with_rate);
+                ddelta[at] = gate(operands.delta[at]) * (u * with_b + with_rate);
                 dd[e] += dy[at] * u;
                 state.clone_from(&before[i]);
             }

@@ -1,7 +1,9 @@
 //! The forward over vectors: a task takes a group of channels of one sequence. Inside a chunk of steps the states
 //! of one vector of channels stay in registers.
 
-use super::simd::{Channels, GROUP, Scan, Steps, VECTORS, advance, channels, channels_mut, rates, some};
+use super::simd::{
+    Channels, GROUP, Scan, Steps, VECTORS, advance, channels, channels_mut, rates, some, unrolled,
+};
 use super::{Keep, Operands, Sizes};
 use crate::buffer::Buffer;
 use crate::cpu::shared::Shared;
@@ -166,17 +168,19 @@ impl Forward<'_> {
         for m in 0..M {
             states[m] = s.load(&space.states[n + m][v]);
         }
-        let lane = steps.lanes(v).start;
         for i in 0..steps.count {
             let (inputs, outputs) = scan.weights::<M>(steps.row(scan, i), n);
-            self.fetch(steps, i, lane);
+            self.fetch(steps, i, v);
             let (time, input) = (s.load(&space.times[i]), s.load(&space.inputs[i]));
             let mut sums = [s.load(&space.sums[i]), s.splat(0.0)];
-            for m in 0..M {
-                let rate = s.load(&rates[m][v]);
-                states[m] = advance(s, (time, rate), (input, inputs[m]), states[m]).1;
-                sums[m % 2] = s.fma(states[m], s.splat(outputs[m]), sums[m % 2]);
-            }
+            unrolled::<M>(
+                #[inline(always)]
+                |m| {
+                    let rate = s.load(&rates[m][v]);
+                    states[m] = advance(s, (time, rate), (input, inputs[m]), states[m]).1;
+                    sums[m % 2] = s.fma(states[m], s.splat(outputs[m]), sums[m % 2]);
+                },
+            );
             s.store(s.add(sums[0], sums[1]), &mut space.sums[i]);
         }
         for m in 0..M {
@@ -184,12 +188,15 @@ impl Forward<'_> {
         }
     }
 
-    /// Asks for what the same step of the next chunk reads.
+    /// Asks for where the result of step `i` goes and for what the same step of the next chunk reads.
     #[inline(always)]
-    fn fetch(&self, steps: &Steps, i: usize, lane: usize) {
+    fn fetch(&self, steps: &Steps, i: usize, v: usize) {
+        let place = steps.place(&self.scan, i, v);
+        // SAFETY: nothing is read, and every channel of a sequence belongs to one task.
+        prefetch(unsafe { self.y.read(place.start, place.len()) }, 0);
         let ahead = i + self.scan.sizes.chunk();
         if steps.first + ahead < steps.span.len() {
-            let place = steps.row(&self.scan, ahead) * self.scan.sizes.width + lane;
+            let place = steps.place(&self.scan, ahead, v).start;
             prefetch(self.scan.operands.u, place);
             prefetch(self.scan.operands.delta, place);
         }

@@ -35,6 +35,34 @@ pub(super) fn some<const M: usize, T>(values: &[T], at: usize) -> &[T; M] {
     &values[at..at + M].as_chunks().0[0]
 }
 
+/// Calls `body` with 0 to `M`-1, written out for whole blocks: the compiler does not unroll bodies of this
+/// length by itself, and only with constant places are the states of a block held in registers.
+#[inline(always)]
+pub(super) fn unrolled<const M: usize>(mut body: impl FnMut(usize)) {
+    match M {
+        16 => {
+            four(0, &mut body);
+            four(4, &mut body);
+            four(8, &mut body);
+            four(12, &mut body);
+        }
+        4 => four(0, &mut body),
+        _ => {
+            for m in 0..M {
+                body(m);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn four(first: usize, body: &mut impl FnMut(usize)) {
+    body(first);
+    body(first + 1);
+    body(first + 2);
+    body(first + 3);
+}
+
 /// The scan of a pack.
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'a> {

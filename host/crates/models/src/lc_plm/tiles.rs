@@ -37,6 +37,7 @@ impl Tiles {
         offsets: &Offsets,
         tokens: usize,
     ) -> Result<Self, TensorError> {
+        offsets.check_tokens("tiles", ids.len())?;
         let (all, borders) = (ids.buffer().as_slice(), offsets.as_slice());
         let tile = |first: usize| {
             let end = all.len().min(first + tokens.max(1));
@@ -117,6 +118,7 @@ mod tests {
             assert_eq!(tiles.iter().map(|tile| tile.ids.len()).sum::<usize>(), 10);
             tiles.iter().map(facts).collect::<Vec<_>>()
         };
+        assert!(Tiles::new(&device, &ids, &Offsets::new(&[0, 4, 9]).unwrap(), 5).is_err());
         assert_eq!(seen(20), [(vec![0, 4, 5, 10], false, false)]);
         assert_eq!(seen(5), [(vec![0, 4, 5], false, false), (vec![0, 5], false, false)]);
         assert_eq!(

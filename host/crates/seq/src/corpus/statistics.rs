@@ -42,14 +42,6 @@ impl Corpus {
     /// Entropy of single residues over the tokens of `vocabulary`, in nats: the loss of the best model that knows how
     /// frequent each token is and nothing of its neighbours. Letters without a token count as the unknown token.
     pub fn entropy(&self, vocabulary: &Vocabulary) -> f64 {
-        let mut tokens = vec![0u64; vocabulary.tokens.len()];
-        for (letter, count) in (b'A'..=b'Z').zip(self.counts) {
-            if let Some(sum) = tokens.get_mut(vocabulary.token(letter) as usize) {
-                *sum += count;
-            }
-        }
-        let all = self.residues() as f64;
-        let shares = tokens.iter().filter(|&&count| count > 0).map(|&count| count as f64 / all);
-        shares.map(|share| -share * share.ln()).sum()
+        vocabulary.entropy(&self.counts)
     }
 }

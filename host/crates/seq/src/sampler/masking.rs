@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::Masked;
 use crate::error::SettingError;
 use crate::random;
 use crate::vocabulary::{STANDARD_RESIDUES, Tokens, Vocabulary};
@@ -22,14 +23,6 @@ impl Default for MlmSettings {
     fn default() -> Self {
         Self { choose: 0.15, mask: 0.8, random: 0.1 }
     }
-}
-
-/// What was hidden in one sequence.
-pub(super) struct Hidden {
-    /// Places in the sequence's tokens, ascending.
-    pub(super) places: Vec<usize>,
-    /// `[places]` what stood there.
-    pub(super) targets: Vec<u32>,
 }
 
 /// Settings that were checked, with the tokens they work on.
@@ -62,8 +55,8 @@ impl Masking {
     }
 
     /// Hides residues of one sequence. None is hidden only where the vocabulary knows none of them.
-    pub(super) fn hide(&self, tokens: &mut Tokens, random: &mut ChaCha8Rng) -> Hidden {
-        let Tokens { ids, residues } = tokens;
+    pub(super) fn hide(&self, mut tokens: Tokens, random: &mut ChaCha8Rng) -> Masked {
+        let Tokens { ids, residues } = &mut tokens;
         let mut places: Vec<usize> = residues.clone().filter(|&place| ids[place] != self.unknown).collect();
         let known = places.len();
         // Rounding up as often as the fraction says makes the mean exact.
@@ -77,7 +70,7 @@ impl Masking {
             targets.push(ids[place]);
             ids[place] = self.shown(ids[place], random);
         }
-        Hidden { places, targets }
+        Masked { tokens, places, targets }
     }
 
     /// What the model sees in place of `token`.

@@ -68,6 +68,17 @@ impl TrainingPack {
     }
 }
 
+/// One sequence with residues hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masked {
+    /// What a model sees.
+    pub tokens: Tokens,
+    /// Rows of these tokens whose residue is asked for, ascending; none only where the vocabulary knows no residue.
+    pub places: Vec<usize>,
+    /// `[places]` the tokens that stood there before anything was hidden.
+    pub targets: Vec<u32>,
+}
+
 /// Draws training packs. Can be shared between threads.
 #[derive(Debug)]
 pub struct Sampler {
@@ -112,7 +123,7 @@ impl Sampler {
             let row = u64::from(sequence);
             let mut crop = random::of_sequence(&crops, row);
             let mut mask = random::of_sequence(&masks, row);
-            self.lay(&mut batch, row, corpus.sequence(sequence as usize), &mut crop, &mut mask);
+            lay(&mut batch, row, self.masked(corpus.sequence(sequence as usize), &mut crop, &mut mask));
         }
         batch
     }
@@ -128,16 +139,20 @@ impl Sampler {
         let lengths = corpus.iter().map(|residues| self.tokens_of(residues.len()));
         let packs = plan_packs(lengths, self.settings.budget_tokens);
         packs.into_iter().map(move |numbers| {
-            let seed = self.settings.seed;
             let mut batch = TrainingPack::empty(0);
             for number in numbers {
-                let residues = corpus.sequence(number);
-                let mut crop = random::of_residues(seed, Purpose::EvaluationCrop, residues);
-                let mut mask = random::of_residues(seed, Purpose::EvaluationMask, residues);
-                self.lay(&mut batch, number as u64, residues, &mut crop, &mut mask);
+                lay(&mut batch, number as u64, self.evaluation(corpus.sequence(number)));
             }
             batch
         })
+    }
+
+    /// How a sequence of upper-case letters is evaluated, in [`Sampler::evaluation_packs`] and wherever it stands alone.
+    pub fn evaluation(&self, residues: &[u8]) -> Masked {
+        let seed = self.settings.seed;
+        let mut crop = random::of_residues(seed, Purpose::EvaluationCrop, residues);
+        let mut mask = random::of_residues(seed, Purpose::EvaluationMask, residues);
+        self.masked(residues, &mut crop, &mut mask)
     }
 
     fn with_epochs<T>(&self, corpus: &Corpus, work: impl FnOnce(&mut Epochs) -> T) -> T {
@@ -163,21 +178,9 @@ impl Sampler {
         self.vocabulary.tokens_for(residues.min(self.settings.crop.unwrap_or(usize::MAX)))
     }
 
-    /// Lays one sequence, cropped and with residues hidden, behind the others.
-    fn lay(
-        &self,
-        batch: &mut TrainingPack,
-        row: u64,
-        residues: &[u8],
-        crop: &mut ChaCha8Rng,
-        mask: &mut ChaCha8Rng,
-    ) {
-        let mut tokens: Tokens = self.vocabulary.encode(self.window(residues, crop));
-        let hidden = self.masking.hide(&mut tokens, mask);
-        let start = batch.pack.tokens();
-        batch.places.extend(hidden.places.iter().map(|place| start + place));
-        batch.targets.extend_from_slice(&hidden.targets);
-        batch.pack.push(row, &tokens);
+    /// One sequence, cropped and with residues hidden.
+    fn masked(&self, residues: &[u8], crop: &mut ChaCha8Rng, mask: &mut ChaCha8Rng) -> Masked {
+        self.masking.hide(self.vocabulary.encode(self.window(residues, crop)), mask)
     }
 
     /// The part of a sequence that is taken: evenly one of the windows in which a residue can be asked for.
@@ -195,6 +198,15 @@ impl Sampler {
             }
         }
     }
+}
+
+/// Lays one sequence behind the others.
+fn lay(batch: &mut TrainingPack, row: u64, masked: Masked) {
+    let Masked { tokens, places, targets } = masked;
+    let start = batch.pack.tokens();
+    batch.places.extend(places.iter().map(|place| start + place));
+    batch.targets.extend(targets);
+    batch.pack.push(row, &tokens);
 }
 
 impl Clone for Sampler {

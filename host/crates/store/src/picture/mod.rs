@@ -1,14 +1,21 @@
-//! Heat maps for people to look at, as PNG or SVG: cells with a colour each, numbered or named axes, a bar of colours.
+//! Pictures for people to look at, as PNG or SVG: heat maps with a colour for each cell, numbered or named axes and a bar
+//! of colours; and line [`chart`]s.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `scene` | where everything stands, in units that are pixels |
+//! | `parts` | what all pictures are made of: places, areas, lines of text |
+//! | `canvas` | pixels that can be filled and written on |
+//! | `scene` | where everything of a heat map stands |
 //! | `shades` | values to colours |
-//! | `raster` | a scene as PNG |
-//! | `vector` | a scene as SVG: text that can be searched, and the cells as one embedded image |
+//! | `raster` | a heat map as PNG |
+//! | `vector` | a heat map as SVG: text that can be searched, and the cells as one embedded image |
+//! | `chart` | line charts, in the same two formats |
 //!
 //! The bytes depend on what is shown and on nothing else.
 
+mod canvas;
+pub mod chart;
+mod parts;
 mod raster;
 mod scene;
 mod shades;

@@ -1,9 +1,7 @@
-//! Where everything of a picture stands. Units are pixels, from the upper left corner.
+//! Where everything of a heat map stands.
 
+use super::parts::{Anchor, Area, GAP, LETTER, TICK, Text, shortened};
 use super::{Axis, Cells, HeatMap, Shades};
-
-/// The side of a letter and of the cell of a glyph.
-pub(super) const LETTER: usize = 8;
 
 /// Most cells along a side; longer axes are shown by blocks.
 const MOST_CELLS: usize = 2048;
@@ -18,40 +16,8 @@ const LARGEST_CELL: usize = 16;
 const BAR_HEIGHT: usize = 96;
 const BAR_WIDTH: usize = 14;
 
-/// Space between parts, and the length of a tick.
-const GAP: usize = 8;
-const TICK: usize = 4;
-
 /// Steps of the bar between its numbers.
 const BAR_STEPS: usize = 4;
-
-/// Which point of a text its place is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
-    Start,
-    Middle,
-    End,
-}
-
-/// A line of text; its place is in the middle of its height.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text {
-    pub(super) x: usize,
-    pub(super) y: usize,
-    pub(super) anchor: Anchor,
-    /// Read from below; its anchor is the middle.
-    pub(super) turned: bool,
-    pub(super) text: String,
-}
-
-/// A rectangle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) x: usize,
-    pub(super) y: usize,
-    pub(super) width: usize,
-    pub(super) height: usize,
-}
 
 /// A picture before it has a format.
 #[derive(Debug)]
@@ -257,14 +223,6 @@ fn short(value: f32) -> String {
         text.as_str()
     };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
-}
-
-/// The text, or its beginning with dots where it has more than `fits` letters.
-fn shortened(text: &str, fits: usize) -> String {
-    if text.chars().count() <= fits {
-        return text.to_owned();
-    }
-    text.chars().take(fits.saturating_sub(3)).chain("...".chars().take(fits)).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::*;
 const LETTERS: [&str; 3] = ["A", "C", "D"];
 
 /// Pixels of a PNG as red, green and blue, and its width.
-fn pixels(bytes: &[u8]) -> (Vec<[u8; 3]>, usize) {
+pub(super) fn pixels(bytes: &[u8]) -> (Vec<[u8; 3]>, usize) {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().unwrap();

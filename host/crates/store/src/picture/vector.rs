@@ -1,4 +1,4 @@
-//! A scene as SVG 1.1, which browsers, Inkscape and LaTeX's converters read.
+//! A heat map as SVG 1.1, which browsers, Inkscape and LaTeX's converters read.
 
 use std::fmt::Write;
 use std::io;
@@ -6,8 +6,9 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::parts::{Anchor, Area, LETTER, Text};
 use super::raster;
-use super::scene::{Anchor, Area, LETTER, Scene, Text};
+use super::scene::Scene;
 
 /// The scene as an SVG file.
 ///
@@ -19,16 +20,9 @@ pub(super) fn svg(scene: &Scene) -> io::Result<String> {
 }
 
 fn write(scene: &Scene, cells: &str) -> Result<String, std::fmt::Error> {
-    let (width, height) = (scene.width, scene.height);
     let mut svg = String::new();
-    writeln!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
-         width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">"
-    )?;
-    writeln!(svg, "<title>{}</title>", escaped(&scene.title))?;
+    begin(&mut svg, (scene.width, scene.height), &scene.title)?;
     gradient(&mut svg, scene)?;
-    writeln!(svg, "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>")?;
     let Area { x, y, width, height } = scene.plot;
     writeln!(
         svg,
@@ -45,10 +39,27 @@ fn write(scene: &Scene, cells: &str) -> Result<String, std::fmt::Error> {
     for Area { x, y, width, height } in scene.marks.iter().chain(&scene.ticks) {
         writeln!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>")?;
     }
-    writeln!(svg, "<g font-family=\"monospace\" font-size=\"{}\">", LETTER + 4)?;
-    scene.texts.iter().try_for_each(|text| write_text(&mut svg, text))?;
-    svg.push_str("</g>\n</svg>\n");
+    end(&mut svg, &scene.texts)?;
     Ok(svg)
+}
+
+/// The first lines of an SVG file: its size, its title and a white ground.
+pub(super) fn begin(svg: &mut String, (width, height): (usize, usize), title: &str) -> std::fmt::Result {
+    writeln!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
+         width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">"
+    )?;
+    writeln!(svg, "<title>{}</title>", escaped(title))?;
+    writeln!(svg, "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>")
+}
+
+/// Its last lines: all text.
+pub(super) fn end(svg: &mut String, texts: &[Text]) -> std::fmt::Result {
+    writeln!(svg, "<g font-family=\"monospace\" font-size=\"{}\">", LETTER + 4)?;
+    texts.iter().try_for_each(|text| write_text(svg, text))?;
+    svg.push_str("</g>\n</svg>\n");
+    Ok(())
 }
 
 /// The colours of the bar, from below.

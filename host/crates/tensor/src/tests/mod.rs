@@ -7,3 +7,4 @@ mod network;
 mod oracle;
 mod pooling;
 mod rows;
+mod scan;

@@ -1,0 +1,200 @@
+//! `pliant evaluate`: what was typed, and the plan that it becomes.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use pliant_store::{ColumnTable, Format, StoreError, Target};
+
+use crate::cli::reading::format_among;
+use crate::cli::shared::{RunPlan, SourceArgs, WorkArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  pliant evaluate --task mlm held_out.fasta --model run --out scores.json
+  pliant evaluate --task mlm held_out.fasta --model run --out scores.tsv --bins 0,100,1000 --proteins each.tsv
+
+Task mlm, masked language modelling: of each protein 15 % of the residues are drawn, by the seed and the sequence alone,
+so that a protein is asked the same in any company; of these 80 % are masked and 10 % replaced by any residue. For all
+proteins, and for those of each bin of lengths: the mean loss -ln p of the true residues in nats, perplexity (its
+exponential), accuracy (the part of them that is the likeliest), and the entropy of single residues in nats, which is the
+loss of a model that knows their frequencies and nothing else. _low and _high bound 95 % of what other proteins of the
+same kind would give, by a bootstrap over proteins. Bins without proteins are left out.";
+
+/// The edges of the bins where the user names none.
+const DEFAULT_BINS: &str = "0,128,256,512,1024,2048";
+
+/// The words after `pliant evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EvaluateArgs {
+    /// What the model has to do
+    #[arg(
+        long,
+        env = "PLIANT_TASK",
+        value_name = "NAME",
+        value_enum,
+        hide_possible_values = true,
+        help = "What the model has to do: mlm (tell residues that are masked)"
+    )]
+    task: EvaluateTask,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Where the numbers go; the suffix names the format: .json, .tsv or .parquet. '-' is standard output
+    #[arg(long, env = "PLIANT_OUT", value_name = "FILE", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// The format of --out where no suffix names it: json, tsv or parquet (for a stream: json)
+    #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = report_format_named)]
+    format: Option<ReportFormat>,
+    /// Write the numbers of each protein too: .tsv or .parquet
+    #[arg(long, env = "PLIANT_PROTEINS", value_name = "FILE")]
+    proteins: Option<PathBuf>,
+    /// The shortest proteins of each bin, in residues; the last has no end
+    #[arg(long, env = "PLIANT_BINS", value_name = "N,...", default_value = DEFAULT_BINS)]
+    bins: Bins,
+    /// The seed of what is drawn
+    #[arg(long, env = "PLIANT_SEED", value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Draws of the bootstrap; 0 leaves the intervals out
+    #[arg(long, env = "PLIANT_BOOTSTRAP", value_name = "N", default_value_t = 1000)]
+    bootstrap: u64,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+/// What a model has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvaluateTask {
+    /// Tell residues that are masked.
+    Mlm,
+}
+
+/// A format of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// One object with everything.
+    Json,
+    /// A row for each bin.
+    Table(Format),
+}
+
+impl ReportFormat {
+    const ALL: [Self; 3] = [Self::Json, Self::Table(Format::Tsv), Self::Table(Format::Parquet)];
+
+    /// The name of the format, which is its suffix without the dot.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Table(format) => format.name(),
+        }
+    }
+}
+
+/// Where bins of lengths begin, in residues: ascending, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bins(pub Vec<usize>);
+
+impl FromStr for Bins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let edge = |word: &str| {
+            word.trim()
+                .parse()
+                .map_err(|_| format!("found {word:?}, wanted whole numbers with commas between"))
+        };
+        let edges: Vec<usize> = text.split(',').map(edge).collect::<Result<_, _>>()?;
+        match edges.windows(2).find(|pair| pair[0] >= pair[1]) {
+            Some(pair) => Err(format!("found {} before {}, wanted ascending numbers", pair[0], pair[1])),
+            None => Ok(Self(edges)),
+        }
+    }
+}
+
+/// What to ask, of what, how and to where the answers go. Nothing of it has been opened.
+#[derive(Debug, Clone)]
+pub struct EvaluatePlan {
+    /// What every command has.
+    pub run: RunPlan,
+    /// What the model has to do.
+    pub task: EvaluateTask,
+    /// The report; nowhere in a dry run that names no file.
+    pub out: Option<PathBuf>,
+    /// Its format.
+    pub format: ReportFormat,
+    /// The table of all proteins, and its format.
+    pub proteins: Option<(PathBuf, Format)>,
+    /// The bins of lengths.
+    pub bins: Bins,
+    /// The seed of what is drawn.
+    pub seed: u64,
+    /// Draws of the bootstrap.
+    pub bootstrap: u64,
+    /// Whether a cache was named, which is not used.
+    pub cache_unused: bool,
+}
+
+impl EvaluateArgs {
+    /// Checks what was typed, as far as that goes without opening a model or a device.
+    ///
+    /// # Errors
+    /// Flags that do not go together, and outputs that cannot be.
+    pub fn plan(self) -> anyhow::Result<EvaluatePlan> {
+        let format = self.report_format()?;
+        let proteins =
+            self.proteins.map(|path| table_format(&path).map(|format| (path, format))).transpose()?;
+        let more = proteins.as_ref().map(|(path, _)| path.as_path());
+        let mut run = self.source.plan(self.work, self.out.as_deref(), &[more])?;
+        let cache_unused = run.cache.take().is_some();
+        Ok(EvaluatePlan {
+            run,
+            task: self.task,
+            out: self.out,
+            format,
+            proteins,
+            bins: self.bins,
+            seed: self.seed,
+            bootstrap: self.bootstrap,
+            cache_unused,
+        })
+    }
+
+    /// The format of the report; a stream takes the one with everything.
+    fn report_format(&self) -> anyhow::Result<ReportFormat> {
+        let Some(out) = &self.out else { return Ok(self.format.unwrap_or(ReportFormat::Json)) };
+        let suffix = out.extension().and_then(|suffix| suffix.to_str());
+        match (self.format, suffix.and_then(|suffix| report_format_named(suffix).ok())) {
+            (Some(format), _) | (None, Some(format)) => Ok(format),
+            (None, None) if Target::resolve(out)?.is_stream() => Ok(ReportFormat::Json),
+            (None, None) => {
+                let known = ReportFormat::ALL.map(|format| format!(".{}", format.name())).join(", ");
+                Err(StoreError::UnknownFormat { path: out.clone(), known }.into())
+            }
+        }
+    }
+}
+
+fn table_format(path: &Path) -> Result<Format, StoreError> {
+    format_among(Some(path), &ColumnTable::FORMATS)
+}
+
+fn report_format_named(name: &str) -> Result<ReportFormat, String> {
+    let names = || ReportFormat::ALL.map(ReportFormat::name).join(", ");
+    let found = ReportFormat::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name));
+    found.ok_or_else(|| format!("known formats are {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_ascending_numbers() {
+        let bins = |text: &str| text.parse::<Bins>().map(|bins| bins.0);
+        assert_eq!(bins(DEFAULT_BINS).unwrap(), [0, 128, 256, 512, 1024, 2048]);
+        assert_eq!(bins("7").unwrap(), [7]);
+        assert!(bins("1,1").unwrap_err().contains("ascending"));
+        assert!(bins("1,,2").unwrap_err().contains("whole numbers"));
+        assert!(bins("").is_err() && bins("-1").is_err());
+    }
+}

@@ -1,0 +1,50 @@
+process PLIANT_EVALUATE {
+    tag "${meta.id}"
+    label 'process_medium'
+
+    conda "${moduleDir}/environment.yml"
+    container "ghcr.io/pliant/pliant:0.1.0"
+
+    input:
+    tuple val(meta), path(fasta)
+    path(model, stageAs: 'model/*')
+    val what
+    val format
+
+    output:
+    tuple val(meta), path("${prefix}.${what}.${format}"), emit: evaluation
+    tuple val(meta), path("${prefix}.${what}.${format}.failures.tsv"), emit: failures, optional: true
+    tuple val(meta), path("${prefix}.summary.json"), emit: summary
+    tuple val("${task.process}"), val('pliant'), eval("pliant --version | sed 's/^pliant //'"), emit: versions_pliant, topic: versions
+
+    when:
+    task.ext.when == null || task.ext.when
+
+    script:
+    def args = task.ext.args ?: ''
+    def device = task.accelerator ? 'cuda' : 'cpu'
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    pliant evaluate \\
+        ${args} \\
+        --task ${what} \\
+        --model model \\
+        --out ${prefix}.${what}.${format} \\
+        --summary ${prefix}.summary.json \\
+        --device ${device} \\
+        --threads ${task.cpus} \\
+        ${fasta}
+    """
+
+    stub:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    echo "${args}"
+    touch ${prefix}.${what}.${format}
+    echo '{}' > ${prefix}.summary.json
+    if [[ "${args}" == *"--on-error skip"* ]]; then
+        printf 'file\\tline\\trecord\\tid\\treason\\n' > ${prefix}.${what}.${format}.failures.tsv
+    fi
+    """
+}
