@@ -9,7 +9,7 @@
 //! | 69 | the device cannot be used |
 //! | 70 | a fault of the program itself |
 //! | 74 | the system refused to read or write |
-//! | 75 | the system is short of something for now: try again |
+//! | 75 | the system is short of something for now, or a training was stopped before its end: try again |
 //! | 137 | more memory is needed than there is |
 
 use std::error::Error as StdError;
@@ -56,7 +56,7 @@ pub enum Code {
     Internal = 70,
     /// The system refused to read or write.
     Io = 74,
-    /// The system is short of something for now.
+    /// The system is short of something for now, or a training was stopped before its end.
     TryAgain = 75,
     /// More memory is needed than there is.
     Memory = 137,

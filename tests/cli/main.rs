@@ -24,6 +24,7 @@ mod model;
 mod outputs;
 mod plot;
 mod pretrain;
+mod pretrain_learns;
 mod pull;
 mod results;
 mod scores;

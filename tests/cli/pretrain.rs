@@ -223,7 +223,7 @@ fn a_run_goes_on_only_with_what_it_began_with() {
         let words = format!("is {found}, but it began with {wanted}");
         refused(resumed(&["--set", set]), 65, &["the run in run cannot go on", name, &words]);
     }
-    scratch.write("other.fasta", fasta(81)).write("other.json", MODEL.replace("64", "32"));
+    scratch.write("other.fasta", fasta(99)).write("other.json", MODEL.replace("64", "32"));
     refused(resumed(&["--train", "other.fasta"]), 65, &["the digest of the sequences of \"data.train\""]);
     refused(resumed(&["--held-out", "other.fasta"]), 65, &["\"data.held_out\""]);
     refused(resumed(&["--model-config", "other.json"]), 65, &["the model of \"model.config\""]);
@@ -291,12 +291,14 @@ fn what_is_wrong_is_said_before_anything_is_made() {
     case(&["--model-config", "no.json"], 66, &["cannot read no.json"]);
     case(&["--init", "no-model"], 66, &["no-model"]);
     case(&["--exclude", "c.toml"], 65, &["c.toml"]);
-    case(&["--device", "cuda"], 69, &["device cuda"]);
     case(
         &["--summary", "train.fasta", "--train", "train.fasta"],
         2,
         &["the output train.fasta is the input"],
     );
+    let cuda = scratch.run(&["pretrain", "--config", "c.toml", "--out", "run", "--device", "cuda"]).go();
+    refused(cuda, 69, &["device cuda"]);
+    assert_eq!(scratch.names(), before);
     scratch.write("bad.fasta", format!("{}>bad\nMK1V\n>worse\n\n", fasta(20)));
     let before = scratch.names();
     let bad = pretrain(&scratch, "run", &["--train", "bad.fasta"]).go();

@@ -72,6 +72,14 @@ pub enum TrainError {
         /// The sequences of the pack.
         records: String,
     },
+    /// A held-out loss that is no number.
+    #[error("step {step}: the held-out loss is {value}: the weights have grown out of all bounds")]
+    HeldOutNotFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// What was found.
+        value: f64,
+    },
     /// A signal or the clock has ended the run, which can go on.
     #[error("stopped by {by} after step {step} of {steps}; a checkpoint of it is in {}", folder.display())]
     Stopped {
@@ -108,9 +116,11 @@ impl TrainError {
         match self {
             Self::Busy { .. } | Self::Stopped { .. } => Some(Code::TryAgain),
             Self::HoldsRun { .. } | Self::Stranger { .. } => Some(Code::Usage),
-            Self::Changed { .. } | Self::Beyond { .. } | Self::NoneWhole { .. } | Self::NotFinite { .. } => {
-                Some(Code::Data)
-            }
+            Self::Changed { .. }
+            | Self::Beyond { .. }
+            | Self::NoneWhole { .. }
+            | Self::NotFinite { .. }
+            | Self::HeldOutNotFinite { .. } => Some(Code::Data),
             Self::Io { .. } => None,
         }
     }
@@ -124,7 +134,7 @@ impl TrainError {
                 "go on with what the run began with, or begin another one in a new folder"
             }
             Self::NoneWhole { .. } => "begin anew in another folder; the files are left as they are",
-            Self::NotFinite { .. } => {
+            Self::NotFinite { .. } | Self::HeldOutNotFinite { .. } => {
                 "the last checkpoint is from before it: lower optimizer.learning_rate or set optimizer.clip, and begin \
                  anew, or try run.precision = \"f32\""
             }

@@ -170,6 +170,9 @@ impl<'a> Run<'a> {
         let Parts { learner, sampler, .. } = &self.parts;
         let found = learner.evaluate(sampler.evaluation_packs(corpus)).context("evaluating")?;
         let State { step, seen, milliseconds, held_out, best, .. } = &mut self.state;
+        if !found.loss.is_finite() {
+            return Err(TrainError::HeldOutNotFinite { step: *step, value: found.loss }.into());
+        }
         let now = HeldOut { step: *step, loss: Exact(found.loss), masked_loss: found.masked_loss.map(Exact) };
         *held_out = Some(now);
         let is_best = best.is_none_or(|best| found.loss < best.loss.0);

@@ -16,7 +16,7 @@ pub(super) struct Data {
     pub(super) train: Corpus,
     /// What is kept apart.
     pub(super) held_out: Option<Corpus>,
-    /// What is evaluated of it.
+    /// What is evaluated of it, where that is not all.
     pub(super) evaluated: Option<Corpus>,
     /// Records that failed.
     pub(super) failures: Vec<Failure>,
@@ -58,10 +58,7 @@ impl Data {
             intake::refuse(&failures, headers, None)?;
         }
         let limit = config.log.evaluate_sequences;
-        let evaluated = held_out.as_ref().map(|apart| match limit {
-            Some(limit) => apart.pick(limit, config.run.seed),
-            None => apart.clone(),
-        });
+        let evaluated = held_out.as_ref().zip(limit).map(|(apart, limit)| apart.pick(limit, config.run.seed));
         Ok(Self { train, held_out, evaluated, failures, warnings })
     }
 

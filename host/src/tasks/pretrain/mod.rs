@@ -3,7 +3,6 @@
 mod account;
 mod data;
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -18,7 +17,7 @@ use crate::engine::{self, Learner, LearnerSettings};
 use crate::tasks::files;
 use crate::tasks::run::device;
 use crate::train::checkpoint::{self, Checkpoint, MODEL, OPTIMIZER, Origin, State};
-use crate::train::config::{self, ScheduleKind, TrainConfig};
+use crate::train::config::{self, Beginning, ModelConfig, ScheduleKind, TrainConfig};
 use crate::train::folder::{CONFIG_FILE, RunFolder};
 use crate::train::kill::point;
 use crate::train::run::{Parts, Run};
@@ -40,10 +39,11 @@ pub fn run(plan: &PretrainPlan, context: &Context) -> anyhow::Result<()> {
     let device = device(plan.device, plan.cpu_path, plan.threads, print)?;
     let folder = RunFolder::open(out, plan.resume)?;
     let newest = newest(&folder, print)?;
-    let (learner, source) = learner(&config, newest.as_ref(), &device)?;
+    let model = beginning(&config.model)?;
+    let learner = learner(&config, newest.as_ref(), &device)?;
     let data = Data::read(&config, learner.vocabulary())?;
     let mut session = Session::new(&config, &folder, learner, data)?;
-    let state = session.state(newest.map(|newest| newest.state), source)?;
+    let state = session.state(newest.map(|newest| newest.state), model)?;
     let before = state.step;
     let state = session.train(state, print)?;
     let account = Account { plan, config: &config, session: &session, state: &state, before, begin };
@@ -67,46 +67,41 @@ fn newest(folder: &RunFolder, print: &Printer) -> Result<Option<Checkpoint>, Tra
     Ok(newest)
 }
 
-/// What learns, with a digest of what its weights began with.
-fn learner(
-    config: &TrainConfig,
-    newest: Option<&Checkpoint>,
-    device: &Device,
-) -> anyhow::Result<(Learner, String)> {
+/// What learns: from its beginning, or as a checkpoint has it.
+fn learner(config: &TrainConfig, newest: Option<&Checkpoint>, device: &Device) -> anyhow::Result<Learner> {
+    let TrainConfig { model, optimizer, run, .. } = config;
     let settings = LearnerSettings {
-        precision: config.run.precision.into(),
+        precision: run.precision.into(),
         optimizer: AdamWSettings {
-            beta1: config.optimizer.beta1,
-            beta2: config.optimizer.beta2,
-            epsilon: config.optimizer.epsilon,
-            weight_decay: config.optimizer.weight_decay,
+            beta1: optimizer.beta1,
+            beta2: optimizer.beta2,
+            epsilon: optimizer.epsilon,
+            weight_decay: optimizer.weight_decay,
         },
-        clip: Some(config.optimizer.clip).filter(|clip| *clip > 0.0),
-        recompute: config.run.recompute,
-        seed: config.run.seed,
+        clip: Some(optimizer.clip).filter(|clip| *clip > 0.0),
+        recompute: run.recompute,
+        seed: run.seed,
     };
-    let (source, began) = match (&config.model.config, &config.model.init) {
-        (Some(path), _) => {
-            let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let digest = blake3::hash(&text).to_hex().to_string();
-            let create = || Learner::create(path, config.run.seed, device, settings);
-            (digest, newest.is_none().then(create).transpose()?)
-        }
-        (None, init) => {
-            let init = engine::card(init.as_deref().unwrap_or(Path::new("")))?;
-            (
-                engine::verify(&init.folder)?,
-                newest.is_none().then(|| Learner::load(&init.folder, device, settings)).transpose()?,
-            )
-        }
-    };
-    if let Some(learner) = began {
-        return Ok((learner, source));
+    if let Some(Checkpoint { path, state }) = newest {
+        let mut learner = Learner::load(&path.join(MODEL), device, settings)?;
+        learner.restore(&path.join(OPTIMIZER), state.step)?;
+        return Ok(learner);
     }
-    let checkpoint = newest.context("there is neither a beginning nor a checkpoint")?;
-    let mut learner = Learner::load(&checkpoint.path.join(MODEL), device, settings)?;
-    learner.restore(&checkpoint.path.join(OPTIMIZER), checkpoint.state.step)?;
-    Ok((learner, source))
+    match model.beginning() {
+        Beginning::Random(config) => Learner::create(config, run.seed, device, settings),
+        Beginning::Weights(model) => Learner::load(&engine::card(model)?.folder, device, settings),
+    }
+}
+
+/// A digest of what the weights begin with.
+fn beginning(model: &ModelConfig) -> anyhow::Result<String> {
+    match model.beginning() {
+        Beginning::Random(config) => {
+            let text = std::fs::read(config).with_context(|| format!("cannot read {}", config.display()))?;
+            Ok(blake3::hash(&text).to_hex().to_string())
+        }
+        Beginning::Weights(model) => engine::verify(&engine::card(model)?.folder),
+    }
 }
 
 /// Everything that a run needs, read and checked.
@@ -155,11 +150,11 @@ impl<'a> Session<'a> {
     }
 
     /// Where the run is, once what it goes on with is known to be what it began with.
-    fn state(&self, newest: Option<State>, source: String) -> Result<State, TrainError> {
+    fn state(&self, newest: Option<State>, model: String) -> Result<State, TrainError> {
         let settings = self.config.binding().into_iter().map(|(key, value)| (key.to_owned(), value));
         let origin = Origin {
             settings: settings.collect(),
-            model: source,
+            model,
             train: self.data.train.digest(),
             held_out: self.data.held_out.as_ref().map(pliant_seq::Corpus::digest).unwrap_or_default(),
             schedule_end: self.schedule_end,
@@ -192,7 +187,7 @@ impl<'a> Session<'a> {
             learner,
             sampler,
             corpus: &data.train,
-            held_out: data.evaluated.as_ref(),
+            held_out: data.evaluated.as_ref().or(data.held_out.as_ref()),
             schedule: *schedule,
             steps: *steps,
         };

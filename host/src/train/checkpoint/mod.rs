@@ -90,6 +90,7 @@ pub fn write(
     discard(&path)?;
     fs::rename(&hidden, &path).map_err(TrainError::io("name", &path))?;
     sync_folder(folder);
+    folder.parent().into_iter().for_each(sync_folder);
     point("checkpoint: named");
     Ok(())
 }

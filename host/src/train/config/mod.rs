@@ -9,7 +9,7 @@ mod keys;
 mod read;
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pliant_kernels::Precision;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,25 @@ pub struct ModelConfig {
     /// A model folder whose weights are the beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+}
+
+/// What the weights begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning<'a> {
+    /// Random ones of the model of this configuration.
+    Random(&'a Path),
+    /// Those of this model folder, or of a model of that name.
+    Weights(&'a Path),
+}
+
+impl ModelConfig {
+    /// The one of the two that is set; a configuration with none or both is refused where it is read.
+    pub fn beginning(&self) -> Beginning<'_> {
+        match (&self.config, &self.init) {
+            (Some(config), _) => Beginning::Random(config),
+            (None, init) => Beginning::Weights(init.as_deref().unwrap_or(Path::new(""))),
+        }
+    }
 }
 
 /// What is learnt from.

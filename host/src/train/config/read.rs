@@ -7,6 +7,9 @@ use toml::{Table, Value};
 use super::keys::{KEYS, Key};
 use super::{ConfigError, TrainConfig, check};
 
+/// The key that may also name a model that was pulled.
+pub(super) const MODEL_NAME: &str = "model.init";
+
 /// Longest value that an error repeats, in letters.
 const SHOWN_LETTERS: usize = 60;
 
@@ -101,16 +104,20 @@ fn known(table: &Table, place: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Makes relative paths of a file relative to the current folder.
+/// Makes relative paths of a file relative to the current folder. What begins with a model may be the name of one that
+/// was pulled, and is left as it is where there is no such path.
 fn resolve(table: &mut Table, file: &Path) {
     let Some(folder) = file.parent() else { return };
-    let joined = |value: &mut Value| {
-        if let Value::String(path) = value {
-            *path = folder.join(&*path).to_string_lossy().into_owned();
-        }
-    };
     for key in KEYS.iter().filter(|key| key.names_files) {
         let (section, name) = key.parts();
+        let joined = |value: &mut Value| {
+            if let Value::String(path) = value {
+                let whole = folder.join(&*path);
+                if whole.exists() || key.path != MODEL_NAME {
+                    *path = whole.to_string_lossy().into_owned();
+                }
+            }
+        };
         match table.get_mut(section).and_then(|section| section.get_mut(name)) {
             Some(Value::Array(paths)) => paths.iter_mut().for_each(joined),
             Some(path) => joined(path),

@@ -57,6 +57,14 @@ fn what_is_printed_is_read_as_the_same() {
 }
 
 #[test]
+fn a_model_may_be_named() {
+    let text = LEAST.replace("config = \"model.json\"", "init = \"esm2_t6_8M\"");
+    let config = read_text("c.toml", &text, &[]).unwrap();
+    assert_eq!(config.model.beginning(), Beginning::Weights(Path::new("esm2_t6_8M")));
+    assert!(config.to_toml().contains("init = \"esm2_t6_8M\"\n"));
+}
+
+#[test]
 fn yaml_says_the_same() {
     let yaml = "model:\n  config: model.json\n  init: null\ndata:\n  train: [a.fasta, /b.fasta]\noptimizer: {learning_rate: 1e-3, \
         beta1: 0.9, beta2: 0.98, epsilon: 1.0e-08, weight_decay: 0.01, clip: 1}\nrun:\n  steps: 100\n";

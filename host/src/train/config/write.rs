@@ -6,6 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::keys::{KEYS, Key};
+use super::read::MODEL_NAME;
 use super::{CheckpointConfig, DataConfig, LogConfig, MaskingConfig, RunConfig, ScheduleConfig, TrainConfig};
 
 impl TrainConfig {
@@ -52,6 +53,7 @@ fn absolute(key: &Key, value: &Value) -> Value {
         whole.map_or_else(|_| path.to_owned(), |path| path.to_string_lossy().into_owned())
     };
     match value {
+        Value::String(path) if key.path == MODEL_NAME && !Path::new(path).exists() => value.clone(),
         Value::String(path) if key.names_files => Value::String(whole(path)),
         Value::Array(paths) if key.names_files => {
             Value::Array(paths.iter().map(|path| absolute(key, path)).collect())
