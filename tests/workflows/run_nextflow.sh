@@ -170,6 +170,12 @@ resume() {
   ended resumed CACHED '1 4 2'
   same "$scratch/resumed/embeddings/proteins.npz" "$scratch/whole.npz"
 
+  say 'another flag runs every task again'
+  run flagged --residues npz --pool max -resume
+  ended flagged COMPLETED '1 4 2'
+  one_run --out "$scratch/flagged.npz" --pool max
+  same "$scratch/flagged/embeddings/proteins.npz" "$scratch/flagged.npz"
+
   say 'a substituted residue runs its shard'
   substitute_residue "$fasta" 100
   one_run --out "$scratch/whole.npz"
@@ -330,7 +336,8 @@ tasks() {
 
 # The tasks of the last run of this name that ended so, by their processes.
 processes() {
-  awk -F '\t' -v status="$2" '$3 == status { print $1 }' "$scratch/logs/$1.trace" | sort | uniq -c | awk '{ printf "%s%s %s", NR > 1 ? ", " : "", $1, $2 }'
+  awk -F '\t' -v status="$2" '$3 == status { print $1 }' "$scratch/logs/$1.trace" | sort | uniq -c |
+    awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }'
 }
 
 # A training of this name with these further flags; its tasks go to logs/NAME.trace.
