@@ -374,7 +374,7 @@ training() {
   train trained -resume
   found=$(processes trained CACHED)
   [[ $found == '1 PLIANT_EVALUATE, 1 PLIANT_PLOT, 1 PLIANT_PRETRAIN' ]] || fail "of a resumed training $found are kept"
-  train longer --training_args '--set run.steps=44 --set schedule.steps=40' -resume
+  train longer --training_args '--set run.steps=44' -resume
   grep -q '"steps_before": 40' "$scratch/longer/models/small.summary.json" || fail 'the longer training did not go on'
 
   say 'an evaluation gives the bytes of its command'
