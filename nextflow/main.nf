@@ -19,22 +19,23 @@ workflow {
     def formats = [evaluate: 'json', perplexity: 'tsv', pretrain: 'json', variants: 'csv']
     def format = params.format ?: formats.get(params.task, 'npz')
     def shards = params.shard_residues ? 0 : params.shards
+    def samples = params.input && params.task != 'variants' ? told(inputs(params.input.toString()), params) : []
 
     if (params.task == 'embed') {
-        FASTA_EMBED_PLIANT(channel.fromList(inputs(params.input.toString())), ch_model, shards, format, params.residues)
+        FASTA_EMBED_PLIANT(channel.fromList(samples), ch_model, shards, format, params.residues)
     }
     else if (params.task == 'logits') {
-        FASTA_LOGITS_PLIANT(channel.fromList(inputs(params.input.toString())), ch_model, shards, format)
+        FASTA_LOGITS_PLIANT(channel.fromList(samples), ch_model, shards, format)
     }
     else if (params.task == 'variants') {
-        PLIANT_VARIANTS(channel.fromList(assays(params)), ch_model, format, params.picture ?: '')
+        PLIANT_VARIANTS(channel.fromList(told(assays(params), params)), ch_model, format, params.picture ?: '')
     }
     else if (params.task == 'evaluate') {
-        PLIANT_EVALUATE(channel.fromList(inputs(params.input.toString())), ch_model, 'mlm', format)
+        PLIANT_EVALUATE(channel.fromList(samples), ch_model, 'mlm', format)
     }
     else if (params.task == 'pretrain') {
         PLIANT_PRETRAIN(
-            channel.fromList(trainings(params)),
+            channel.fromList(told(trainings(params), params)),
             channel.value(files_of('--corpus', params.corpus)),
             channel.value(files_of('--held_out', params.held_out)),
             channel.value(files_of('--exclude', params.exclude)),
@@ -46,16 +47,16 @@ workflow {
         PLIANT_PLOT(ch_logs.map { logs -> [[id: 'losses'], logs] }, params.picture ?: 'svg')
         // Every model on every input.
         ch_asked = PLIANT_PRETRAIN.out.model
-            .combine(channel.fromList(params.input ? inputs(params.input.toString()) : []))
+            .combine(channel.fromList(samples))
             .multiMap { run, model, sample, fasta ->
-                fasta: [[id: "${run.id}.${sample.id}"], fasta]
+                fasta: [sample + [id: "${run.id}.${sample.id}"], fasta]
                 model: model
             }
         PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, 'mlm', format)
     }
     else {
         FASTA_SCORE_PLIANT(
-            channel.fromList(inputs(params.input.toString())),
+            channel.fromList(samples),
             ch_model,
             params.task,
             shards,
@@ -97,6 +98,19 @@ def check(options) {
             error("--${name} ${options[name]}: wanted an absolute path, from / on")
         }
     }
+}
+
+/**
+ * Rows with what their tasks are told as flags. Nextflow before 26.04 with its strict parser does not see that ext.args
+ * have changed when it resumes (nextflow-io/nextflow#6695), but it sees that an input has.
+ */
+def told(rows, options) {
+    def names = [
+        'shard_residues', 'h5_layout', 'layers', 'pool', 'precision', 'out_dtype', 'long_policy', 'id', 'on_error',
+        'max_residues', 'task_args', 'masked', 'method', 'sequence_column', 'score', 'offset', 'training_args',
+    ]
+    def flags = names.collect { name -> "${name}=${options[name]}" }.join(' ')
+    return rows.collect { row -> [row[0] + [flags: flags.toString()]] + row.drop(1) }
 }
 
 /** The FASTA files as [meta, files]: of a sample sheet (columns sample, fasta), or of a path or pattern. */

@@ -94,6 +94,7 @@ clip = 1.0
 [schedule]
 kind = "cosine"
 warmup_steps = 5
+steps = 40
 
 [run]
 steps = 40

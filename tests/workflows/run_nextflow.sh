@@ -170,6 +170,12 @@ resume() {
   ended resumed CACHED '1 4 2'
   same "$scratch/resumed/embeddings/proteins.npz" "$scratch/whole.npz"
 
+  say 'another flag runs every task again'
+  run flagged --residues npz --pool max -resume
+  ended flagged COMPLETED '1 4 2'
+  one_run --out "$scratch/flagged.npz" --pool max
+  same "$scratch/flagged/embeddings/proteins.npz" "$scratch/flagged.npz"
+
   say 'a substituted residue runs its shard'
   substitute_residue "$fasta" 100
   one_run --out "$scratch/whole.npz"
@@ -330,7 +336,8 @@ tasks() {
 
 # The tasks of the last run of this name that ended so, by their processes.
 processes() {
-  awk -F '\t' -v status="$2" '$3 == status { print $1 }' "$scratch/logs/$1.trace" | sort | uniq -c | awk '{ printf "%s%s %s", NR > 1 ? ", " : "", $1, $2 }'
+  awk -F '\t' -v status="$2" '$3 == status { print $1 }' "$scratch/logs/$1.trace" | sort | uniq -c |
+    awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }'
 }
 
 # A training of this name with these further flags; its tasks go to logs/NAME.trace.
@@ -367,7 +374,7 @@ training() {
   train trained -resume
   found=$(processes trained CACHED)
   [[ $found == '1 PLIANT_EVALUATE, 1 PLIANT_PLOT, 1 PLIANT_PRETRAIN' ]] || fail "of a resumed training $found are kept"
-  train longer --training_args '--set run.steps=44 --set schedule.steps=40' -resume
+  train longer --training_args '--set run.steps=44' -resume
   grep -q '"steps_before": 40' "$scratch/longer/models/small.summary.json" || fail 'the longer training did not go on'
 
   say 'an evaluation gives the bytes of its command'
