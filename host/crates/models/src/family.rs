@@ -31,6 +31,9 @@ pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// `model_type` in configs of Hugging Face's form.
     pub(crate) model_type: &'static str,
+    /// Keys by which a config is known that does not name a `model_type`, or names one that nobody knows; none where
+    /// they would not tell.
+    pub(crate) marks: &'static [&'static str],
     /// Identity of the vocabulary.
     pub(crate) vocabulary: &'static str,
     /// Reads and checks a config. What it leaves open is as in a new model.
@@ -42,7 +45,10 @@ impl Family {
     pub(crate) fn of(fields: &Fields) -> Result<&'static Self, ModelError> {
         if fields.get("format").is_none() {
             let names = FAMILIES.map(|family| family.model_type);
-            return Ok(FAMILIES[fields.one_of("model_type", &names)?]);
+            let by_name = fields.one_of("model_type", &names).map(|place| FAMILIES[place]);
+            let bears = |marks: &[&'static str]| marks.iter().all(|mark| fields.get(mark).is_some());
+            let known = |family: &&Self| !family.marks.is_empty() && bears(family.marks);
+            return by_name.or_else(|refused| FAMILIES.into_iter().find(known).ok_or(refused));
         }
         fields.must_be("format", FORMAT, FORMAT)?;
         let family = FAMILIES[fields.one_of("family", &FAMILIES.map(|family| family.name))?];
@@ -152,5 +158,24 @@ impl LmHeadKind {
             Self::Tied => "tied",
             Self::Own => "own",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_config_without_a_known_model_type_is_told_by_its_keys() {
+        let name = |text: &str| {
+            let fields = Fields::parse(Path::new("config.json"), text).unwrap();
+            Family::of(&fields).map(|family| family.name).map_err(|error| error.to_string())
+        };
+        let marks = r#""d_model": 8, "n_layer": 2, "bidirectional": true"#;
+        assert_eq!(name(&format!("{{{marks}}}")), Ok("lc_plm"));
+        assert_eq!(name(&format!(r#"{{{marks}, "model_type": "bimamba"}}"#)), Ok("lc_plm"));
+        assert_eq!(name(&format!(r#"{{{marks}, "model_type": "esm"}}"#)), Ok("esm2"));
+        assert!(name(r#"{"d_model": 8, "n_layer": 2}"#).unwrap_err().contains("\"model_type\" is missing"));
     }
 }

@@ -19,8 +19,13 @@ use crate::model::Model;
 const SCAN_FLOPS: f64 = 10.0;
 
 /// The row of LC-PLM. Its tokens are those of ESM-2.
-pub(crate) static FAMILY: Family =
-    Family { name: "lc_plm", model_type: "lc_plm", vocabulary: "esm2-33/1", read };
+pub(crate) static FAMILY: Family = Family {
+    name: "lc_plm",
+    model_type: "lc_plm",
+    marks: &["d_model", "n_layer", "bidirectional"],
+    vocabulary: "esm2-33/1",
+    read,
+};
 
 fn read(fields: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
     let config = Config::read(fields)?;

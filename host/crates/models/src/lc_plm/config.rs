@@ -82,7 +82,8 @@ pub struct SsmConfig {
 impl Config {
     /// Reads and checks a config. Where a key is absent the defaults of the published code hold, but for the sizes.
     pub(crate) fn read(fields: &Fields) -> Result<Self, ModelError> {
-        for key in ["rms_norm", "residual_in_fp32", "bidirectional", "bidirectional_weight_tie"] {
+        for key in ["rms_norm", "residual_in_fp32", "bidirectional", "bidirectional_weight_tie", "weight_tie"]
+        {
             fields.must_be_on(key, true)?;
         }
         fields.must_be_number("d_intermediate", 0.0)?;
@@ -93,11 +94,7 @@ impl Config {
             let wanted = "an empty list or null: attention is not supported";
             return Err(fields.refuse("attn_layer_idx", wanted.to_owned()));
         }
-        let strategies = STRATEGIES.map(|(name, _)| name);
-        let strategy = match fields.get("bidirectional_strategy") {
-            None => Strategy::Add,
-            Some(_) => STRATEGIES[fields.one_of("bidirectional_strategy", &strategies)?].1,
-        };
+        let strategy = strategy(fields)?;
         let initializer = fields.section("initializer_cfg")?;
         initializer.only(&["initializer_range"])?;
         let d_model = fields.count("d_model", 1..=WIDTH_MAX, None)?;
@@ -176,6 +173,22 @@ impl Config {
     }
 }
 
+/// What the results of the two directions become; the key is found in two spellings.
+fn strategy(fields: &Fields) -> Result<Strategy, ModelError> {
+    let names = STRATEGIES.map(|(name, _)| name);
+    let mut found = None;
+    for key in ["bidirectional_strategy", "strategy"] {
+        if fields.get(key).is_none() {
+            continue;
+        }
+        let (name, strategy) = STRATEGIES[fields.one_of(key, &names)?];
+        if found.replace(strategy).is_some_and(|first| first != strategy) {
+            return Err(fields.refuse("bidirectional_strategy", format!("\"{name}\", as \"strategy\" says")));
+        }
+    }
+    Ok(found.unwrap_or(Strategy::Add))
+}
+
 impl SsmConfig {
     fn read(fields: &Fields, d_model: usize) -> Result<Self, ModelError> {
         fields.only(&SSM_KEYS)?;
@@ -244,6 +257,8 @@ mod tests {
         let other = read(other).unwrap();
         let sizes = MambaSizes { width: 40, inner: 40, states: 4, filter: 2, rank: 7 };
         assert_eq!((other.sizes(), other.strategy()), (sizes, "ew_multiply"));
+        let short = r#"{"d_model": 40, "n_layer": 2, "strategy": "ew_multiply", "weight_tie": true}"#;
+        assert_eq!(read(short).unwrap().strategy(), "ew_multiply");
     }
 
     #[test]
@@ -255,6 +270,8 @@ mod tests {
             ("residual_in_fp32", "false", "\"residual_in_fp32\" is false"),
             ("d_intermediate", "64", "\"d_intermediate\" is 64, wanted 0"),
             ("attn_layer_idx", "[3]", "attention is not supported"),
+            ("weight_tie", "false", "\"weight_tie\" is false"),
+            ("strategy", "\"max\"", "wanted \"add\" or \"ew_multiply\""),
             ("bidirectional_strategy", "\"max\"", "wanted \"add\" or \"ew_multiply\""),
             ("vocab_size", "32", "\"vocab_size\" is 32"),
             ("ssm_cfg", "7", "\"ssm_cfg\" is 7, wanted an object"),
