@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Writes RESULTS.md from what the steps of run.sh have left.
+
+    tests/science/report.py RUNS RESULTS.md
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+MODELS = {"bimamba": "BiMamba-S", "esm2": "ESM-2's form"}
+
+
+def read(path):
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def with_interval(line, name, digits=3):
+    low, high = line[f"{name}_low"], line[f"{name}_high"]
+    return f"{line[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def training_rows(runs):
+    for key, name in MODELS.items():
+        account = read(runs / key / "training.json")
+        evaluation = read(runs / f"{key}.evaluation.json")
+        if account is None:
+            continue
+        speeds = [read(path)["tokens_per_second"] for path in sorted(runs.glob(f"{key}.speed.*.json"))]
+        speed = f"{sorted(speeds)[len(speeds) // 2]:,.0f}" if speeds else "not measured"
+        held_out = with_interval(evaluation["all"], "loss") if evaluation else "not evaluated"
+        accuracy = with_interval(evaluation["all"], "accuracy") if evaluation else "not evaluated"
+        yield [
+            name,
+            f"{account['model']['parameters']:,}",
+            f"{account['steps']:,}",
+            f"{account['tokens']:,}",
+            f"{account['loss']:.3f}",
+            held_out,
+            accuracy,
+            speed,
+        ]
+
+
+def length_rows(runs):
+    found = {key: read(runs / f"{key}.evaluation.json") for key in MODELS}
+    if None in found.values():
+        return
+    for bins in zip(*(found[key]["bins"] for key in MODELS)):
+        if bins[0]["masked"]:
+            losses = [with_interval(line, "loss") for line in bins]
+            yield [bins[0]["bin"], f"{bins[0]['proteins']:,}", *losses, f"{bins[0]['unigram_entropy']:.3f}"]
+
+
+def main():
+    runs, out = Path(sys.argv[1]), Path(sys.argv[2])
+    training = table(
+        ["model", "parameters", "steps", "tokens", "last training loss", "held-out loss", "held-out accuracy", "tokens a second"],
+        list(training_rows(runs)),
+    )
+    evaluation = read(runs / f"{next(iter(MODELS))}.evaluation.json")
+    entropy = f"{evaluation['all']['unigram_entropy']:.3f}" if evaluation else "unknown"
+    lengths = table(
+        ["residues", "proteins", *(f"loss of {name}" for name in MODELS.values()), "unigram entropy"],
+        list(length_rows(runs)),
+    )
+    text = f"""# Trainings on real proteins
+
+Written by `tests/science/run.sh report`; the configurations stand in `pretrain/`. Losses are in nats for each hidden
+residue, in brackets 95 % intervals over proteins.
+
+## BiMamba-S and ESM-2's form, with equal training compute
+
+Both learn from the same packs with the same masks, step by step: all sequences of the data sets without those that
+resemble their test sets (`leakage_blocklists/benchmark_like`), one in fifty held out, crops of 512 residues, bf16. Both
+have 4.8 million parameters, which makes 9.5 million operations for a token in the products of a forward, and as many
+steps. Relatives of held-out proteins are learnt from, so their losses compare these two models with each other and with
+the entropy of single residues ({entropy}), and with no published one.
+
+{training}
+
+![Losses over tokens](pretrain.svg)
+
+Held-out losses by length; whole proteins, though no longer stretch than 512 residues was learnt from:
+
+{lengths}
+"""
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, out)
+
+
+if __name__ == "__main__":
+    main()
