@@ -110,7 +110,8 @@ pub struct Row {
     pub pooled: Vec<Vec<f32>>,
     /// For each layer the rows of residues where they are wanted, else nothing: `[L, C]` of states, `[L, V]` of
     /// log-probabilities, `[L]` of losses, `[L, L]` of contacts. Where residues were chosen to be masked, those of the
-    /// chosen ones. Of answers `[M, 2]`, M residues that were drawn: what is lost, and 1 where it is right, else 0.
+    /// chosen ones. Of answers `[M, 3]`, M residues that were drawn: what is lost, 1 where it is right, and 1 where the
+    /// mask stood there; else 0.
     pub residues: Vec<Vec<f32>>,
     /// Of answers the letters of all residues; else nothing.
     pub sequence: Vec<u8>,
@@ -125,7 +126,7 @@ impl Row {
 }
 
 /// Numbers of an answer.
-pub const ANSWER: usize = 2;
+pub const ANSWER: usize = 3;
 
 /// What the reader found.
 pub struct Reading {

@@ -14,12 +14,13 @@ Examples:
   pliant evaluate --task mlm held_out.fasta --model run --out scores.json
   pliant evaluate --task mlm held_out.fasta --model run --out scores.tsv --bins 0,100,1000 --proteins each.tsv
 
-Task mlm, masked language modelling: of each protein 15 % of the residues are drawn, by the seed and the sequence alone,
+Task mlm, masked language modelling: of each protein 15 % of the residues are chosen, by the seed and the sequence alone,
 so that a protein is asked the same in any company; of these 80 % are masked and 10 % replaced by any residue. For all
-proteins, and for those of each bin of lengths: the mean loss -ln p of the true residues in nats, perplexity (its
-exponential), accuracy (the part of them that is the likeliest), and the entropy of single residues in nats, which is the
-loss of a model that knows their frequencies and nothing else. _low and _high bound 95 % of what other proteins of the
-same kind would give, by a bootstrap over proteins. Bins without proteins are left out.";
+proteins, and for those of each bin of lengths: the mean loss -ln p of the true residues in nats, that of the masked ones
+alone, perplexity (the exponential of the loss), accuracy (the part of them that is the likeliest), and the entropy of
+single residues in nats, which is the masked loss of a model that knows their frequencies and nothing else. _low and
+_high bound 95 % of what other proteins of the same kind would give, by a bootstrap over proteins. Bins without proteins
+are left out.";
 
 /// The edges of the bins where the user names none.
 const DEFAULT_BINS: &str = "0,128,256,512,1024,2048";

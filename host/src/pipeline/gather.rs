@@ -112,13 +112,15 @@ impl<'a> Gatherer<'a> {
     fn keep_answers(&mut self, first: usize, job: &Job, hidden: &Hidden) {
         let Some(Masked { tokens, places, targets }) = &self.slots[job.slot].asked else { return };
         let Some(answers) = self.rows[job.slot].residues.first_mut() else { return };
+        let mask = self.engine.vocabulary().mask;
         let before =
             |residue: usize| places.partition_point(|&place| place < tokens.residues.start + residue);
         for number in before(job.span.owned.start)..before(job.span.owned.end) {
             let token = first + places[number] - tokens.residues.start - job.span.residues.start;
             let (row, target) = (hidden.rows(0, token..token + 1), targets[number] as usize);
-            let right = likeliest(row) == target;
-            answers[ANSWER * number..][..ANSWER].copy_from_slice(&[-row[target], f32::from(u8::from(right))]);
+            let [right, masked] = [likeliest(row) == target, tokens.ids[places[number]] == mask];
+            let flag = |is: bool| f32::from(u8::from(is));
+            answers[ANSWER * number..][..ANSWER].copy_from_slice(&[-row[target], flag(right), flag(masked)]);
         }
     }
 

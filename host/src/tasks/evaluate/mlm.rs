@@ -18,16 +18,18 @@ use crate::pipeline::{ANSWER, Masks, Output, Row};
 use crate::tasks::run::{ID_CHARS, Order, Ready, Sizes};
 
 /// The columns of the table of proteins.
-const PROTEIN_COLUMNS: [(&str, ColumnKind); 5] = [
+const PROTEIN_COLUMNS: [(&str, ColumnKind); 7] = [
     ("id", ColumnKind::Text),
     ("length", ColumnKind::Count),
+    ("chosen", ColumnKind::Count),
     ("masked", ColumnKind::Count),
     ("loss", ColumnKind::Number),
+    ("masked_loss", ColumnKind::Number),
     ("accuracy", ColumnKind::Number),
 ];
 
 /// Letters of the numbers of a row of that table, and of a whole report, in the estimate of output sizes.
-const NUMBER_CHARS: usize = 48;
+const NUMBER_CHARS: usize = 70;
 const REPORT_CHARS: usize = 4096;
 
 /// Reads the input twice: to know what there is, and to compute it.
@@ -73,8 +75,9 @@ pub(super) fn run(plan: &EvaluatePlan, context: &Context) -> anyhow::Result<()> 
     let computed = session.compute(print, |row| {
         let protein = protein(&row);
         if let Some(table) = &mut table {
-            let numbers = [Cell::Number(protein.loss()), Cell::Number(protein.accuracy())];
-            let counts = [Cell::Count(protein.length as u64), Cell::Count(protein.masked)];
+            let Protein { length, chosen, masked, .. } = protein;
+            let counts = [length as u64, chosen, masked].map(Cell::Count);
+            let numbers = protein.means().map(Cell::Number);
             table.push(&[&[Cell::Text(&row.id)][..], &counts, &numbers].concat())?;
         }
         scores.push(protein, &row.sequence);
@@ -100,11 +103,15 @@ fn described(metadata: Metadata, seed: u64, masking: MlmSettings) -> Metadata {
 /// What became of one protein.
 fn protein(row: &Row) -> Protein {
     let answers = row.residues.first().map(Vec::as_slice).unwrap_or_default();
-    let answers = answers.chunks_exact(ANSWER);
+    let answers = answers.as_chunks::<ANSWER>().0.iter();
+    let masked = answers.clone().filter(|[_, _, masked]| *masked > 0.0);
+    let sum = |lost: f64, [loss, ..]: &[f32; ANSWER]| lost + f64::from(*loss);
     Protein {
         length: row.length,
-        masked: answers.len() as u64,
-        lost: answers.clone().map(|answer| f64::from(answer[0])).sum(),
-        right: answers.filter(|answer| answer[1] > 0.0).count() as u64,
+        chosen: answers.len() as u64,
+        masked: masked.clone().count() as u64,
+        lost: answers.clone().fold(0.0, sum),
+        masked_lost: masked.fold(0.0, sum),
+        right: answers.filter(|[_, right, _]| *right > 0.0).count() as u64,
     }
 }

@@ -10,10 +10,10 @@ use crate::cli::evaluate::ReportFormat;
 use crate::tasks::files;
 
 /// Numbers of bins.
-const COUNTS: [&str; 3] = ["proteins", "residues", "masked"];
+const COUNTS: [&str; 4] = ["proteins", "residues", "chosen", "masked"];
 
 /// What is measured; each has an interval.
-const MEASURES: [&str; 3] = ["loss", "perplexity", "accuracy"];
+const MEASURES: [&str; 4] = ["loss", "masked_loss", "perplexity", "accuracy"];
 
 /// A yardstick for the loss: that of a model that knows how frequent each residue is, and nothing else.
 const ENTROPY: &str = "unigram_entropy";
@@ -62,11 +62,11 @@ fn columns() -> Vec<(String, ColumnKind)> {
 }
 
 fn counts(line: &Scored) -> [u64; COUNTS.len()] {
-    [line.proteins, line.residues, line.masked]
+    [line.proteins, line.residues, line.chosen, line.masked]
 }
 
 fn measures(line: &Scored) -> [Measure; MEASURES.len()] {
-    [line.loss, line.loss.through(libm::exp), line.accuracy]
+    [line.loss, line.masked_loss, line.loss.through(libm::exp), line.accuracy]
 }
 
 /// The names of a measure and of the ends of its interval.

@@ -13,22 +13,51 @@ pub(super) struct Protein {
     /// L, its residues.
     pub(super) length: usize,
     /// Residues that were asked for.
+    pub(super) chosen: u64,
+    /// Those of them in whose place the mask stood.
     pub(super) masked: u64,
     /// The sum of -ln p of the true ones, in nats.
     pub(super) lost: f64,
+    /// That of those in whose place the mask stood.
+    pub(super) masked_lost: f64,
     /// How many of them are the likeliest.
     pub(super) right: u64,
 }
 
 impl Protein {
-    /// The mean loss in nats; no number where nothing was asked for.
-    pub(super) fn loss(&self) -> f64 {
-        self.lost / self.masked as f64
+    /// The mean loss and that of masked residues in nats, and the part that was right; what nothing was asked for is no
+    /// number.
+    pub(super) fn means(&self) -> [f64; 3] {
+        Sums::of([self].into_iter()).means()
+    }
+}
+
+/// Sums over proteins.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    chosen: u64,
+    masked: u64,
+    lost: f64,
+    masked_lost: f64,
+    right: u64,
+}
+
+impl Sums {
+    /// In the order in which they come.
+    fn of<'a>(proteins: impl Iterator<Item = &'a Protein>) -> Self {
+        proteins.fold(Self::default(), |sums, protein| Self {
+            chosen: sums.chosen + protein.chosen,
+            masked: sums.masked + protein.masked,
+            lost: sums.lost + protein.lost,
+            masked_lost: sums.masked_lost + protein.masked_lost,
+            right: sums.right + protein.right,
+        })
     }
 
-    /// The part that was right; no number where nothing was asked for.
-    pub(super) fn accuracy(&self) -> f64 {
-        self.right as f64 / self.masked as f64
+    /// Loss, loss of masked residues, accuracy.
+    fn means(&self) -> [f64; 3] {
+        let chosen = self.chosen as f64;
+        [self.lost / chosen, self.masked_lost / self.masked as f64, self.right as f64 / chosen]
     }
 }
 
@@ -64,10 +93,12 @@ pub(super) struct Scored {
     pub(super) to: Option<usize>,
     pub(super) proteins: u64,
     pub(super) residues: u64,
-    /// Residues that were asked for.
+    /// Residues that were asked for, and those of them that were masked.
+    pub(super) chosen: u64,
     pub(super) masked: u64,
     /// Nats.
     pub(super) loss: Measure,
+    pub(super) masked_loss: Measure,
     pub(super) accuracy: Measure,
     /// Entropy of single residues, in nats.
     pub(super) entropy: f64,
@@ -118,7 +149,7 @@ impl Scores {
 
     /// The mean loss over all residues that were asked for, in nats.
     pub(super) fn loss(&self) -> f64 {
-        ratio(&self.all, |protein| protein.lost)
+        Sums::of(self.all.iter()).means()[0]
     }
 
     /// Every bin with proteins, from the shortest, and all proteins together as the last.
@@ -144,51 +175,42 @@ fn scored(
     entropy: f64,
     interval: &Interval,
 ) -> Scored {
-    let lost = |protein: &Protein| protein.lost;
-    let right = |protein: &Protein| protein.right as f64;
-    let drawn = draws(proteins, interval);
-    let measure = |value: f64, drawn: Vec<f64>| {
-        let (low, high) = ends(drawn);
-        Measure { value, low, high }
-    };
-    let (losses, accuracies) = drawn.into_iter().unzip();
+    let sums = Sums::of(proteins.iter());
+    let (means, drawn) = (sums.means(), draws(proteins, interval));
+    let [loss, masked_loss, accuracy] = [0, 1, 2].map(|place| {
+        let (low, high) = ends(drawn.iter().map(|means| means[place]).collect());
+        Measure { value: means[place], low, high }
+    });
     Scored {
         from,
         to,
         proteins: proteins.len() as u64,
         residues: proteins.iter().map(|protein| protein.length as u64).sum(),
-        masked: proteins.iter().map(|protein| protein.masked).sum(),
-        loss: measure(ratio(proteins, lost), losses),
-        accuracy: measure(ratio(proteins, right), accuracies),
+        chosen: sums.chosen,
+        masked: sums.masked,
+        loss,
+        masked_loss,
+        accuracy,
         entropy,
     }
 }
 
-/// A sum over proteins for each residue that was asked for.
-fn ratio(proteins: &[Protein], part: impl Fn(&Protein) -> f64) -> f64 {
-    let masked: u64 = proteins.iter().map(|protein| protein.masked).sum();
-    proteins.iter().map(part).sum::<f64>() / masked as f64
-}
-
-/// Loss and accuracy of as many proteins, each drawn from all of them, time and again. One protein says nothing of
-/// others.
-fn draws(proteins: &[Protein], interval: &Interval) -> Vec<(f64, f64)> {
+/// The means of as many proteins, each drawn from all of them, time and again. One protein says nothing of others.
+fn draws(proteins: &[Protein], interval: &Interval) -> Vec<[f64; 3]> {
     let Some(count) = u32::try_from(proteins.len()).ok().filter(|&count| count > 1) else {
         return Vec::new();
     };
     let draw = |number: u64| {
-        let (mut lost, mut right, mut masked) = (0.0, 0, 0);
-        for place in resample(interval.seed, number, count) {
-            let protein = &proteins[place as usize];
-            (lost, right, masked) = (lost + protein.lost, right + protein.right, masked + protein.masked);
-        }
-        (masked > 0).then(|| (lost / masked as f64, right as f64 / masked as f64))
+        let drawn = resample(interval.seed, number, count).map(|place| &proteins[place as usize]);
+        Sums::of(drawn).means()
     };
-    (0..interval.draws).filter_map(draw).collect()
+    (0..interval.draws).map(draw).collect()
 }
 
 /// Between which two numbers 95 of 100 lie; between two draws the line that joins them.
 fn ends(mut drawn: Vec<f64>) -> (f64, f64) {
+    // Draws of proteins of which nothing was asked say nothing.
+    drawn.retain(|mean| mean.is_finite());
     if drawn.is_empty() {
         return (f64::NAN, f64::NAN);
     }
@@ -207,8 +229,8 @@ mod tests {
     use super::*;
     use pliant_seq::ESM2;
 
-    fn protein(length: usize, masked: u64, lost: f64, right: u64) -> Protein {
-        Protein { length, masked, lost, right }
+    fn protein(length: usize, chosen: u64, lost: f64, right: u64) -> Protein {
+        Protein { length, chosen, masked: chosen / 2, lost, masked_lost: lost / 4.0, right }
     }
 
     const INTERVAL: Interval = Interval { seed: 3, draws: 1000 };
@@ -227,9 +249,10 @@ mod tests {
         let lines = scores.lines(&ESM2, &INTERVAL);
         let names: Vec<String> = lines.iter().map(Scored::name).collect();
         assert_eq!(names, ["0-3", "4-7", "8+", "all"]);
-        let counts: Vec<(u64, u64, u64)> =
-            lines.iter().map(|line| (line.proteins, line.residues, line.masked)).collect();
-        assert_eq!(counts, [(1, 3, 1), (1, 7, 1), (2, 908, 6), (4, 918, 8)]);
+        let counts: Vec<[u64; 4]> =
+            lines.iter().map(|line| [line.proteins, line.residues, line.chosen, line.masked]).collect();
+        assert_eq!(counts, [[1, 3, 1, 0], [1, 7, 1, 0], [2, 908, 6, 3], [4, 918, 8, 3]]);
+        assert!(lines[0].masked_loss.value.is_nan() && lines[2].masked_loss.value == 0.5);
         let values: Vec<(f64, f64)> =
             lines.iter().map(|line| (line.loss.value, line.accuracy.value)).collect();
         assert_eq!(values, [(3.0, 0.0), (1.0, 1.0), (1.0, 5.0 / 6.0), (1.25, 0.75)]);
