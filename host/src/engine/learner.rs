@@ -227,12 +227,19 @@ impl Learner {
         Ok(model.lm_logits(tape, &chosen)?)
     }
 
-    /// Writes the model folder `model`, which must be new, and the file of moments `moments`.
+    /// Writes the model folder `model`, which must be new.
     ///
     /// # Errors
     /// What the system says.
-    pub fn save(&self, model: &Path, moments: &Path) -> anyhow::Result<()> {
-        self.loaded.save(&vocab_txt(), model)?;
+    pub fn save_model(&self, model: &Path) -> anyhow::Result<()> {
+        Ok(self.loaded.save(&vocab_txt(), model)?)
+    }
+
+    /// Writes the file of moments `moments`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn save_moments(&self, moments: &Path) -> anyhow::Result<()> {
         let mut names = Vec::new();
         for (param, ..) in self.optimizer.moments() {
             names.push(MOMENTS.map(|kind| format!("{kind}{}", param.name())));
@@ -246,7 +253,7 @@ impl Learner {
         Ok(write_values(moments, &tensors)?)
     }
 
-    /// Takes the moments of a file that [`Learner::save`] wrote after `steps` steps.
+    /// Takes the moments of a file that [`Learner::save_moments`] wrote after `steps` steps.
     ///
     /// # Errors
     /// A file that is damaged or belongs to another model.

@@ -1,5 +1,6 @@
 //! The loop: packs, steps, the log, held-out losses and checkpoints.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -204,7 +205,15 @@ impl<'a> Run<'a> {
         if self.saved.step != Some(step) {
             let folder = self.parts.folder.checkpoints();
             self.log.sync()?;
-            checkpoint::write(&folder, &self.state, |model, moments| self.parts.learner.save(model, moments))
+            let learner = &self.parts.learner;
+            let fill = |model: &Path, moments: &Path| {
+                learner.save_model(model)?;
+                point("checkpoint: model written");
+                learner.save_moments(moments)?;
+                point("checkpoint: moments written");
+                Ok(())
+            };
+            checkpoint::write(&folder, &self.state, fill)
                 .with_context(|| format!("writing the checkpoint of step {step}"))?;
             self.prune()?;
         }
