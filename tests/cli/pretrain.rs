@@ -225,7 +225,8 @@ fn a_run_goes_on_only_with_what_it_began_with() {
     }
     scratch.write("other.fasta", fasta(99)).write("other.json", MODEL.replace("64", "32"));
     refused(resumed(&["--train", "other.fasta"]), 65, &["the digest of the sequences of \"data.train\""]);
-    refused(resumed(&["--held-out", "other.fasta"]), 65, &["\"data.held_out\""]);
+    scratch.write("apart.fasta", ">apart\nMKVLWWHHCCMKVLWWHHCCMKVLWWHHCCMKVLWWHHCC\n");
+    refused(resumed(&["--held-out", "apart.fasta"]), 65, &["\"data.held_out\""]);
     refused(resumed(&["--model-config", "other.json"]), 65, &["the model of \"model.config\""]);
     refused(resumed(&["--cpu-path", "portable"]), 65, &["the numerics class of the device", "x86fma-1"]);
     refused(
