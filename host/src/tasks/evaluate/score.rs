@@ -279,7 +279,7 @@ mod tests {
     fn intervals_are_those_of_the_normal_distribution_where_it_holds() {
         // Losses 0 and 2 with equal chance: mean 1, standard deviation 1, of a mean of 400 a twentieth.
         let proteins: Vec<Protein> =
-            (0..400).map(|number| protein(9, 1, f64::from(number % 2) * 2.0, 0)).collect();
+            (0..400).map(|number| protein(9, 2, f64::from(number % 2) * 4.0, 0)).collect();
         let line = scored(&proteins, (None, None), 0.0, &INTERVAL);
         assert_eq!(line.loss.value, 1.0);
         let wide = 1.96 / 20.0;
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(line, scored(&proteins, (None, None), 0.0, &INTERVAL));
         // Losses of which no two are alike: other draws have other means.
         let spread: Vec<Protein> =
-            (0..400).map(|number| protein(9, 1, f64::from(number).sqrt(), 0)).collect();
+            (0..400).map(|number| protein(9, 2, f64::from(number).sqrt(), 0)).collect();
         let lows =
             [3, 4].map(|seed| scored(&spread, (None, None), 0.0, &Interval { seed, ..INTERVAL }).loss.low);
         assert!(lows[0] != lows[1], "{lows:?}");

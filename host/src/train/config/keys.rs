@@ -99,7 +99,8 @@ pub(super) const KEYS: [Key; 39] = [
     key("schedule.warmup_steps", "a whole number", "steps in which it goes up from 0"),
     key("schedule.final_fraction", "a number from 0 to 1", "where it ends, of its peak"),
     key("schedule.cycles", "a whole number of at least 1", "descents of \"cosine-restarts\""),
-    key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run"),
+    // Where it ends is compared in itself, whichever key says it.
+    key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run").free(),
     key("run.steps", "a whole number of at least 1", "updates of the weights").free(),
     key("run.epochs", "a whole number of at least 1", "passes over the sequences instead").free(),
     key("run.minutes", "a number above 0", "stop after that time with a checkpoint, to go on with --resume")
