@@ -1,5 +1,8 @@
 use super::*;
 
+/// What is said of a damage, and how it is done to the folder of a checkpoint.
+type Damage<'a> = (&'static str, &'a dyn Fn(&Path));
+
 fn state(step: u64, loss: Option<f64>) -> State {
     let held_out = loss.map(|loss| HeldOut { step, loss: Exact(loss), masked_loss: None });
     State { step, held_out, ..State::default() }
@@ -50,7 +53,7 @@ fn a_damaged_one_is_seen() {
         bytes[last] ^= 1;
         fs::write(path, bytes).unwrap();
     };
-    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+    let damages: [Damage<'_>; 7] = [
         ("has other bytes in model/model.safetensors", &|path| change(&path.join("model/model.safetensors"))),
         ("has other bytes in optimizer.safetensors", &|path| change(&path.join(OPTIMIZER))),
         ("has 3 bytes of optimizer.safetensors, wanted 7", &|path| {

@@ -178,6 +178,7 @@ fn keys_are_those_of_the_structs() {
         fields.extend(members.as_table().unwrap().keys().map(|name| format!("{section}.{name}")));
     }
     let mut keys: Vec<&str> = keys::KEYS.iter().map(|key| key.path).collect();
-    (keys.sort_unstable(), fields.sort_unstable());
+    keys.sort_unstable();
+    fields.sort_unstable();
     assert_eq!(fields, keys);
 }
