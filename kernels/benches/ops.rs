@@ -7,7 +7,7 @@
 
 use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Target, multiply};
 use pliant_kernels::cpu::simd::{Simd, Task, Work};
-use pliant_kernels::ops::linear::{self, Weights};
+use pliant_kernels::ops::linear::{self, Landing, Weights};
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
 use pliant_kernels::ops::{attention, conv1d};
 use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences, bf16};
@@ -136,7 +136,7 @@ fn input_gradient(device: &Device, precision: Precision, (m, n, k): (usize, usiz
     let weights = Weights::pack(device, precision, weights.0.as_slice(), (n, k), orientation).unwrap();
     let (grad, mut dx) = (Numbers::new(device, m * n), device.zeros::<f32>(m * k));
     fraction(device, precision, m * n * k, || {
-        linear::backward_input(device, m, (&grad.0, &weights), &mut dx, false).unwrap();
+        linear::backward_input(device, m, (&grad.0, &weights), &mut dx, Landing::Write).unwrap();
     })
 }
 
@@ -146,8 +146,15 @@ fn weight_gradient(device: &Device, precision: Precision, (m, n, k): (usize, usi
     let (mut dw, mut db) = (device.zeros::<f32>(n * k), device.zeros::<f32>(n));
     fraction(device, precision, m * n * k, || {
         let operands = (&grad.0, rows.input(precision));
-        linear::backward_weights(device, (m, precision), operands, ((n, k), 0..n), &mut dw, Some(&mut db))
-            .unwrap();
+        linear::backward_weights(
+            device,
+            (m, precision),
+            operands,
+            ((n, k), 0..n),
+            (&mut dw, true),
+            Some(&mut db),
+        )
+        .unwrap();
     })
 }
 

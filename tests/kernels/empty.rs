@@ -49,7 +49,7 @@ fn no_rows_leave_gradients_as_they_were() {
     let start = [1.0_f32, -2.0, 3.0];
     let [mut first, mut second, mut third] = [(); 3].map(|()| device.upload(&start));
     let gamma = device.upload(&start);
-    let grads = layer_norm::Grads { dx: &mut dx, dgamma: &mut first, dbeta: &mut second };
+    let grads = layer_norm::Grads { dx: &mut dx, accumulate: true, dgamma: &mut first, dbeta: &mut second };
     let sizes = layer_norm::Sizes { rows: 0, width: 3, epsilon: 1e-5 };
     layer_norm::backward(device, sizes, (&x, &x), &gamma, &x, grads).unwrap();
     let sizes = embedding::Sizes { tokens: 0, vocabulary: 1, width: 3 };

@@ -68,7 +68,11 @@ impl Problem {
         layer_norm::forward(device, self.sizes, &x, &gamma, &beta, Output::Bf16(&mut narrow), None).unwrap();
         let mut dx = device.zeros(x.len());
         let (mut dgamma, mut dbeta) = (device.upload(&self.gamma), device.upload(&self.beta));
-        let grads = Grads { dx: &mut dx, dgamma: &mut dgamma, dbeta: &mut dbeta };
+        let grads = Grads { dx: &mut dx, accumulate: false, dgamma: &mut dgamma, dbeta: &mut dbeta };
+        layer_norm::backward(device, self.sizes, (&x, &stats), &gamma, &dy, grads).unwrap();
+        let (mut added, [mut once, mut more]) =
+            (device.upload(&self.x), [(); 2].map(|()| device.zeros(gamma.len())));
+        let grads = Grads { dx: &mut added, accumulate: true, dgamma: &mut once, dbeta: &mut more };
         layer_norm::backward(device, self.sizes, (&x, &stats), &gamma, &dy, grads).unwrap();
         vec![
             Found::new("y", &y),
@@ -77,6 +81,7 @@ impl Problem {
             Found::new("dx", &dx),
             Found::new("dgamma", &dgamma),
             Found::new("dbeta", &dbeta),
+            Found::new("dx added", &added),
         ]
     }
 }
@@ -89,9 +94,14 @@ pub(crate) fn parity() -> Vec<Case> {
             Expected::new("y", plain.y.clone(), TOLERANCE),
             Expected::new("y in bf16", plain.y, TOLERANCE_BF16),
             Expected::new("statistics", plain.stats, TOLERANCE),
-            Expected::new("dx", plain.dx, TOLERANCE),
+            Expected::new("dx", plain.dx.clone(), TOLERANCE),
             Expected::new("dgamma", plain.dgamma, TOLERANCE_WEIGHTS),
             Expected::new("dbeta", plain.dbeta, TOLERANCE_WEIGHTS),
+            Expected::new(
+                "dx added",
+                plain.dx.iter().zip(&problem.x).map(|(dx, &x)| dx + f64::from(x)).collect(),
+                TOLERANCE,
+            ),
         ];
         let name = format!("layer_norm {}x{}", sizes.0, sizes.1);
         Case { name, fast: Box::new(move |device| problem.fast(device)), oracle }

@@ -1,8 +1,8 @@
 //! Proofs of the linear layer.
 
 use pliant_kernels::cpu::gemm::Orientation;
-use pliant_kernels::ops::elementwise::cpu::gelu;
-use pliant_kernels::ops::linear::{self, Epilogue, Part, Weights, cpu};
+use pliant_kernels::ops::elementwise::cpu::{gelu, gelu_backward};
+use pliant_kernels::ops::linear::{self, Epilogue, Landing, Part, Weights, cpu};
 use pliant_kernels::{Buffer, Device, Output, Precision, Tolerance, bf16};
 use pliant_tests::kernels::compare::narrowed;
 use pliant_tests::kernels::inputs::{Operand, gather, operand_reals, reals, split};
@@ -159,18 +159,24 @@ fn backward_input(problem: &Problem) -> Case {
     let (grad, weights) = (problem.operand(&problem.grad), problem.operand(&problem.weights));
     cpu::backward_input(problem.sizes, &grad, &weights, &mut dx);
     let added = dx.iter().zip(&problem.x).map(|(dx, &x)| dx + f64::from(x)).collect();
+    let mut through = vec![0.0; dx.len()];
+    gelu_backward(&reals(&problem.x), &dx, &mut through);
     let oracle = vec![
         Expected::new("dx", dx, problem.tolerance()),
         Expected::new("added", added, problem.tolerance()),
+        Expected::new("through gelu", through, problem.tolerance()),
     ];
     let (name, problem) = (problem.name("backward of the input"), problem.clone());
     let fast = move |device: &Device| {
         let weights = problem.pack(device, Orientation::InputGradient);
         let grad = device.upload(&problem.grad);
         let (mut dx, mut added) = (device.upload(&problem.x), device.upload(&problem.x));
-        linear::backward_input(device, rows, (&grad, &weights), &mut dx, false).unwrap();
-        linear::backward_input(device, rows, (&grad, &weights), &mut added, true).unwrap();
-        vec![Found::new("dx", &dx), Found::new("added", &added)]
+        linear::backward_input(device, rows, (&grad, &weights), &mut dx, Landing::Write).unwrap();
+        linear::backward_input(device, rows, (&grad, &weights), &mut added, Landing::Add).unwrap();
+        let (sums, mut through) = (device.upload(&problem.x), device.zeros(dx.len()));
+        let landing = Landing::ThroughGelu(&sums);
+        linear::backward_input(device, rows, (&grad, &weights), &mut through, landing).unwrap();
+        vec![Found::new("dx", &dx), Found::new("added", &added), Found::new("through gelu", &through)]
     };
     Case { name, fast: Box::new(fast), oracle }
 }
@@ -187,10 +193,14 @@ fn backward_weights(problem: &Problem) -> Case {
         &mut dw,
         &mut unused,
     );
+    let fresh = dw.iter().zip(&problem.weights).map(|(dw, &before)| dw - f64::from(before)).collect();
     // The bias gradient sums gradients that are not rounded.
     cpu::backward_weights((rows, outputs, 0), &reals(&problem.grad), &[], &mut [], &mut db);
-    let oracle =
-        vec![Expected::new("dw", dw, problem.tolerance()), Expected::new("db", db, problem.tolerance())];
+    let oracle = vec![
+        Expected::new("dw", dw, problem.tolerance()),
+        Expected::new("db", db, problem.tolerance()),
+        Expected::new("fresh dw", fresh, problem.tolerance()),
+    ];
     let (name, problem) = (problem.name("backward of the weights"), problem.clone());
     let fast = move |device: &Device| {
         let (grad, x) =
@@ -201,11 +211,23 @@ fn backward_weights(problem: &Problem) -> Case {
             (rows, problem.precision),
             (&grad, x.input()),
             ((outputs, inner), 0..outputs),
-            &mut dw,
+            (&mut dw, true),
             Some(&mut db),
         )
         .unwrap();
-        vec![Found::new("dw", &dw), Found::new("db", &db)]
+        // What stands there already does not matter when it is not added to.
+        let mut fresh = device.upload(&problem.weights);
+        let (sources, shape) = ((&grad, x.input()), ((outputs, inner), 0..outputs));
+        linear::backward_weights(
+            device,
+            (rows, problem.precision),
+            sources,
+            shape,
+            (&mut fresh, false),
+            None,
+        )
+        .unwrap();
+        vec![Found::new("dw", &dw), Found::new("db", &db), Found::new("fresh dw", &fresh)]
     };
     Case { name, fast: Box::new(fast), oracle }
 }
@@ -321,11 +343,11 @@ fn bytes_have_no_gradient() {
     let problem = Problem::new((2, 3, 4), Precision::Int8);
     let weights = problem.pack(device, Orientation::InputGradient);
     let (grad, mut dx, mut dw) = (device.zeros::<f32>(6), device.zeros(8), device.zeros(12));
-    let found = linear::backward_input(device, 2, (&grad, &weights), &mut dx, false);
+    let found = linear::backward_input(device, 2, (&grad, &weights), &mut dx, Landing::Write);
     assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
     let x = device.zeros::<f32>(8);
     let (rows, input) = ((2, Precision::Int8), (&grad, pliant_kernels::Input::F32(&x)));
-    let found = linear::backward_weights(device, rows, input, ((3, 4), 0..3), &mut dw, None);
+    let found = linear::backward_weights(device, rows, input, ((3, 4), 0..3), (&mut dw, true), None);
     assert!(matches!(found, Err(pliant_kernels::KernelError::Unsupported { .. })));
 }
 
@@ -402,7 +424,7 @@ fn fast_path_gives_what_pytorch_gives() {
         let (grad, x) = (device.upload(&problem.grad), Operand::upload(device, precision, &problem.x));
         let mut dx = device.zeros(rows * inner);
         let weights = problem.pack(device, Orientation::InputGradient);
-        linear::backward_input(device, rows, (&grad, &weights), &mut dx, false).unwrap();
+        linear::backward_input(device, rows, (&grad, &weights), &mut dx, Landing::Write).unwrap();
         let mut dw = device.zeros(outputs * inner);
         let sources = (&grad, x.input());
         linear::backward_weights(
@@ -410,7 +432,7 @@ fn fast_path_gives_what_pytorch_gives() {
             (rows, precision),
             sources,
             ((outputs, inner), 0..outputs),
-            &mut dw,
+            (&mut dw, true),
             None,
         )
         .unwrap();

@@ -77,8 +77,15 @@ fn gradients_fill_their_own_rows() {
         let x = Operand::upload(device, precision, &numbers.x);
         let [dw, db] = sums;
         let shape = ((OUTPUTS, INNER), stretch);
-        linear::backward_weights(device, (TOKENS, precision), (&grad, x.input()), shape, dw, Some(db))
-            .unwrap();
+        linear::backward_weights(
+            device,
+            (TOKENS, precision),
+            (&grad, x.input()),
+            shape,
+            (dw, true),
+            Some(db),
+        )
+        .unwrap();
     };
     for device in devices() {
         for precision in [Precision::F32, Precision::Bf16] {
@@ -119,5 +126,7 @@ fn stretches_outside_the_matrix_are_refused() {
     let (grad, x) = (device.zeros::<f32>(TOKENS * 2), Operand::upload(device, Precision::F32, &numbers.x));
     let mut dw = device.zeros(OUTPUTS * INNER);
     let (rows, shape) = ((TOKENS, Precision::F32), ((OUTPUTS, INNER), 100..102));
-    assert!(linear::backward_weights(device, rows, (&grad, x.input()), shape, &mut dw, None).is_err());
+    assert!(
+        linear::backward_weights(device, rows, (&grad, x.input()), shape, (&mut dw, true), None).is_err()
+    );
 }

@@ -50,13 +50,18 @@ impl Problem {
         rms_norm::forward(device, self.sizes, &x, &gamma, Output::F32(&mut y), Some(&mut stats)).unwrap();
         rms_norm::forward(device, self.sizes, &x, &gamma, Output::Bf16(&mut narrow), None).unwrap();
         let (mut dx, mut dgamma) = (device.zeros(x.len()), device.upload(&self.gamma));
-        rms_norm::backward(device, self.sizes, (&x, &stats), &gamma, &dy, &mut dx, &mut dgamma).unwrap();
+        rms_norm::backward(device, self.sizes, (&x, &stats), &gamma, &dy, (&mut dx, false), &mut dgamma)
+            .unwrap();
+        let (mut added, mut more) = (device.upload(&self.x), device.zeros(gamma.len()));
+        rms_norm::backward(device, self.sizes, (&x, &stats), &gamma, &dy, (&mut added, true), &mut more)
+            .unwrap();
         vec![
             Found::new("y", &y),
             Found::new("statistics", &stats),
             Found::new("dx", &dx),
             Found::new("dgamma", &dgamma),
             Found::new("y in bf16", &narrow),
+            Found::new("dx added", &added),
         ]
     }
 }
@@ -68,9 +73,14 @@ pub(crate) fn parity() -> Vec<Case> {
         let oracle = vec![
             Expected::new("y", y.clone(), TOLERANCE),
             Expected::new("statistics", stats, TOLERANCE),
-            Expected::new("dx", dx, TOLERANCE),
+            Expected::new("dx", dx.clone(), TOLERANCE),
             Expected::new("dgamma", dgamma, TOLERANCE_WEIGHTS),
             Expected::new("y in bf16", y, TOLERANCE_BF16),
+            Expected::new(
+                "dx added",
+                dx.iter().zip(&problem.x).map(|(dx, &x)| dx + f64::from(x)).collect(),
+                TOLERANCE,
+            ),
         ];
         let name = format!("rms_norm {}x{}", sizes.0, sizes.1);
         Case { name, fast: Box::new(move |device| problem.fast(device)), oracle }

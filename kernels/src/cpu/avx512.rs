@@ -60,6 +60,43 @@ fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
     })
 }
 
+/// The first lanes of as many as there are.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    debug_assert!(count <= LANES, "more elements than lanes");
+    ((1_u32 << count.min(LANES)) - 1) as __mmask16
+}
+
+/// Loads up to sixteen values; missing lanes are `fill`.
+#[inline(always)]
+fn load_part(values: &[f32], fill: f32) -> __m512 {
+    // SAFETY: as for `vector!`; lanes beyond the slice are masked off, and those touch no memory.
+    unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(fill), first_lanes(values.len()), values.as_ptr()) }
+}
+
+/// Stores the first lanes.
+#[inline(always)]
+fn store_part(value: __m512, to: &mut [f32]) {
+    // SAFETY: as above.
+    unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_lanes(to.len()), value) };
+}
+
+/// Loads up to sixteen bf16 values, exactly; missing lanes are zero.
+#[inline(always)]
+fn load_part_bf16(values: &[bf16]) -> __m512 {
+    // SAFETY: as above.
+    let halves = unsafe { _mm256_maskz_loadu_epi16(first_lanes(values.len()), values.as_ptr().cast()) };
+    vector!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))))
+}
+
+/// Stores the first of sixteen bf16 values.
+#[inline(always)]
+fn store_halves(halves: &[bf16; LANES], to: &mut [bf16]) {
+    let halves = vector!(_mm256_loadu_si256(halves.as_ptr().cast()));
+    // SAFETY: as above.
+    unsafe { _mm256_mask_storeu_epi16(to.as_mut_ptr().cast(), first_lanes(to.len()), halves) };
+}
+
 impl Simd for Avx512 {
     type F = __m512;
     type Pairs = __m512i;
@@ -104,6 +141,24 @@ impl Simd for Avx512 {
             let result = _mm512_mask_mov_epi32(result, is_tiny, zero);
             _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(result));
         });
+    }
+    #[inline(always)]
+    fn load_part(self, values: &[f32], fill: f32) -> __m512 {
+        load_part(values, fill)
+    }
+    #[inline(always)]
+    fn store_part(self, value: __m512, to: &mut [f32]) {
+        store_part(value, to);
+    }
+    #[inline(always)]
+    fn load_part_bf16(self, values: &[bf16]) -> __m512 {
+        load_part_bf16(values)
+    }
+    #[inline(always)]
+    fn store_part_bf16(self, value: __m512, to: &mut [bf16]) {
+        let mut halves = [bf16::ZERO; LANES];
+        self.store_bf16(value, &mut halves);
+        store_halves(&halves, to);
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
@@ -250,6 +305,24 @@ impl Simd for Avx512Bf16 {
             to.as_mut_ptr().cast(),
             std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value))
         ));
+    }
+    #[inline(always)]
+    fn load_part(self, values: &[f32], fill: f32) -> __m512 {
+        load_part(values, fill)
+    }
+    #[inline(always)]
+    fn store_part(self, value: __m512, to: &mut [f32]) {
+        store_part(value, to);
+    }
+    #[inline(always)]
+    fn load_part_bf16(self, values: &[bf16]) -> __m512 {
+        load_part_bf16(values)
+    }
+    #[inline(always)]
+    fn store_part_bf16(self, value: __m512, to: &mut [bf16]) {
+        let mut halves = [bf16::ZERO; LANES];
+        self.store_bf16(value, &mut halves);
+        store_halves(&halves, to);
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {

@@ -217,6 +217,31 @@ pub fn update<S: Simd, const N: usize>(
     }
 }
 
+/// As [`map`], or added to what is there.
+///
+/// # Panics
+/// When the rows differ in length.
+#[inline(always)]
+pub fn write<S: Simd, const N: usize>(
+    s: S,
+    accumulate: bool,
+    from: [&[f32]; N],
+    to: &mut [f32],
+    f: impl Fn([S::F; N]) -> S::F,
+) {
+    if accumulate {
+        update(
+            s,
+            from,
+            to,
+            #[inline(always)]
+            |lanes, old| s.add(f(lanes), old),
+        );
+    } else {
+        map(s, from, to, f);
+    }
+}
+
 /// Largest number of a row; `None` when the row holds NaN or its largest number is not finite.
 #[inline(always)]
 pub fn largest<S: Simd>(s: S, row: &[f32]) -> Option<f32> {

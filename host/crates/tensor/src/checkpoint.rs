@@ -53,7 +53,7 @@ impl Saved {
         grad: Buffer<f32>,
         part: impl Fn(&Tape, &[Tensor]) -> Result<Tensor, TensorError>,
     ) -> Result<(), TensorError> {
-        let leaves = self.leaves();
+        let leaves = self.leaves(outer);
         let Self { tape, slots, .. } = self;
         let output = part(&tape, &leaves)?;
         let mut inner = tape.gradients();
@@ -61,14 +61,14 @@ impl Saved {
         // sums of floats depend on their order.
         for (leaf, before) in leaves.iter().zip(&slots) {
             if let Some(sum) = before.and_then(|slot| outer.take(slot.index)) {
-                inner.add(leaf.slot(), sum)?;
+                inner.put(leaf.slot(), sum);
             }
         }
         inner.add(output.slot(), grad)?;
         tape.play(&mut inner)?;
         for (leaf, &slot) in leaves.iter().zip(&slots) {
             if let Some(sum) = leaf.slot().and_then(|slot| inner.take(slot.index)) {
-                outer.add(slot, sum)?;
+                outer.put(slot, sum);
             }
         }
         outer.mark_all_of(&inner);
@@ -76,13 +76,19 @@ impl Saved {
     }
 
     /// The inputs on the inner tape. One that came in twice is one leaf, with one sum of gradients.
-    fn leaves(&self) -> Vec<Tensor> {
+    fn leaves(&self, outer: &Gradients) -> Vec<Tensor> {
         let mut leaves: Vec<Tensor> = Vec::with_capacity(self.inputs.len());
         for (index, (input, slot)) in self.inputs.iter().zip(&self.slots).enumerate() {
             let twin = slot.and_then(|_| self.slots[..index].iter().position(|other| other == slot));
             leaves.push(match (twin, slot) {
                 (Some(twin), _) => leaves[twin].clone(),
-                (None, Some(_)) => self.tape.leaf(input),
+                (None, &Some(slot)) => {
+                    let leaf = self.tape.leaf(input);
+                    if let Some(sums) = outer.sums(slot) {
+                        self.tape.through_gelu(leaf.slot(), sums);
+                    }
+                    leaf
+                }
                 (None, None) => input.clone(),
             });
         }

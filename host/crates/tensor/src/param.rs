@@ -375,6 +375,16 @@ impl Param {
         gradient.unwrap_or_else(|| self.device.zeros(self.len()))
     }
 
+    /// As [`Param::take_gradient`] for a kernel that adds to `rows`, or writes them where `false` comes with the memory:
+    /// its numbers are unspecified then, which spares zeros that nobody reads.
+    pub(crate) fn lend_gradient(&self, rows: &Range<usize>) -> (Buffer<f32>, bool) {
+        match self.lock().gradient.take() {
+            Some(gradient) => (gradient, true),
+            None if rows.len() == self.shape[0] => (self.device.scratch(self.len()), false),
+            None => (self.device.zeros(self.len()), true),
+        }
+    }
+
     pub(crate) fn put_gradient(&self, gradient: Buffer<f32>) {
         if self.trainable {
             self.lock().gradient = Some(gradient);

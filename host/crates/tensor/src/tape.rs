@@ -1,7 +1,7 @@
 //! The record of one pass.
 
 use crate::error::TensorError;
-use crate::gradients::{Gradients, Touched};
+use crate::gradients::{Gradients, Slopes, Touched};
 use crate::param::Param;
 use crate::tensor::{Dtype, Slot, Tensor};
 use pliant_kernels::{Buffer, Device, Precision};
@@ -33,6 +33,7 @@ enum Mode {
 struct Record {
     nodes: Vec<Node>,
     slots: usize,
+    slopes: Slopes,
     touched: Vec<Touched>,
 }
 
@@ -167,7 +168,8 @@ impl Tape {
     /// Gradients of this tape, all still empty.
     pub(crate) fn gradients(&self) -> Gradients {
         let mut record = self.record.borrow_mut();
-        Gradients::new(&self.device, record.slots, std::mem::take(&mut record.touched))
+        let (slopes, touched) = (std::mem::take(&mut record.slopes), std::mem::take(&mut record.touched));
+        Gradients::new(&self.device, record.slots, slopes, touched)
     }
 
     /// Runs the backward of everything recorded, last first.
@@ -225,6 +227,13 @@ impl Tape {
         let mut record = self.record.borrow_mut();
         record.slots += 1;
         tensor.detach().with_slot(Slot { tape: self.id, index: record.slots - 1 })
+    }
+
+    /// Notes that a recorded tensor is the GELU of `sums`: its gradient will be gathered as that of the sums.
+    pub(crate) fn through_gelu(&self, slot: Option<Slot>, sums: Arc<Buffer<f32>>) {
+        if let Some(slot) = slot {
+            self.record.borrow_mut().slopes.insert(slot.index, sums);
+        }
     }
 
     /// Records the operation that made `output`.

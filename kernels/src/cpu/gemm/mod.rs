@@ -36,6 +36,8 @@ pub enum Epilogue<'a> {
     Gelu(Option<&'a mut [f32]>),
     /// Store it plus these numbers `[R, N]`.
     Residual(&'a [f32]),
+    /// Store it times the slope of GELU at these numbers `[R, N]`.
+    GeluSlope(&'a [f32]),
 }
 
 /// Where results go.
@@ -158,6 +160,7 @@ enum Step<'a> {
     Accumulate,
     Gelu(Option<Shared<'a, f32>>),
     Residual(&'a [f32]),
+    GeluSlope(&'a [f32]),
 }
 
 enum SharedTarget<'a> {
@@ -172,6 +175,7 @@ impl<'a> View<'a> {
             Epilogue::Accumulate => Step::Accumulate,
             Epilogue::Gelu(before) => Step::Gelu(before.as_mut().map(|values| Shared::new(values))),
             Epilogue::Residual(values) => Step::Residual(values),
+            Epilogue::GeluSlope(values) => Step::GeluSlope(values),
         };
         let target = match &mut product.target {
             Target::F32(values) => SharedTarget::F32(Shared::new(values)),
@@ -390,7 +394,7 @@ impl View<'_> {
                 let at = row * self.columns + column;
                 match (&self.step, &self.target) {
                     (Step::Accumulate, SharedTarget::F32(target)) => target.prefetch(at),
-                    (Step::Residual(values), _) => prefetch(values, at),
+                    (Step::Residual(values) | Step::GeluSlope(values), _) => prefetch(values, at),
                     _ => {}
                 }
             }
@@ -439,6 +443,7 @@ impl View<'_> {
                 math::gelu(s, sum)
             }
             Step::Residual(values) => s.add(s.load_any(&values[at..at + lanes]), sum),
+            Step::GeluSlope(values) => s.mul(sum, math::gelu_slope(s, s.load_any(&values[at..at + lanes]))),
         };
         match &self.target {
             // SAFETY: as above.

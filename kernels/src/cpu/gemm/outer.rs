@@ -29,7 +29,7 @@ const TOGETHER: usize = 8;
 /// Tasks wanted for each thread, so that the last ones to end are short.
 const TASKS: usize = 16;
 
-/// `dw[N,K] += Σ_t dy[t,N] · x[t,K]` and `db[N] += Σ_t dy[t,N]`; t cut into chunks of [`CHUNK`] that are added in
+/// `dw[N,K] += Σ_t dy[t,N] · x[t,K]`, or `=`, and `db[N] += Σ_t dy[t,N]`; t cut into chunks of [`CHUNK`] that are added in
 /// order.
 pub struct Outer<'a> {
     /// T, N and K.
@@ -42,6 +42,8 @@ pub struct Outer<'a> {
     pub input: Input<'a>,
     /// `dw [N,K]`
     pub dw: &'a mut [f32],
+    /// Whether `dw` is added to what is there, or overwrites it.
+    pub accumulate: bool,
     /// `db [N]`
     pub db: Option<&'a mut [f32]>,
 }
@@ -51,11 +53,14 @@ pub struct Outer<'a> {
 /// # Panics
 /// When sizes do not fit, or for operands of 8 bits: the callers check.
 pub fn add_outer(cpu: &Cpu, outer: Outer<'_>) {
-    let Outer { sizes: (tokens, outputs, inputs), precision, grad, input, dw, mut db } = outer;
+    let Outer { sizes: (tokens, outputs, inputs), precision, grad, input, dw, accumulate, mut db } = outer;
     let input: Values<'_> = input.into();
     let length = strip_length(precision, CHUNK);
     let widest = outputs.max(inputs).next_multiple_of(PANEL);
     let block = CHUNK * (BLOCK_BYTES / 4 / length / widest).max(1);
+    if tokens == 0 && !accumulate {
+        dw.fill(0.0);
+    }
     let dw = Shared::new(dw);
     for first in (0..tokens).step_by(block) {
         let end = tokens.min(first + block);
@@ -66,7 +71,7 @@ pub fn add_outer(cpu: &Cpu, outer: Outer<'_>) {
         };
         let mut chunks: Vec<Chunk<'_>> = (first..end).step_by(CHUNK).map(chunk).collect();
         pack(cpu, &mut chunks, db.as_deref_mut());
-        multiply(cpu, precision, &mut chunks, &dw);
+        multiply(cpu, precision, &mut chunks, (&dw, accumulate || first > 0));
     }
 }
 
@@ -222,13 +227,20 @@ impl Places<'_> {
     }
 }
 
-fn multiply(cpu: &Cpu, precision: Precision, chunks: &mut [Chunk<'_>], dw: &Shared<'_, f32>) {
+fn multiply(
+    cpu: &Cpu,
+    precision: Precision,
+    chunks: &mut [Chunk<'_>],
+    (dw, accumulate): (&Shared<'_, f32>, bool),
+) {
     let Some(first) = chunks.first() else { return };
     let (rows, columns) = (first.grad.count(), first.input.count());
     let panels = columns.div_ceil(PANEL);
     let stretches = (TASKS * cpu.threads().count()).div_ceil(panels);
     let stretch = rows.div_ceil(stretches).max(TASK_ROWS_MIN).next_multiple_of(strip_rows(cpu));
-    let ready: Vec<Ready<'_>> = chunks.iter_mut().map(|chunk| Ready::new(chunk, dw)).collect();
+    let chunks = chunks.iter_mut().enumerate();
+    let ready: Vec<Ready<'_>> =
+        chunks.map(|(index, chunk)| Ready::new(chunk, dw, accumulate || index > 0)).collect();
     let jobs: Vec<Job<'_>> = ready
         .iter()
         .map(|chunk| Job {
@@ -254,13 +266,13 @@ struct Ready<'a> {
 }
 
 impl<'a> Ready<'a> {
-    fn new(chunk: &'a mut Chunk<'_>, dw: &'a Shared<'_, f32>) -> Self {
+    fn new(chunk: &'a mut Chunk<'_>, dw: &'a Shared<'_, f32>, accumulate: bool) -> Self {
         let view = View {
             columns: chunk.input.count(),
             first_panel: 0,
             values: &chunk.panels,
             bias: None,
-            step: Step::Accumulate,
+            step: if accumulate { Step::Accumulate } else { Step::Store },
             target: SharedTarget::F32(dw.again()),
         };
         Self { grad: chunk.grad, strips: Shared::new(chunk.strips.as_mut_slice()), views: [view] }

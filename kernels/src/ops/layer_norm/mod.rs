@@ -54,8 +54,10 @@ impl Sizes {
 /// Gradients that the backward writes.
 #[derive(Debug)]
 pub struct Grads<'a> {
-    /// `dx [R,C]`, overwritten.
+    /// `dx [R,C]`
     pub dx: &'a mut Buffer<f32>,
+    /// Whether `dx` is added to what is there, or overwrites it.
+    pub accumulate: bool,
     /// `dγ [C]`, added to.
     pub dgamma: &'a mut Buffer<f32>,
     /// `dβ [C]`, added to.

@@ -4,7 +4,7 @@ use super::{Grads, Sizes};
 use crate::buffer::{Buffer, Output};
 use crate::cpu::Cpu;
 use crate::cpu::gemm::CHUNK;
-use crate::cpu::rows::{Cell, ROWS, fold, load_block, map, store_block};
+use crate::cpu::rows::{Cell, ROWS, fold, load_block, map, store_block, write};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 use std::ops::Range;
@@ -117,6 +117,8 @@ struct BackwardInput<'a> {
     saved: Saved<'a>,
     gamma: &'a [f32],
     dx: Shared<'a, f32>,
+    /// Whether there is a gradient already.
+    accumulate: bool,
 }
 
 impl Work for BackwardInput<'_> {
@@ -153,8 +155,9 @@ impl BackwardInput<'_> {
         );
         let mean_grad = s.splat(s.sum(sum) / width as f32);
         let mean_product = s.splat(-s.sum(product) / width as f32);
-        map(
+        write(
             s,
+            self.accumulate,
             rows,
             dx,
             #[inline(always)]
@@ -253,8 +256,8 @@ pub(super) fn backward(
     grads: Grads<'_>,
 ) {
     let saved = Saved { sizes, x: x.as_slice(), stats: stats.as_slice(), dy: dy.as_slice() };
-    let dx = Shared::new(grads.dx.as_mut_slice());
-    cpu.run(sizes.rows.div_ceil(ROWS), &BackwardInput { saved, gamma: gamma.as_slice(), dx });
+    let (dx, accumulate) = (Shared::new(grads.dx.as_mut_slice()), grads.accumulate);
+    cpu.run(sizes.rows.div_ceil(ROWS), &BackwardInput { saved, gamma: gamma.as_slice(), dx, accumulate });
     let dgamma = Shared::new(grads.dgamma.as_mut_slice());
     let dbeta = Shared::new(grads.dbeta.as_mut_slice());
     cpu.run(sizes.width.div_ceil(COLUMNS), &BackwardWeights { saved, dgamma, dbeta });

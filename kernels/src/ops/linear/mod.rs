@@ -6,7 +6,7 @@
 //! residual `r [R,N]`.
 //!
 //! Backward, with `g = ∂/∂s [R,N]`: `dx = g·W`, `dW += gᵀ·x`, `db += Σ_r g_r`. The GELU's own backward
-//! is [`super::elementwise`]'s.
+//! is [`super::elementwise`]'s, or the last step of the product that makes its gradient ([`Landing`]).
 //!
 //! Rounding with bf16 matrices: `x`, `W` and, in the backward, `g` are rounded to bf16; sums, bias,
 //! epilogue are 32-bit; the result is rounded once more where the target is bf16. One sum per output
@@ -255,7 +255,18 @@ pub fn forward(
     Ok(())
 }
 
-/// `dx = g·W`, or `dx += g·W` with `accumulate`; `weights` packed in [`Orientation::InputGradient`].
+/// What becomes of an input gradient `g·W`.
+#[derive(Debug, Clone, Copy)]
+pub enum Landing<'a> {
+    /// It is written.
+    Write,
+    /// It is added to what is there.
+    Add,
+    /// The input was `GELU(s)` of these `s [rows,K]`: times `GELU'(s)` it is written as the gradient of `s`.
+    ThroughGelu(&'a Buffer<f32>),
+}
+
+/// `dx = g·W`, or what `landing` says; `weights` packed in [`Orientation::InputGradient`].
 ///
 /// # Errors
 /// [`KernelError`] when sizes do not fit.
@@ -264,19 +275,23 @@ pub fn backward_input(
     rows: usize,
     (grad, weights): (&Buffer<f32>, &Weights),
     dx: &mut Buffer<f32>,
-    accumulate: bool,
+    landing: Landing<'_>,
 ) -> Result<(), KernelError> {
     check_trained(weights.precision())?;
     check_size(OP, "gradient", grad.len(), rows * weights.inner())?;
     check_size(OP, "input gradient", dx.len(), rows * weights.columns())?;
+    if let Landing::ThroughGelu(sums) = landing {
+        check_size(OP, "sums before the gelu", sums.len(), dx.len())?;
+    }
     match device {
-        Device::Cpu(cpu) => simd::backward_input(cpu, rows, (grad, weights), dx, accumulate),
+        Device::Cpu(cpu) => simd::backward_input(cpu, rows, (grad, weights), dx, landing),
     }
     Ok(())
 }
 
 /// `dW += gᵀ·x` and, where given, `db += Σ_r g_r`, for `g [rows,N]`, `x [rows,K]`. With a stretch of the
-/// matrix's rows `g` has their columns only, and no other row of `dW` and `db` is touched.
+/// matrix's rows `g` has their columns only, and no other row of `dW` and `db` is touched. Without `accumulate` the rows of
+/// `dW` are written and not added to.
 ///
 /// # Errors
 /// [`KernelError`] when sizes do not fit.
@@ -285,7 +300,7 @@ pub fn backward_weights(
     (rows, precision): (usize, Precision),
     (grad, input): (&Buffer<f32>, Input<'_>),
     ((outputs, inputs), stretch): ((usize, usize), Range<usize>),
-    dw: &mut Buffer<f32>,
+    (dw, accumulate): (&mut Buffer<f32>, bool),
     db: Option<&mut Buffer<f32>>,
 ) -> Result<(), KernelError> {
     check_trained(precision)?;
@@ -301,7 +316,7 @@ pub fn backward_weights(
             let sizes = (rows, stretch.len(), inputs);
             let dw = &mut dw.as_mut_slice()[stretch.start * inputs..stretch.end * inputs];
             let db = db.map(|db| &mut db.as_mut_slice()[stretch]);
-            simd::backward_weights(cpu, precision, sizes, (grad, input), dw, db);
+            simd::backward_weights(cpu, precision, sizes, (grad, input), (dw, accumulate), db);
         }
     }
     Ok(())

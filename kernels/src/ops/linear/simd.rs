@@ -1,6 +1,6 @@
 //! The linear layer on packed panels.
 
-use super::{Epilogue, Packed, Part, Weights};
+use super::{Epilogue, Landing, Packed, Part, Weights};
 use crate::Precision;
 use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::Cpu;
@@ -31,10 +31,14 @@ pub(super) fn backward_input(
     rows: usize,
     (grad, weights): (&Buffer<f32>, &Weights),
     dx: &mut Buffer<f32>,
-    accumulate: bool,
+    landing: Landing<'_>,
 ) {
     let Packed::Cpu(matrix) = &weights.packed;
-    let epilogue = if accumulate { gemm::Epilogue::Accumulate } else { gemm::Epilogue::Store };
+    let epilogue = match landing {
+        Landing::Write => gemm::Epilogue::Store,
+        Landing::Add => gemm::Epilogue::Accumulate,
+        Landing::ThroughGelu(sums) => gemm::Epilogue::GeluSlope(sums.as_slice()),
+    };
     let target = Target::F32(dx.as_mut_slice());
     gemm::multiply(cpu, rows, Input::F32(grad), &mut [Product { matrix, bias: None, epilogue, target }]);
 }
@@ -44,8 +48,8 @@ pub(super) fn backward_weights(
     precision: Precision,
     sizes: (usize, usize, usize),
     (grad, input): (&Buffer<f32>, Input<'_>),
-    dw: &mut [f32],
+    (dw, accumulate): (&mut [f32], bool),
     db: Option<&mut [f32]>,
 ) {
-    gemm::add_outer(cpu, Outer { sizes, precision, grad: grad.as_slice(), input, dw, db });
+    gemm::add_outer(cpu, Outer { sizes, precision, grad: grad.as_slice(), input, dw, accumulate, db });
 }

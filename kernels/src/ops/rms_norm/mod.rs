@@ -82,7 +82,7 @@ pub fn backward(
     (x, stats): (&Buffer<f32>, &Buffer<f32>),
     gamma: &Buffer<f32>,
     dy: &Buffer<f32>,
-    dx: &mut Buffer<f32>,
+    (dx, accumulate): (&mut Buffer<f32>, bool),
     dgamma: &mut Buffer<f32>,
 ) -> Result<(), KernelError> {
     sizes.check(x.len(), gamma.len())?;
@@ -91,7 +91,7 @@ pub fn backward(
     check_size(OP, "input gradient", dx.len(), x.len())?;
     check_size(OP, "scale gradient", dgamma.len(), sizes.width)?;
     match device {
-        Device::Cpu(cpu) => simd::backward(cpu, sizes, (x, stats), (gamma, dy), (dx, dgamma)),
+        Device::Cpu(cpu) => simd::backward(cpu, sizes, (x, stats), (gamma, dy), ((dx, accumulate), dgamma)),
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::Sizes;
 use crate::buffer::{Buffer, Output};
 use crate::cpu::Cpu;
 use crate::cpu::gemm::CHUNK;
-use crate::cpu::rows::{Cell, ROWS, fold, load_block, map, store_block};
+use crate::cpu::rows::{Cell, ROWS, fold, load_block, map, store_block, write};
 use crate::cpu::shared::Shared;
 use crate::cpu::simd::{LANES, Simd, Task, Work};
 
@@ -90,6 +90,8 @@ struct BackwardInput<'a> {
     saved: Saved<'a>,
     gamma: &'a [f32],
     dx: Shared<'a, f32>,
+    /// Whether there is a gradient already.
+    accumulate: bool,
 }
 
 impl Work for BackwardInput<'_> {
@@ -122,8 +124,9 @@ impl BackwardInput<'_> {
             |sum, [x, dy, gamma]| s.fma(s.mul(dy, gamma), s.mul(x, inverse), sum),
         );
         let mean = s.splat(-s.sum(product) / width as f32);
-        map(
+        write(
             s,
+            self.accumulate,
             rows,
             dx,
             #[inline(always)]
@@ -191,10 +194,10 @@ pub(super) fn backward(
     sizes: Sizes,
     (x, stats): (&Buffer<f32>, &Buffer<f32>),
     (gamma, dy): (&Buffer<f32>, &Buffer<f32>),
-    (dx, dgamma): (&mut Buffer<f32>, &mut Buffer<f32>),
+    ((dx, accumulate), dgamma): ((&mut Buffer<f32>, bool), &mut Buffer<f32>),
 ) {
     let saved = Saved { sizes, x: x.as_slice(), stats: stats.as_slice(), dy: dy.as_slice() };
     let (dx, dgamma) = (Shared::new(dx.as_mut_slice()), Shared::new(dgamma.as_mut_slice()));
-    cpu.run(sizes.rows.div_ceil(ROWS), &BackwardInput { saved, gamma: gamma.as_slice(), dx });
+    cpu.run(sizes.rows.div_ceil(ROWS), &BackwardInput { saved, gamma: gamma.as_slice(), dx, accumulate });
     cpu.run(sizes.width.div_ceil(COLUMNS), &BackwardWeights { saved, dgamma });
 }

@@ -36,21 +36,16 @@ pub fn layer_norm(
     let Some(stats) = stats else { return Ok(y) };
     let (x, gamma, beta) = (x.clone(), Arc::clone(gamma), Arc::clone(beta));
     Ok(tape.record(y, move |gradients, dy| {
-        let device = gradients.device();
-        let mut dx = device.scratch(dy.len());
         let (mut dgamma, mut dbeta) = (gamma.take_gradient(), beta.take_gradient());
-        let grads = Grads { dx: &mut dx, dgamma: &mut dgamma, dbeta: &mut dbeta };
-        layer_norm::backward(
-            &device,
-            sizes,
-            (x.f32_of(OP, "input")?, &stats),
-            &*gamma.buffer(OP)?,
-            &dy,
-            grads,
-        )
-        .map_err(in_op(OP, [shape]))?;
+        let (saved, scale) = ((x.f32_of(OP, "input")?, &stats), gamma.buffer(OP)?);
+        gradients
+            .write(x.slot(), dy.len(), |device, dx, accumulate| {
+                let grads = Grads { dx, accumulate, dgamma: &mut dgamma, dbeta: &mut dbeta };
+                layer_norm::backward(device, sizes, saved, &scale, &dy, grads)
+            })
+            .map_err(in_op(OP, [shape]))?;
         gradients.give(&gamma, dgamma);
         gradients.give(&beta, dbeta);
-        gradients.add(x.slot(), dx)
+        Ok(())
     }))
 }

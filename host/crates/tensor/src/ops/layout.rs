@@ -23,7 +23,7 @@ pub fn gather_rows(tape: &Tape, x: &Tensor, rows: &[usize]) -> Result<Tensor, Te
     let rows = rows.to_vec();
     Ok(tape.record(y, move |gradients, dy| {
         gradients
-            .write(slot, all * width, |device, dx, accumulate| {
+            .write(Some(slot), all * width, |device, dx, accumulate| {
                 layout::scatter_rows(device, sizes, &rows, &dy, dx, accumulate)
             })
             .map_err(in_op(OP, [[all, width]]))

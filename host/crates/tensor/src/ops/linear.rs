@@ -5,7 +5,6 @@ use crate::gradients::Gradients;
 use crate::param::Param;
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Slot, Tensor, Values};
-use pliant_kernels::ops::elementwise;
 use pliant_kernels::ops::linear::{self, Part, Weights};
 use pliant_kernels::{Buffer, Device, Input};
 use std::ops::Range;
@@ -97,14 +96,21 @@ pub fn linear(tape: &Tape, x: &Tensor, parts: &[LinearPart<'_>]) -> Result<Vec<T
         return Ok(runs.into_iter().map(|run| Tensor::new(run.shape, run.output)).collect());
     }
     let saved = Saved::new(x, parts);
+    let sums: Vec<_> = runs.iter_mut().map(|run| run.sums.take()).collect();
     let (outputs, steps): (Vec<_>, Vec<_>) =
         runs.into_iter().zip(parts).map(|(run, part)| run.into_step(part)).unzip();
-    Ok(tape.record_all(outputs, move |gradients, grads| {
+    let outputs = tape.record_all(outputs, move |gradients, grads| {
         let given = steps.into_iter().zip(grads);
         given
             .filter_map(|(step, grad)| Some((step, grad?)))
             .try_for_each(|(step, grad)| step.backward(gradients, &saved, grad))
-    }))
+    });
+    for (output, sums) in outputs.iter().zip(sums) {
+        if let Some(sums) = sums {
+            tape.through_gelu(output.slot(), Arc::new(sums));
+        }
+    }
+    Ok(outputs)
 }
 
 /// What one part needs while it runs.
@@ -154,7 +160,6 @@ impl Run {
             weight: Arc::clone(part.weight),
             rows: self.rows,
             bias: part.bias.map(Arc::clone),
-            sums: self.sums,
             residual: part.residual().and_then(Tensor::slot),
         };
         (Tensor::new(self.shape, self.output), step)
@@ -182,7 +187,6 @@ struct Step {
     weight: Arc<Param>,
     rows: Range<usize>,
     bias: Option<Arc<Param>>,
-    sums: Option<Buffer<f32>>,
     residual: Option<Slot>,
 }
 
@@ -193,23 +197,13 @@ impl Step {
         saved: &Saved,
         grad: Buffer<f32>,
     ) -> Result<(), TensorError> {
-        let device = gradients.device();
-        let grad = match &self.sums {
-            None => grad,
-            Some(sums) => {
-                let mut before = device.scratch(grad.len());
-                elementwise::gelu_backward(&device, sums, &grad, &mut before)
-                    .map_err(in_op(OP, [saved.shape]))?;
-                before
-            }
-        };
         self.backward_weights(gradients, saved, &grad)?;
         if let Some(slot) = saved.slot {
             let weights = self.weight.input_gradient_weights(OP, &self.rows)?;
             let [rows, inner] = saved.shape;
             gradients
-                .write(slot, rows * inner, |device, dx, accumulate| {
-                    linear::backward_input(device, rows, (&grad, &weights), dx, accumulate)
+                .write_product(slot, rows * inner, |device, dx, landing| {
+                    linear::backward_input(device, rows, (&grad, &weights), dx, landing)
                 })
                 .map_err(in_op(OP, [saved.shape]))?;
         }
@@ -228,16 +222,23 @@ impl Step {
         let (outputs, inner) = self.weight.matrix_shape(OP)?;
         let sizes = (saved.shape[0], self.weight.precision());
         if let (true, Some(x)) = (self.weight.is_trainable(), &saved.x) {
-            let mut dw = self.weight.take_gradient();
+            let (mut dw, accumulate) = self.weight.lend_gradient(&self.rows);
             let shape = ((outputs, inner), self.rows.clone());
-            linear::backward_weights(&device, sizes, (grad, x.input()), shape, &mut dw, db.as_mut())
-                .map_err(in_op(OP, [saved.shape]))?;
+            linear::backward_weights(
+                &device,
+                sizes,
+                (grad, x.input()),
+                shape,
+                (&mut dw, accumulate),
+                db.as_mut(),
+            )
+            .map_err(in_op(OP, [saved.shape]))?;
             gradients.give(&self.weight, dw);
         } else if db.is_some() {
             // The kernel sums the bias beside a weight gradient: a column of zeros makes that one cheap.
             let (x, mut dw) = (device.zeros(saved.shape[0]), device.zeros(outputs));
             let (operands, shape) = ((grad, Input::F32(&x)), ((outputs, 1), self.rows.clone()));
-            linear::backward_weights(&device, sizes, operands, shape, &mut dw, db.as_mut())
+            linear::backward_weights(&device, sizes, operands, shape, (&mut dw, true), db.as_mut())
                 .map_err(in_op(OP, [saved.shape]))?;
         }
         if let (Some(bias), Some(db)) = (bias, db) {

@@ -29,7 +29,7 @@ pub fn pool(tape: &Tape, x: &Tensor, kind: Kind, spans: &[(usize, usize)]) -> Re
     let spans = spans.to_vec();
     Ok(tape.record(y, move |gradients, dy| {
         gradients
-            .write(slot, tokens * width, |device, dx, accumulate| {
+            .write(Some(slot), tokens * width, |device, dx, accumulate| {
                 if !accumulate {
                     dx.as_mut_slice().fill(0.0);
                 }

@@ -34,12 +34,14 @@ pub fn rms_norm(
     let Some(stats) = stats else { return Ok(y) };
     let (x, gamma) = (x.clone(), Arc::clone(gamma));
     Ok(tape.record(y, move |gradients, dy| {
-        let device = gradients.device();
-        let (mut dx, mut dgamma) = (device.scratch(dy.len()), gamma.take_gradient());
+        let mut dgamma = gamma.take_gradient();
         let (saved, scale) = ((x.f32_of(OP, "input")?, &stats), gamma.buffer(OP)?);
-        rms_norm::backward(&device, sizes, saved, &scale, &dy, &mut dx, &mut dgamma)
+        gradients
+            .write(x.slot(), dy.len(), |device, dx, accumulate| {
+                rms_norm::backward(device, sizes, saved, &scale, &dy, (dx, accumulate), &mut dgamma)
+            })
             .map_err(in_op(OP, [shape]))?;
         gradients.give(&gamma, dgamma);
-        gradients.add(x.slot(), dx)
+        Ok(())
     }))
 }
