@@ -19,7 +19,7 @@ fn maps_agree_with_the_oracle_and_are_symmetric() {
         sums[..length].fill(if channels > 1 { 0.0 } else { 1.0 });
         let mut y = vec![0.0; length * length];
         let evidence = (&reals(&map)[..], &reals(&sums)[..]);
-        cpu::forward(Sizes { length, channels }, evidence, (&reals(&weights), -0.3_f32.into()), &mut y);
+        cpu::forward(Sizes { length, channels }, evidence, (&reals(&weights), f64::from(-0.3_f32)), &mut y);
         let mut script = Script::default();
         let [map, sums, weights] = [&map, &sums, &weights].map(|values| script.reads(values));
         let (factors, found) = (script.writes::<f32>(channels), script.writes::<f32>(length * length));

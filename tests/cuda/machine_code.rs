@@ -24,7 +24,7 @@ struct Usage {
 
 /// The compilers that `PLIANT_TEST_NVRTC` names, or else the one that a user would get.
 fn compilers() -> Vec<Compiler> {
-    if let Some(paths) = std::env::var_os("PLIANT_TEST_NVRTC") {
+    if let Some(paths) = std::env::var_os("PLIANT_TEST_NVRTC").filter(|paths| !paths.is_empty()) {
         let paths: Vec<PathBuf> = std::env::split_paths(&paths).collect();
         return paths
             .iter()

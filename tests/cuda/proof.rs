@@ -2,9 +2,11 @@
 
 use crate::program::program;
 use crate::script::{PLANS, Place, Plan, Script};
+use pliant_kernels::Direction;
 use pliant_tests::kernels::case::assert_same_bits;
 use pliant_tests::kernels::inputs::split;
 use pliant_tests::kernels::{Expected, assert_bites, assert_close};
+use std::ops::Range;
 
 /// Checks what a script leaves: close to the oracle, with a comparison that bites, and the same bits however many blocks
 /// there are and in whatever order their threads come.
@@ -50,6 +52,34 @@ pub(crate) fn blind_to_neighbours(op: &str, lengths: &[usize], pack: impl Fn(&[u
             assert!(found.iter().any(|&bits| bits != 0), "{what}: nothing to compare");
             assert_same_bits(&what, found, &alone[sequence]);
         }
+    }
+}
+
+/// Rows of a stretch and what it continues from, to the script for it, its result and what it leaves behind.
+type Stretch<'a> = &'a dyn Fn(Range<usize>, Option<&[f32]>) -> (Script, Place, Place);
+
+/// Checks that a run over `rows` rows of `width` numbers has the same bits however it is cut into stretches.
+pub(crate) fn same_in_stretches(
+    op: &str,
+    (direction, width, rows): (Direction, usize, usize),
+    stretch: Stretch<'_>,
+) {
+    let Some(program) = program(op) else { return };
+    let run = |cuts: &[usize]| {
+        let (mut bits, mut carry) = (vec![0; rows * width], None);
+        for turn in 0..cuts.len() - 1 {
+            let place = if direction == Direction::Forward { turn } else { cuts.len() - 2 - turn };
+            let (script, result, left) = stretch(cuts[place]..cuts[place + 1], carry.as_deref());
+            let found =
+                script.run(&program, PLANS[0]).unwrap_or_else(|error| panic!("{op} {cuts:?}: {error}"));
+            bits[cuts[place] * width..cuts[place + 1] * width].copy_from_slice(&found.values(result).bits());
+            carry = Some(found.values(left).bits().into_iter().map(f32::from_bits).collect::<Vec<f32>>());
+        }
+        bits
+    };
+    let whole = run(&[0, rows]);
+    for cuts in [vec![0, 1, rows], vec![0, rows / 2, rows / 2 + 1, rows - 2, rows]] {
+        assert_same_bits(&format!("{op} {} cut at {cuts:?}", direction.name()), &run(&cuts), &whole);
     }
 }
 

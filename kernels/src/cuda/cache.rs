@@ -8,7 +8,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A folder of compiled kernels: one file `<op>-<key>.cubin` each, the module and 32 bytes of its BLAKE3 hash.
+/// A folder of compiled kernels: one file `<op>-<architecture>-<key>-<major>.<minor>.cubin` each, named by what was
+/// compiled and by the compiler's version; it holds the module and 32 bytes of its BLAKE3 hash.
 ///
 /// Files are written beside their place and renamed, so that a reader never sees half of one; a file whose hash does
 /// not fit is as good as missing and is written anew.
@@ -19,6 +20,8 @@ pub struct Cache {
 
 /// Length of the hash at the end of a file.
 const HASH: usize = blake3::OUT_LEN;
+
+const ENDING: &str = ".cubin";
 
 /// Largest file that is read: a hundred times what the largest source gives.
 const LONGEST: u64 = 64 << 20;
@@ -33,20 +36,28 @@ impl Cache {
     /// Where the machine code of a source is kept.
     #[must_use]
     pub fn path(&self, source: &Source, architecture: Architecture, version: (u32, u32)) -> PathBuf {
-        self.folder.join(format!("{}-{}.cubin", source.op, key(source, architecture, version)))
+        let (major, minor) = version;
+        self.folder.join(format!("{}{major}.{minor}{ENDING}", stem(source, architecture)))
     }
 
     /// What is kept; `None` where nothing is, or something damaged.
     #[must_use]
     pub fn get(&self, source: &Source, architecture: Architecture, version: (u32, u32)) -> Option<Cubin> {
-        let path = self.path(source, architecture, version);
-        let length = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
-        if length > LONGEST {
-            return None;
-        }
-        let mut bytes = fs::read(&path).ok()?;
-        let hash = bytes.split_off(bytes.len().checked_sub(HASH)?);
-        (blake3::hash(&bytes).as_bytes()[..] == hash[..]).then_some(Cubin { bytes })
+        read(&self.path(source, architecture, version))
+    }
+
+    /// What is kept of any version, for places without a compiler: the oldest, which the most drivers know.
+    #[must_use]
+    pub fn get_of_any_version(&self, source: &Source, architecture: Architecture) -> Option<Cubin> {
+        let stem = stem(source, architecture);
+        let version = |name: &str| -> Option<(u32, u32)> {
+            let (major, minor) = name.strip_prefix(&stem)?.strip_suffix(ENDING)?.split_once('.')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        let names = fs::read_dir(&self.folder).ok()?.flatten().map(|entry| entry.file_name());
+        let mut versions: Vec<(u32, u32)> = names.filter_map(|name| version(name.to_str()?)).collect();
+        versions.sort_unstable();
+        versions.into_iter().find_map(|version| self.get(source, architecture, version))
     }
 
     /// Keeps machine code.
@@ -98,6 +109,22 @@ impl Cache {
     }
 }
 
+/// Name of a file up to the version.
+fn stem(source: &Source, architecture: Architecture) -> String {
+    format!("{}-{architecture}-{}-", source.op, key(source, architecture))
+}
+
+/// The module in a file; `None` where there is none or a damaged one.
+fn read(path: &Path) -> Option<Cubin> {
+    let length = fs::metadata(path).ok().filter(fs::Metadata::is_file)?.len();
+    if length > LONGEST {
+        return None;
+    }
+    let mut bytes = fs::read(path).ok()?;
+    let hash = bytes.split_off(bytes.len().checked_sub(HASH)?);
+    (blake3::hash(&bytes).as_bytes()[..] == hash[..]).then_some(Cubin { bytes })
+}
+
 /// Writes a file that must not be there and brings it to the disk.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = fs::File::create_new(path)?;
@@ -138,6 +165,21 @@ mod tests {
         }
         cache.put(PLACE, &cubin).unwrap();
         assert_eq!(get(&cache), Some(cubin));
+    }
+
+    #[test]
+    fn without_a_compiler_the_oldest_version_that_is_whole_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), None);
+        let kept = |text: &str| Cubin { bytes: text.as_bytes().to_vec() };
+        for (version, text) in [((13, 0), "13.0"), ((12, 10), "12.10"), ((12, 9), "12.9")] {
+            cache.put((PLACE.0, PLACE.1, version), &kept(text)).unwrap();
+        }
+        cache.put((PLACE.0, Architecture::SM_90, (11, 0)), &kept("another")).unwrap();
+        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), Some(kept("12.9")));
+        fs::write(cache.path(PLACE.0, PLACE.1, (12, 9)), "damaged").unwrap();
+        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), Some(kept("12.10")));
     }
 
     #[test]
