@@ -333,7 +333,10 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         return Some(Code::Data);
     }
     match cause.downcast_ref::<KernelError>()? {
-        KernelError::Device { .. } => Some(Code::Device),
+        KernelError::Device { .. } | KernelError::Library { .. } | KernelError::Compile { .. } => {
+            Some(Code::Device)
+        }
+        KernelError::File { .. } => Some(Code::Io),
         // A model with sizes that no kernel has.
         KernelError::Unsupported { .. } => Some(Code::Data),
         KernelError::Size { .. } | KernelError::Index { .. } => Some(Code::Internal),

@@ -47,6 +47,34 @@ pub enum KernelError {
         /// What stands in the way.
         reason: String,
     },
+    /// A library that kernels need cannot be used.
+    #[error("{name} cannot be used: {reason}; {install}")]
+    Library {
+        /// Which library.
+        name: &'static str,
+        /// What stands in the way.
+        reason: String,
+        /// What to do about it.
+        install: &'static str,
+    },
+    /// A kernel source that does not compile.
+    #[error("{op}: its kernels do not compile for {architecture}: {reason}")]
+    Compile {
+        /// Whose source.
+        op: &'static str,
+        /// Architecture compiled for.
+        architecture: String,
+        /// The compiler's words.
+        reason: String,
+    },
+    /// A file of compiled kernels that cannot be written.
+    #[error("{path}: {reason}; the folder of compiled kernels must be writable")]
+    File {
+        /// The file.
+        path: String,
+        /// What stands in the way.
+        reason: String,
+    },
 }
 
 /// Checks one size of an operation.

@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 25] = [
+    let cases: [(&str, &[&str]); 27] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -30,6 +30,8 @@ fn help_is_as_it_was_read_last() {
         ("help_cache_verify", &["cache", "verify", "--help"]),
         ("help_cache_merge", &["cache", "merge", "--help"]),
         ("help_cache_gc", &["cache", "gc", "--help"]),
+        ("help_kernels", &["kernels", "--help"]),
+        ("help_kernels_build", &["kernels", "build", "--help"]),
         ("help_doctor", &["doctor", "--help"]),
     ];
     for (name, words) in cases {

@@ -18,6 +18,7 @@ mod hub;
 mod import;
 mod inputs;
 mod interrupted;
+mod kernels;
 mod lc_plm;
 mod long;
 mod model;

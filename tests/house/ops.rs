@@ -1,6 +1,7 @@
 //! An op folder is complete, and its row in the table of `kernels/README.md` says what is true.
 //!
-//! The table's columns are `op | cpu | simd | cuda | grad | fixture | bench`; a dash means there is none. Rows
+//! The table's columns are `op | cpu | simd | cuda | grad | fixture | bench`; a dash means there is none. Under `cuda`
+//! `kernels only` means that there are kernels which no device runs yet, `CPU only: reason` that there are none. Rows
 //! of the parity and gradient tests are strings in the constants `PARITY` and `GRADIENTS` of `tests/kernels`.
 
 use crate::table::{head, rows};
@@ -42,23 +43,35 @@ fn row_breaches(tree: &Tree, op: &str, row: &[String]) -> Vec<String> {
     let file = |name: &str| tree.has(&format!("{OPS}{op}/{name}"));
     let fixture = tree.below(&format!("tests/fixtures/{op}/")).next().is_some();
     let bench = tree.has(&format!("kernels/benches/{}", row[6]));
-    let cuda = file("cuda.rs") && file(&format!("{op}.cu"));
-    let is = [file("cpu.rs"), fast_path(tree, op), cuda, listed(tree, "GRADIENTS", op), fixture, bench];
-    let mut breaches = Vec::new();
+    let is = [file("cpu.rs"), fast_path(tree, op), true, listed(tree, "GRADIENTS", op), fixture, bench];
+    let mut breaches: Vec<String> = cuda_breach(tree, op, &row[3]).into_iter().collect();
     for ((column, cell), is) in COLUMNS[1..].iter().zip(&row[1..]).zip(is) {
-        let said = cell != "–" && !cell.starts_with("CPU only");
-        if said != is {
+        if *column != "cuda" && (cell != "–") != is {
             breaches.push(format!("{op}: column {column} says {cell:?}, the tree says {is}"));
         }
     }
     if !fixture {
         breaches.push(format!("{op} lacks a fixture in tests/fixtures/{op}/"));
     }
-    let has_cuda = tree.below("kernels/src/cuda/").next().is_some();
-    if has_cuda && row[3] == "–" {
-        breaches.push(format!("{op}: column cuda wants kernels, or `CPU only: reason`"));
-    }
     breaches
+}
+
+/// What the column `cuda` says wrongly. A `.cu` file is of use only where the table of sources names it.
+fn cuda_breach(tree: &Tree, op: &str, cell: &str) -> Option<String> {
+    let file = |name: &str| tree.has(&format!("{OPS}{op}/{name}"));
+    let kernels = file(&format!("{op}.cu"));
+    if kernels && !tree.text("kernels/src/cuda/sources.rs").contains(&format!("op: \"{op}\"")) {
+        return Some(format!("{op}: kernels/src/cuda/sources.rs lacks its kernels"));
+    }
+    let has_cuda = tree.below("kernels/src/cuda/").next().is_some();
+    let wanted = match (kernels, file("cuda.rs"), has_cuda) {
+        (true, true, _) => "yes",
+        (true, false, _) => "kernels only",
+        (false, _, true) => "CPU only: ",
+        (false, _, false) => "–",
+    };
+    let fits = if wanted == "CPU only: " { cell.starts_with(wanted) } else { cell == wanted };
+    (!fits).then(|| format!("{op}: column cuda says {cell:?}, wanted {wanted:?}"))
 }
 
 /// Whether there is a file beside the contract and the plain text.
@@ -158,6 +171,27 @@ fn once_there_is_cuda_an_op_has_it_or_says_why_not() {
     };
     assert_eq!(with(PAGE).len(), 1);
     assert_eq!(with(&PAGE.replace("| – |", "| CPU only: a scan of files |")), Vec::<String>::new());
+}
+
+#[test]
+fn kernels_that_no_device_runs_are_called_so_and_stand_in_the_table_of_sources() {
+    let found = |cell: &str, launched: bool, sources: &str| {
+        let page = PAGE.replace("| – |", &format!("| {cell} |"));
+        let mut files: Vec<_> = GOOD.into_iter().collect();
+        files.extend([("kernels/README.md", page.as_str()), ("kernels/src/ops/good/good.cu", "")]);
+        files.push(("kernels/src/cuda/sources.rs", sources));
+        if launched {
+            files.push(("kernels/src/ops/good/cuda.rs", ""));
+        }
+        breaches(&Tree::of(&files)).len()
+    };
+    let table = "op: \"good\"";
+    assert_eq!([found("kernels only", false, table), found("yes", true, table)], [0, 0]);
+    assert_eq!(
+        [found("yes", false, table), found("kernels only", true, table), found("–", false, table)],
+        [1; 3]
+    );
+    assert_eq!([found("kernels only", false, ""), found("yes", true, "")], [1; 2]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod embed;
 pub mod evaluate;
 pub mod gather;
+pub mod kernels;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
@@ -92,6 +93,8 @@ pub enum Command {
     Model(model::ModelArgs),
     /// Count, check, merge or shrink a cache
     Cache(cache::CacheArgs),
+    /// Compile CUDA kernels ahead of their use
+    Kernels(kernels::KernelsArgs),
     /// Say what this machine has to offer
     Doctor(doctor::DoctorArgs),
 }

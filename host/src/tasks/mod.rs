@@ -8,6 +8,7 @@ pub mod evaluate;
 mod files;
 pub mod gather;
 mod intake;
+pub mod kernels;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
@@ -39,6 +40,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),
         Command::Cache(args) => cache::run(args.action, context),
+        Command::Kernels(args) => kernels::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }
 }
