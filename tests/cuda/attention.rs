@@ -91,7 +91,7 @@ fn kernel(head_width: usize, precision: Precision, narrow: bool) -> &'static str
             "attention_32_bf16_to_f32",
             "attention_32_bf16_to_bf16",
         ],
-        ..=64 => [
+        33..=64 => [
             "attention_64_f32_to_f32",
             "attention_64_f32_to_bf16",
             "attention_64_bf16_to_f32",

@@ -8,7 +8,9 @@ use pliant_tests::kernels::inputs::{operand_reals, reals, rounded};
 use pliant_tests::kernels::{Expected, Inputs};
 
 /// Heads, head width, tokens before the sequence, its tokens, and its residues.
-const SIZES: [(usize, usize, usize, usize, (usize, usize)); 4] =
+type Case = (usize, usize, usize, usize, (usize, usize));
+
+const SIZES: [Case; 4] =
     [(1, 8, 0, 1, (0, 1)), (3, 16, 5, 33, (1, 32)), (2, 24, 1, 64, (0, 64)), (4, 64, 2, 40, (1, 39))];
 
 /// Names of a precision's kernels.

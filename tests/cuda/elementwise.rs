@@ -10,6 +10,9 @@ use pliant_tests::kernels::compare::narrowed;
 use pliant_tests::kernels::inputs::{reals, rounded, rounded_reals};
 use pliant_tests::kernels::{Expected, Inputs, Values};
 
+/// An operation on two lists, as the oracle has it.
+type Plain<'a> = &'a dyn Fn(&[f64], &[f64], &mut [f64]);
+
 const LENGTHS: [usize; 5] = [1, 127, 128, 129, 1000];
 
 #[test]
@@ -17,7 +20,7 @@ fn sums_products_and_roundings_agree_with_the_oracle() {
     for length in LENGTHS {
         let mut inputs = Inputs::new(&format!("elementwise {length}"));
         let [a, b] = [(); 2].map(|()| inputs.normal(length, 3.0));
-        let plain = |compute: &dyn Fn(&[f64], &[f64], &mut [f64])| {
+        let plain = |compute: Plain| {
             let mut y = vec![0.0; length];
             compute(&reals(&a), &reals(&b), &mut y);
             y
