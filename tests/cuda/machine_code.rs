@@ -154,7 +154,7 @@ fn a_source_that_does_not_compile_says_where() {
 #[test]
 fn budgets_bite() {
     let text = "#include \"common.cuh\"\nKERNEL(32) layout_gather_f32(float* y, u32 place) {\n    float held[64];\n    \
-                for (u32 at = 0; at < 64; at++) {\n        held[at] = y[at * at];\n    }\n    y[0] = held[place];\n}\n";
+                for (u32 at = 0; at < 64; at++) {\n        held[(at * place) & 63] = y[at];\n    }\n    y[0] = held[place & 63] + held[(place + 7) & 63];\n}\n";
     let wrong = Source { op: "layout", text, kernels: source("layout").unwrap().kernels };
     for compiler in compilers() {
         let cubin = compiler.compile(&wrong, Architecture::SM_90).unwrap();
