@@ -69,7 +69,7 @@ speed() {
 }
 
 report() {
-    "$PLIANT" plot "$work/bimamba" "$work/esm2" --x tokens --y loss,held_out_loss --smooth 5 --out "$here/pretrain.svg"
+    "$PLIANT" plot "$work/bimamba" "$work/esm2" --x tokens --y loss,held_out_masked_loss --smooth 5 --out "$here/pretrain.svg"
     python3 "$here/report.py" "$work" "$here/RESULTS.md"
 }
 
