@@ -345,7 +345,7 @@ train() {
   mkdir -p "$scratch/launch.training"
   cd "$scratch/launch.training"
   nextflow run "$root" -c "$scratch/small.config" -with-trace "$scratch/logs/$1.trace" --outdir "$scratch/$1" \
-    --task pretrain --training "$scratch/small.toml" --architecture "$tiny.config.json" --corpus "$fasta" \
+    --task pretrain --training "$scratch/small.toml" --architecture "$tiny.config.json" --corpus "$scratch/corpus.fasta" \
     --input "$scratch/few.fasta" --format tsv --run_dir "$scratch/runs" "${@:2}" >"$scratch/logs/$1" 2>&1 ||
     fail "the training '$1': $(log_of "$1")"
 }
@@ -354,8 +354,10 @@ training() {
   local file found
   say 'a training that is killed goes on, and gives the bytes of one that was never stopped'
   make_training "$scratch/small.toml"
+  # Without the records that earlier steps have added.
+  make_proteins "$scratch/corpus.fasta"
   make_killing_program "$scratch/killing"
-  pliant pretrain --config "$scratch/small.toml" --model-config "$tiny.config.json" --train "$fasta" \
+  pliant pretrain --config "$scratch/small.toml" --model-config "$tiny.config.json" --train "$scratch/corpus.fasta" \
     --out "$scratch/straight" --quiet
   PATH=$scratch/killing:$PATH KILLED=$scratch/killed train training
   [[ $(cat "$scratch/killed") -eq 137 ]] || fail "the training ended with $(cat "$scratch/killed") before it was killed"
