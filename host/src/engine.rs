@@ -2,6 +2,8 @@
 
 mod family;
 mod learner;
+mod mlm;
+mod pupil;
 
 use std::error::Error as StdError;
 use std::ops::Range;
@@ -16,7 +18,9 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 use crate::cli::embed::Pool;
 use crate::exit::Code;
 pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
-pub use learner::{Examination, LearnError, Learner, LearnerSettings, Lesson};
+pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
+pub use mlm::{Examination, examine_mlm, mlm_loss};
+pub use pupil::Pupil;
 
 /// What a model makes of every token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,86 +1,66 @@
-//! A model that learns: what a step makes of packs, and what is kept of it.
+//! How parameters learn, whatever they belong to: packs to gradients, gradients to steps, and what is kept of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
-use pliant_models::{About, Loaded, ModelError, Purpose};
 use pliant_nn::optim::{AdamW, AdamWSettings, OptimError};
 use pliant_nn::{Checkpoint, CheckpointError, NamedValues, write_values};
-use pliant_seq::{TrainingPack, Vocabulary};
-use pliant_tensor::ops::{IGNORE, cross_entropy_over, gather_rows};
-use pliant_tensor::{Ids, Offsets, Tape, Tensor};
-
-use super::family::{vocab_txt, vocabulary};
+use pliant_tensor::{Param, Tape, Tensor};
 
 /// How names of means of gradients begin in a file, and those of means of their squares.
 const MOMENTS: [&str; 2] = ["first.", "second."];
 
-/// How a model learns, beside the rate.
+/// How parameters learn, beside the rate.
 #[derive(Debug, Clone, Copy)]
 pub struct LearnerSettings {
     /// The number type of matrix operands.
     pub precision: Precision,
     /// Decays and the like.
     pub optimizer: AdamWSettings,
-    /// Largest norm of all gradients; `None` for any.
-    pub clip: Option<f64>,
     /// Whether blocks are computed again for their gradients.
     pub recompute: bool,
     /// Seed of what is dropped.
     pub seed: u64,
 }
 
-/// A model on a device with the moments of its gradients.
+/// Parameters that learn alike: those of a model, or of a head on top of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// What its names begin with in the file of moments, so that a model and its head may use the same; none for the
+    /// model itself.
+    pub prefix: &'static str,
+    /// The parameters; those that cannot be trained are left alone.
+    pub params: &'a [Arc<Param>],
+    /// What the learning rate of a step is multiplied by.
+    pub rate: f64,
+    /// Largest norm of the gradients of this group; `None` for any.
+    pub clip: Option<f64>,
+}
+
+/// A group with the moments of its gradients.
+struct Trained {
+    prefix: &'static str,
+    rate: f64,
+    clip: Option<f64>,
+    optimizer: AdamW,
+}
+
+/// Parameters on a device with the moments of their gradients. It knows no model: a step asks for losses.
 pub struct Learner {
     device: Device,
     settings: LearnerSettings,
-    loaded: Loaded,
-    vocabulary: &'static Vocabulary,
-    optimizer: AdamW,
+    groups: Vec<Trained>,
 }
 
 /// What a step was like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lesson {
-    /// Mean cross-entropy of the residues that were to be told, in natural units.
+    /// Sum of the losses of its packs.
     pub loss: f64,
-    /// Norm of all gradients, before they were clipped.
+    /// Norm of all gradients, before any were clipped.
     pub gradient_norm: f64,
-}
-
-/// Mean cross-entropies of residues that were asked for, in natural units.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Examination {
-    /// Of all of them.
-    pub loss: f64,
-    /// Of those alone that were hidden behind the mask token: the others are shown or falsified, and what is shown is
-    /// easily told. `None` where none was hidden.
-    pub masked_loss: Option<f64>,
-}
-
-/// A sum of cross-entropies that grows pack by pack.
-#[derive(Default)]
-struct Sum {
-    losses: f64,
-    count: usize,
-}
-
-impl Sum {
-    fn add(&mut self, tape: &Tape, logits: &Tensor, targets: &[u32]) -> anyhow::Result<()> {
-        let count = targets.iter().filter(|target| **target != IGNORE).count();
-        if count > 0 {
-            let targets = Ids::new(tape.device(), targets);
-            let mean = number_of(&cross_entropy_over(tape, logits, &targets, count)?)?;
-            self.losses += f64::from(mean) * count as f64;
-            self.count += count;
-        }
-        Ok(())
-    }
-
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.losses / self.count as f64)
-    }
 }
 
 /// Why a step was not taken. No weight has changed.
@@ -103,55 +83,18 @@ pub enum LearnError {
 }
 
 impl Learner {
-    /// The model of the configuration `config`, with the random weights of `seed`.
+    /// Before the first step. Groups must have prefixes of their own.
     ///
     /// # Errors
-    /// A configuration that is missing or does not fit.
-    pub fn create(
-        config: &Path,
-        seed: u64,
-        device: &Device,
-        settings: LearnerSettings,
-    ) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-        let place = (device, settings.precision);
-        let loaded = pliant_models::create(&text, config, seed, place, Purpose::Training)?;
-        Self::new(loaded, device, settings)
-    }
-
-    /// The model of a folder.
-    ///
-    /// # Errors
-    /// A folder that is damaged or holds another model than its configuration says, and a model without head.
-    pub fn load(folder: &Path, device: &Device, settings: LearnerSettings) -> anyhow::Result<Self> {
-        let loaded = pliant_models::load(folder, device, settings.precision, Purpose::Training);
-        let unusable = || format!("the model {} cannot be used", folder.display());
-        Self::new(loaded.with_context(unusable)?, device, settings).with_context(unusable)
-    }
-
-    fn new(loaded: Loaded, device: &Device, settings: LearnerSettings) -> anyhow::Result<Self> {
-        if !loaded.model.has_lm_head() {
-            return Err(ModelError::NoHead.into());
-        }
-        let vocabulary = vocabulary(&loaded.about)?;
-        let optimizer = AdamW::new(loaded.model.params(), settings.optimizer)?;
-        Ok(Self { device: device.clone(), settings, loaded, vocabulary, optimizer })
-    }
-
-    /// How residues become tokens.
-    pub fn vocabulary(&self) -> &'static Vocabulary {
-        self.vocabulary
-    }
-
-    /// What the model is.
-    pub fn about(&self) -> &About {
-        &self.loaded.about
-    }
-
-    /// What the model was before it learnt anything here, in hex.
-    pub fn identity(&self) -> &str {
-        &self.loaded.identity
+    /// Settings that make no sense, and a group of which nothing can be trained.
+    pub fn new(device: &Device, settings: LearnerSettings, groups: &[Group<'_>]) -> anyhow::Result<Self> {
+        let trained = |group: &Group<'_>| {
+            let &Group { prefix, params, rate, clip } = group;
+            let optimizer = AdamW::new(params, settings.optimizer)?;
+            Ok::<_, OptimError>(Trained { prefix, rate, clip, optimizer })
+        };
+        let groups = groups.iter().map(trained).collect::<Result<_, _>>()?;
+        Ok(Self { device: device.clone(), settings, groups })
     }
 
     /// Where it computes.
@@ -159,125 +102,129 @@ impl Learner {
         &self.device
     }
 
-    /// Takes one step along the gradients of the mean loss over all residues that `packs` ask for. `first` is the number
-    /// of the first of them in the run.
+    /// How parameters learn.
+    pub fn settings(&self) -> &LearnerSettings {
+        &self.settings
+    }
+
+    /// A tape to look at what was learnt, on which nothing is learnt.
+    pub fn tape(&self) -> Tape {
+        Tape::off(&self.device, self.settings.precision)
+    }
+
+    /// Takes one step of `rate` along the gradients of the losses `[1,1]` of `packs` packs together: `loss` gives that of
+    /// each by its number in the step, divided by what all of them share. `first` is the number of the first pack in the
+    /// run.
     ///
     /// # Errors
     /// [`LearnError`]; nothing has changed then but gradients.
-    pub fn learn(&mut self, packs: &[TrainingPack], first: u64, rate: f64) -> Result<Lesson, LearnError> {
-        let places: usize = packs.iter().map(|pack| pack.places.len()).sum();
-        let mut loss = 0.0;
-        for (number, pack) in packs.iter().enumerate() {
+    pub fn learn(
+        &mut self,
+        packs: usize,
+        first: u64,
+        rate: f64,
+        mut loss: impl FnMut(&Tape, usize) -> anyhow::Result<Tensor>,
+    ) -> Result<Lesson, LearnError> {
+        let mut sum = 0.0;
+        for number in 0..packs {
             // Random numbers of a pack are its own; after 2³² packs they come again.
             let turn = (first + number as u64) as u32;
             let tape = Tape::on(&self.device, self.settings.precision)
                 .with_random(self.settings.seed, turn)
                 .with_recompute(self.settings.recompute);
-            let part = self.loss(&tape, pack, places)?;
+            let part = loss(&tape, number)?;
             let value = number_of(&part)?;
             if !value.is_finite() {
                 return Err(LearnError::Loss { pack: number, value });
             }
-            loss += f64::from(value);
+            sum += f64::from(value);
             tape.backward(&part).map_err(anyhow::Error::from)?;
         }
-        match self.optimizer.step(rate, self.settings.clip) {
-            Ok(report) => Ok(Lesson { loss, gradient_norm: report.gradient_norm }),
-            Err(error @ OptimError::NotFinite { .. }) => Err(LearnError::Gradient(error)),
-            Err(error) => Err(LearnError::Other(error.into())),
+        let gradient_norm = self.step(rate).map_err(|error| match error {
+            OptimError::NotFinite { .. } => LearnError::Gradient(error),
+            error => LearnError::Other(error.into()),
+        })?;
+        Ok(Lesson { loss: sum, gradient_norm })
+    }
+
+    /// Moves every group, once the gradients of all are known to be numbers. Gives the norm of all of them.
+    fn step(&mut self, rate: f64) -> Result<f64, OptimError> {
+        if let [Trained { rate: factor, clip, optimizer, .. }] = &mut self.groups[..] {
+            return Ok(optimizer.step(rate * *factor, *clip)?.gradient_norm);
         }
-    }
-
-    /// What the model knows of the residues that `packs` ask for; nothing is learnt.
-    ///
-    /// # Errors
-    /// What the model or the device cannot do.
-    pub fn evaluate(&self, packs: impl Iterator<Item = TrainingPack>) -> anyhow::Result<Examination> {
-        let (mut asked, mut hidden) = (Sum::default(), Sum::default());
-        let tape = Tape::off(&self.device, self.settings.precision);
-        for pack in packs {
-            let logits = self.logits(&tape, &pack)?;
-            asked.add(&tape, &logits, &pack.targets)?;
-            let shows_mask = |place: &usize| pack.pack.ids[*place] == self.vocabulary.mask;
-            let told = pack.places.iter().zip(&pack.targets);
-            let targets: Vec<u32> =
-                told.map(|(place, target)| if shows_mask(place) { *target } else { IGNORE }).collect();
-            hidden.add(&tape, &logits, &targets)?;
+        for Trained { optimizer, .. } in &self.groups {
+            optimizer.gradient_norm()?;
         }
-        let loss = asked.mean().context("there is no residue to tell")?;
-        Ok(Examination { loss, masked_loss: hidden.mean() })
+        let mut squares = 0.0;
+        for Trained { rate: factor, clip, optimizer, .. } in &mut self.groups {
+            squares += optimizer.step(rate * *factor, *clip)?.gradient_norm.powi(2);
+        }
+        Ok(squares.sqrt())
     }
 
-    /// Sum of the cross-entropies of the residues that a pack asks for, divided by `denominator`: `[1,1]`.
-    fn loss(&self, tape: &Tape, pack: &TrainingPack, denominator: usize) -> anyhow::Result<Tensor> {
-        let logits = self.logits(tape, pack)?;
-        let targets = Ids::new(&self.device, &pack.targets);
-        Ok(cross_entropy_over(tape, &logits, &targets, denominator)?)
-    }
-
-    /// Logits `[R,V]` of the R residues that a pack asks for.
-    fn logits(&self, tape: &Tape, pack: &TrainingPack) -> anyhow::Result<Tensor> {
-        let ids = Ids::new(&self.device, &pack.pack.ids);
-        let offsets = Offsets::new(&pack.pack.offsets)?;
-        let model = &self.loaded.model;
-        let states = model.encode(tape, &ids, &offsets, &[model.layers()])?;
-        let last = states.first().context("the model gave no states")?;
-        // The head, whose products are as wide as the model, is for the chosen residues alone.
-        let chosen = gather_rows(tape, last, &pack.places)?;
-        Ok(model.lm_logits(tape, &chosen)?)
-    }
-
-    /// Writes the model folder `model`, which must be new.
+    /// Writes the file of moments `path`.
     ///
     /// # Errors
     /// What the system says.
-    pub fn save_model(&self, model: &Path) -> anyhow::Result<()> {
-        Ok(self.loaded.save(&vocab_txt(), model)?)
-    }
-
-    /// Writes the file of moments `moments`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn save_moments(&self, moments: &Path) -> anyhow::Result<()> {
+    pub fn save_moments(&self, path: &Path) -> anyhow::Result<()> {
         let mut names = Vec::new();
-        for (param, ..) in self.optimizer.moments() {
-            names.push(MOMENTS.map(|kind| format!("{kind}{}", param.name())));
+        for Trained { prefix, optimizer, .. } in &self.groups {
+            let named = optimizer.moments();
+            names.extend(
+                named.map(|(param, ..)| MOMENTS.map(|kind| format!("{kind}{prefix}{}", param.name()))),
+            );
         }
         let mut tensors = Vec::with_capacity(2 * names.len());
-        for ((param, first, second), [first_name, second_name]) in self.optimizer.moments().zip(&names) {
+        let moments = self.groups.iter().flat_map(|group| group.optimizer.moments());
+        for ((param, first, second), [first_name, second_name]) in moments.zip(&names) {
             for (name, values) in [(first_name, first), (second_name, second)] {
                 tensors.push(NamedValues { name, shape: param.shape(), values });
             }
         }
-        Ok(write_values(moments, &tensors)?)
+        Ok(write_values(path, &tensors)?)
     }
 
     /// Takes the moments of a file that [`Learner::save_moments`] wrote after `steps` steps.
     ///
     /// # Errors
-    /// A file that is damaged or belongs to another model.
-    pub fn restore(&mut self, moments: &Path, steps: u64) -> anyhow::Result<()> {
-        let unusable = || format!("the moments {} cannot be used", moments.display());
-        let file = Checkpoint::open_files(moments, None).with_context(unusable)?;
+    /// A file that is damaged or belongs to other parameters.
+    pub fn restore(&mut self, path: &Path, steps: u64) -> anyhow::Result<()> {
+        let unusable = || format!("the moments {} cannot be used", path.display());
+        let file = Checkpoint::open_files(path, None).with_context(unusable)?;
         let saved: Vec<&str> = file.tensors().filter_map(|(name, _)| name.strip_prefix(MOMENTS[0])).collect();
+        let prefixes: Vec<&str> = self.groups.iter().map(|group| group.prefix).collect();
         let mut failed: Option<CheckpointError> = None;
         let mut read = |name: String| {
             let stored = file.get(&name)?;
             let values = file.read(&name, stored).map_err(|error| failed = Some(error)).ok()?;
             Some(values.0)
         };
-        let restored = self.optimizer.restore(steps, saved, |name| {
-            let [first, second] = MOMENTS.map(|kind| format!("{kind}{name}"));
-            Some((read(first)?, read(second)?))
-        });
-        match failed {
-            Some(error) => Err(error).with_context(unusable),
-            None => restored.with_context(unusable),
+        for Trained { prefix, optimizer, .. } in &mut self.groups {
+            let own = |name: &&&str| owner(name, &prefixes) == Some(*prefix);
+            let names = saved.iter().filter(own).map(|name| name.strip_prefix(*prefix).unwrap_or(name));
+            let restored = optimizer.restore(steps, names, |name| {
+                let [first, second] = MOMENTS.map(|kind| format!("{kind}{prefix}{name}"));
+                Some((read(first)?, read(second)?))
+            });
+            if restored.is_err() {
+                return match failed {
+                    Some(error) => Err(error).with_context(unusable),
+                    None => restored.with_context(unusable),
+                };
+            }
         }
+        Ok(())
     }
 }
 
-fn number_of(loss: &Tensor) -> anyhow::Result<f32> {
+/// The group that a saved name belongs to: the one with the longest prefix that fits. One that fits nowhere is the first
+/// one's, which refuses it.
+fn owner<'a>(name: &str, prefixes: &[&'a str]) -> Option<&'a str> {
+    let fitting = prefixes.iter().filter(|prefix| name.starts_with(**prefix));
+    fitting.max_by_key(|prefix| prefix.len()).or(prefixes.first()).copied()
+}
+
+/// The number of a loss `[1,1]`.
+pub(super) fn number_of(loss: &Tensor) -> anyhow::Result<f32> {
     loss.to_vec_f32().first().copied().context("a loss without a number")
 }

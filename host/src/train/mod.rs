@@ -6,7 +6,9 @@
 //! | [`folder`] | what lies where in the folder of a run, and that one process alone writes there |
 //! | [`checkpoint`] | all that a run needs to go on, on disk |
 //! | [`log`] | one line an interval |
-//! | [`run`] | the order of the steps |
+//! | [`resume`] | where a run begins, or goes on |
+//! | [`run`] | the order of the steps, whatever is learnt |
+//! | [`course`] | what is learnt: packs, their losses, what is told and what held-out sequences say |
 //! | [`stop`] | signals and the clock |
 //! | [`result`] | the model folder at the end |
 //!
@@ -15,11 +17,13 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod course;
 mod error;
 pub mod folder;
 pub(crate) mod kill;
 pub mod log;
 pub mod result;
+pub mod resume;
 pub mod run;
 pub mod stop;
 

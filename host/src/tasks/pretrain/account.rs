@@ -44,7 +44,7 @@ impl Account<'_> {
 
     fn facts(&self) -> Vec<(&'static str, Value)> {
         let Self { config, session, state, .. } = self;
-        let about = session.learner.about();
+        let about = session.pupil.about();
         let mut facts = vec![
             ("config", config.settings()),
             (
@@ -61,9 +61,12 @@ impl Account<'_> {
             ("tokens", json!(state.seen.tokens)),
             ("residues", json!(state.seen.residues)),
             ("loss", number(state.loss)),
-            ("held_out_loss", number(state.held_out.map(|held_out| held_out.loss))),
-            ("held_out_masked_loss", number(state.held_out.and_then(|held_out| held_out.masked_loss))),
-            ("best", best(state.best)),
+            ("held_out_loss", number(state.held_out.as_ref().map(|held_out| held_out.loss))),
+            (
+                "held_out_masked_loss",
+                number(state.held_out.as_ref().and_then(|held_out| held_out.masked_loss)),
+            ),
+            ("best", best(state.best.as_ref())),
         ]);
         facts
     }
@@ -112,6 +115,6 @@ fn number(value: Option<Exact>) -> Value {
     value.map_or(Value::Null, |Exact(number)| json!(number))
 }
 
-fn best(best: Option<HeldOut>) -> Value {
+fn best(best: Option<&HeldOut>) -> Value {
     best.map_or(Value::Null, |HeldOut { step, loss, .. }| json!({ "step": step, "held_out_loss": loss.0 }))
 }

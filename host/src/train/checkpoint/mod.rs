@@ -22,7 +22,7 @@ use super::TrainError;
 use super::folder::{HIDDEN, remove, sync_folder, write_text};
 use super::kill::point;
 use files::Listing;
-pub use state::{Exact, HeldOut, Interval, Origin, Seen, State};
+pub use state::{Exact, HeldOut, Interval, Origin, Seen, State, Sum};
 
 /// How the name of a checkpoint begins.
 const PREFIX: &str = "step_";
@@ -63,22 +63,22 @@ pub struct Damaged {
     pub reason: String,
 }
 
-/// Writes the checkpoint of `state` below `folder`; `fill` writes the model folder and the moments to the paths that it is
-/// given.
+/// Writes the checkpoint of `state` below `folder`; `fill` writes everything else that belongs to it into the folder that
+/// it is given: [`MODEL`] and [`OPTIMIZER`] and whatever more.
 ///
 /// # Errors
 /// What the system says, and what `fill` fails with.
 pub fn write(
     folder: &Path,
     state: &State,
-    fill: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
+    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     fs::create_dir_all(folder).map_err(TrainError::io("make the folder", folder))?;
     let hidden = folder.join(format!("{HIDDEN}{}.partial", name(state.step)));
     remove(&hidden)?;
     fs::create_dir(&hidden).map_err(TrainError::io("make the folder", &hidden))?;
     point("checkpoint: folder made");
-    let filled = fill(&hidden.join(MODEL), &hidden.join(OPTIMIZER)).and_then(|()| seal(&hidden, state));
+    let filled = fill(&hidden).and_then(|()| seal(&hidden, state));
     if let Err(error) = filled {
         // The write has failed already; that a rest may stay behind is the lesser trouble.
         let _ = remove(&hidden);
@@ -105,7 +105,8 @@ fn seal(hidden: &Path, state: &State) -> anyhow::Result<()> {
         "state": body["state"], "files": body["files"],
     });
     write_text(&hidden.join(STATE), &format!("{text:#}\n"))?;
-    sync_folder(&hidden.join(MODEL));
+    let entries = fs::read_dir(hidden).map_err(TrainError::io("read the folder", hidden))?;
+    entries.flatten().filter(|entry| entry.path().is_dir()).for_each(|entry| sync_folder(&entry.path()));
     sync_folder(hidden);
     Ok(())
 }
@@ -147,20 +148,21 @@ fn put_aside(folder: &Path, path: &Path) -> Result<PathBuf, TrainError> {
     Ok(aside)
 }
 
-/// Removes all checkpoints but the `last` newest and the `best` with the least held-out loss of their own step.
+/// Removes all checkpoints but the `last` newest and the `best` that held-out sequences, looked at after the very same
+/// step, say the best of.
 ///
 /// # Errors
 /// What the system says.
 pub fn prune(folder: &Path, last: usize, best: usize) -> Result<(), TrainError> {
     let all = steps(folder)?;
     let mut keep: Vec<u64> = all.iter().rev().take(last).map(|(step, _)| *step).collect();
-    let own_loss = |(step, path): &(u64, PathBuf)| {
+    let own_rank = |(step, path): &(u64, PathBuf)| {
         let state = read(path).ok()?.0;
-        state.held_out.filter(|held_out| held_out.step == *step).map(|held_out| (held_out.loss.0, *step))
+        state.held_out.filter(|held_out| held_out.step == *step).map(|held_out| (held_out.rank(), *step))
     };
-    let mut losses: Vec<(f64, u64)> = all.iter().filter_map(own_loss).collect();
-    losses.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
-    keep.extend(losses.into_iter().take(best).map(|(_, step)| step));
+    let mut ranks: Vec<(f64, u64)> = all.iter().filter_map(own_rank).collect();
+    ranks.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    keep.extend(ranks.into_iter().take(best).map(|(_, step)| step));
     for (_, path) in all.iter().filter(|(step, _)| !keep.contains(step)) {
         discard(path)?;
     }

@@ -35,10 +35,13 @@ pub struct State {
     pub seen: Seen,
     /// What will stand in the next line of the log, so far.
     pub interval: Interval,
-    /// The last held-out loss, and its step.
+    /// The last look at held-out sequences, and its step.
     pub held_out: Option<HeldOut>,
-    /// The least one.
+    /// The best one.
     pub best: Option<HeldOut>,
+    /// How many came after the best, where that may end the run.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub waited: u64,
     /// The loss of the last line of the log.
     pub loss: Option<Exact>,
     /// Time spent in training, in thousandths of a second.
@@ -109,33 +112,64 @@ pub struct Seen {
 }
 
 /// Sums over the steps since the last line of the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// Steps.
     pub steps: u64,
     /// Tokens.
     pub tokens: u64,
-    /// Residues told.
+    /// Residues told, or what else the loss is a mean of.
     pub places: u64,
-    /// Cross-entropies of those.
+    /// Losses of those.
     pub losses: Exact,
     /// Norms of the gradients of the steps.
     pub norms: Exact,
     /// Time, in thousandths of a second.
     pub milliseconds: u64,
+    /// What else stands in the line, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, Sum>,
 }
 
-/// A loss of sequences that are not learnt from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// A mean on its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sum {
+    /// The sum of what it is the mean of.
+    pub sum: Exact,
+    /// The number of those.
+    pub count: u64,
+}
+
+/// What sequences that are not learnt from say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOut {
     /// Its step.
     pub step: u64,
-    /// Mean cross-entropy of a residue that is to be told, in natural units.
+    /// The loss: of residues that are to be told the mean cross-entropy, in natural units.
     pub loss: Exact,
     /// The same of those that were hidden behind the mask token.
     pub masked_loss: Option<Exact>,
+    /// Further numbers by their names; `None` for one that is not known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, Option<Exact>>,
+    /// The number by which it is better or worse than another, less is better; `None`: the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<Exact>,
+}
+
+impl HeldOut {
+    /// The number by which it is better or worse than another; less is better, and what is no number is worst.
+    pub fn rank(&self) -> f64 {
+        let Exact(rank) = self.rank.unwrap_or(self.loss);
+        if rank.is_nan() { f64::INFINITY } else { rank }
+    }
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -4,15 +4,16 @@ use super::*;
 type Damage<'a> = (&'static str, &'a dyn Fn(&Path));
 
 fn state(step: u64, loss: Option<f64>) -> State {
-    let held_out = loss.map(|loss| HeldOut { step, loss: Exact(loss), masked_loss: None });
+    let held_out = loss.map(|loss| HeldOut { step, loss: Exact(loss), ..HeldOut::default() });
     State { step, held_out, ..State::default() }
 }
 
 fn save(folder: &Path, state: &State) {
-    write(folder, state, |model, moments| {
-        fs::create_dir(model)?;
+    write(folder, state, |folder| {
+        let model = folder.join(MODEL);
+        fs::create_dir(&model)?;
         fs::write(model.join("model.safetensors"), format!("weights {}", state.step))?;
-        Ok(fs::write(moments, "moments")?)
+        Ok(fs::write(folder.join(OPTIMIZER), "moments")?)
     })
     .unwrap();
 }
@@ -103,8 +104,8 @@ fn the_last_and_the_best_are_kept() {
 #[test]
 fn one_that_fails_leaves_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let failed = write(scratch.path(), &state(1, None), |model, _| {
-        fs::create_dir(model)?;
+    let failed = write(scratch.path(), &state(1, None), |folder| {
+        fs::create_dir(folder.join(MODEL))?;
         anyhow::bail!("full")
     });
     assert_eq!(failed.unwrap_err().to_string(), "full");

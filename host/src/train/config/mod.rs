@@ -12,6 +12,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use pliant_kernels::Precision;
+use pliant_nn::optim::{AdamWSettings, OptimError, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::reading::OnError;
@@ -154,6 +155,19 @@ pub struct OptimizerConfig {
     pub clip: f64,
 }
 
+impl OptimizerConfig {
+    /// What holds for all parameters.
+    pub fn settings(&self) -> AdamWSettings {
+        let &Self { beta1, beta2, epsilon, weight_decay, .. } = self;
+        AdamWSettings { beta1, beta2, epsilon, weight_decay }
+    }
+
+    /// The largest norm of gradients, where there is one.
+    pub fn largest_norm(&self) -> Option<f64> {
+        Some(self.clip).filter(|clip| *clip > 0.0)
+    }
+}
+
 /// How the learning rate goes over the steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -174,6 +188,32 @@ pub struct ScheduleConfig {
 impl Default for ScheduleConfig {
     fn default() -> Self {
         Self { kind: ScheduleKind::Cosine, warmup_steps: 0, final_fraction: 0.1, cycles: 1, steps: None }
+    }
+}
+
+impl ScheduleConfig {
+    /// The schedule of a run of `steps` steps.
+    ///
+    /// # Errors
+    /// [`OptimError::Setting`] where the warm-up is longer than the run.
+    pub fn over(&self, steps: u64) -> Result<Schedule, OptimError> {
+        let &Self { warmup_steps, final_fraction, cycles, .. } = self;
+        let steps = self.steps.unwrap_or(steps);
+        let schedule = match self.kind {
+            ScheduleKind::Constant => Schedule::Constant { warmup_steps },
+            ScheduleKind::Linear => Schedule::Linear { warmup_steps, steps, final_fraction },
+            ScheduleKind::Cosine => Schedule::Cosine { warmup_steps, steps, final_fraction },
+            ScheduleKind::CosineRestarts => {
+                Schedule::CosineRestarts { warmup_steps, steps, final_fraction, cycles }
+            }
+        };
+        schedule.check()?;
+        Ok(schedule)
+    }
+
+    /// Step of its end in a run of `steps` steps; 0 where it has none.
+    pub fn end(&self, steps: u64) -> u64 {
+        if self.kind == ScheduleKind::Constant { 0 } else { self.steps.unwrap_or(steps) }
     }
 }
 
