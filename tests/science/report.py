@@ -4,8 +4,11 @@
     tests/science/report.py RUNS RESULTS.md
 """
 
+import csv
 import json
+import math
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -58,6 +61,38 @@ def length_rows(runs):
             yield [bins[0]["bin"], f"{bins[0]['proteins']:,}", *losses, f"{bins[0]['unigram_entropy']:.3f}"]
 
 
+def perplexities(path):
+    """Of each protein, residues and the natural logarithm of its probability."""
+    with path.open(newline="") as text:
+        rows = csv.DictReader((line for line in text if not line.startswith("#")), delimiter="\t")
+        return {row["id"]: (int(row["length"]), float(row["log_likelihood"])) for row in rows}
+
+
+def drift(runs):
+    """What number types do to pseudo-perplexity; nothing where it was not measured."""
+    found = {name: runs / f"perplexity.{name}.tsv" for name in ("f32", "bf16", "int8")}
+    if not all(path.exists() for path in found.values()):
+        return ""
+    found = {name: perplexities(path) for name, path in found.items()}
+    residues = sum(length for length, _ in found["f32"].values())
+    rows = []
+    for name, proteins in found.items():
+        mean = -sum(value for _, value in proteins.values()) / residues
+        # Nats for each residue of a protein, beside those in f32.
+        apart = [(found["f32"][key][1] - value) / length for key, (length, value) in proteins.items()]
+        typical, most = statistics.median(map(abs, apart)), max(apart, key=abs)
+        rows.append([name, f"{math.exp(mean):.4f}", f"{mean:.5f}", f"{typical:.5f}", f"{most:+.5f}"])
+    head = ["operands", "pseudo-perplexity", "nats a residue", "median drift of a protein", "largest"]
+    return f"""
+## What number types do to probabilities
+
+Pseudo-perplexity (each residue masked in turn) of the model of ESM-2's form on {len(found["f32"])} held-out proteins of
+{residues:,} residues. Drift: nats a residue more than in f32.
+
+{table(head, rows)}
+"""
+
+
 def main():
     runs, out = Path(sys.argv[1]), Path(sys.argv[2])
     training = table(
@@ -91,7 +126,7 @@ the entropy of single residues ({entropy}), and with no published one.
 Held-out losses by length; whole proteins, though no longer stretch than 512 residues was learnt from:
 
 {lengths}
-"""
+{drift(runs)}"""
     partial = out.with_name(out.name + ".partial")
     partial.write_text(text)
     os.replace(partial, out)

@@ -8,6 +8,7 @@
 #   pretrain-bimamba   a BiMamba-S of 4.8 million parameters on them, without those that resemble test sets
 #   pretrain-esm2      a model of ESM-2's form with as many parameters and steps on the same packs and masks
 #   evaluate           their losses on the sequences held out, by length
+#   precision          pseudo-perplexity of the model of ESM-2's form in f32, bf16 and int8
 #   speed              tokens a second of both, in turns; run it on a quiet machine
 #   report             RESULTS.md and the curves, from what the steps have left
 #
@@ -68,17 +69,36 @@ speed() {
     rm -rf "$scratch"
 }
 
+# One of so many held-out sequences, of those of at most so many residues: a pass for each residue is dear.
+some() {
+    awk -v one_in="$1" -v residues="$2" '
+        /^>/ { header = $0; next }
+        length($0) <= residues && ++found % one_in == 0 { print header; print }
+    ' "$held_out"
+}
+
+precision() {
+    local type
+    corpus
+    some 40 250 >"$work/short.fasta"
+    for type in f32 bf16 int8; do
+        "$PLIANT" perplexity "$work/short.fasta" --model "$work/esm2" --method pseudo --precision "$type" \
+            --out "$work/perplexity.$type.tsv"
+    done
+}
+
 report() {
     "$PLIANT" plot "$work/bimamba" "$work/esm2" --x tokens --y loss,held_out_masked_loss --smooth 5 --out "$here/pretrain.svg"
     python3 "$here/report.py" "$work" "$here/RESULTS.md"
 }
 
-for step in "${@:-corpus pretrain-bimamba pretrain-esm2 evaluate report}"; do
+for step in "${@:-corpus pretrain-bimamba pretrain-esm2 evaluate precision report}"; do
     for word in $step; do
         case $word in
             corpus) corpus ;;
             pretrain-*) pretrain "${word#pretrain-}" ;;
             evaluate) evaluate ;;
+            precision) precision ;;
             speed) speed ;;
             report) report ;;
             *)
