@@ -80,7 +80,7 @@ some() {
 precision() {
     local type
     corpus
-    some 40 250 >"$work/short.fasta"
+    some 15 250 >"$work/short.fasta"
     for type in f32 bf16 int8; do
         "$PLIANT" perplexity "$work/short.fasta" --model "$work/esm2" --method pseudo --precision "$type" \
             --out "$work/perplexity.$type.tsv"
