@@ -44,25 +44,30 @@ impl Problem {
 
 #[test]
 fn layer_norm_agrees_with_its_oracle() {
+    agrees(layer_norm::Kind::Deviation, ["layer_norm_f32", "layer_norm_bf16"]);
+    agrees(layer_norm::Kind::RootDeviation, ["layer_norm_root_f32", "layer_norm_root_bf16"]);
+}
+
+fn agrees(kind: layer_norm::Kind, kernels: [&'static str; 2]) {
     use layer_norm::{TOLERANCE, TOLERANCE_BF16};
     for size in SIZES {
         let problem = Problem::new(size);
         let Problem { rows, width, .. } = problem;
         let (mut y, mut statistics) = (vec![0.0; rows * width], vec![0.0; 2 * rows]);
-        let sizes = layer_norm::Sizes { rows, width, epsilon: EPSILON };
+        let sizes = layer_norm::Sizes { rows, width, epsilon: EPSILON, kind };
         let [x, gamma, beta] = [&problem.x, &problem.gamma, &problem.beta].map(|values| reals(values));
         layer_norm::cpu::forward(sizes, &x, &gamma, &beta, &mut y, &mut statistics);
         let mut script = Script::default();
         let [wide, kept] = [rows * width, 2 * rows].map(|length| script.writes::<f32>(length));
         let narrow = script.writes::<bf16>(rows * width);
-        problem.layer_norm(&mut script, "layer_norm_f32", wide, Some(kept));
-        problem.layer_norm(&mut script, "layer_norm_bf16", narrow, None);
+        problem.layer_norm(&mut script, kernels[0], wide, Some(kept));
+        problem.layer_norm(&mut script, kernels[1], narrow, None);
         let results = [
             (wide, Expected::new("y", y.clone(), TOLERANCE)),
             (narrow, Expected::new("y in bf16", y, TOLERANCE_BF16)),
             (kept, Expected::new("statistics", statistics, TOLERANCE)),
         ];
-        check("layer_norm", &format!("{rows}x{width}"), &script, &results);
+        check("layer_norm", &format!("{kind:?} {rows}x{width}"), &script, &results);
     }
 }
 

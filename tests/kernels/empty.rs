@@ -13,7 +13,7 @@ fn no_tokens_are_no_error() {
         let (ids, vector) = (device.zeros::<u32>(0), device.upload(&[1.0_f32; 8]));
         let sizes = embedding::Sizes { tokens: 0, vocabulary: 1, width: 8 };
         embedding::forward(device, sizes, &[0, 0], &ids, &vector, None, &mut y).unwrap();
-        let sizes = layer_norm::Sizes { rows: 0, width: 8, epsilon: 1e-5 };
+        let sizes = layer_norm::Sizes { rows: 0, width: 8, epsilon: 1e-5, kind: layer_norm::Kind::Deviation };
         layer_norm::forward(device, sizes, &x, &vector, &vector, Output::F32(&mut y), None).unwrap();
         let table = rotary::Table::new(device, &[1.0], 1);
         let sizes = rotary::Sizes { tokens: 0, heads: 4, head_width: 2 };
@@ -50,7 +50,7 @@ fn no_rows_leave_gradients_as_they_were() {
     let [mut first, mut second, mut third] = [(); 3].map(|()| device.upload(&start));
     let gamma = device.upload(&start);
     let grads = layer_norm::Grads { dx: &mut dx, accumulate: true, dgamma: &mut first, dbeta: &mut second };
-    let sizes = layer_norm::Sizes { rows: 0, width: 3, epsilon: 1e-5 };
+    let sizes = layer_norm::Sizes { rows: 0, width: 3, epsilon: 1e-5, kind: layer_norm::Kind::Deviation };
     layer_norm::backward(device, sizes, (&x, &x), &gamma, &x, grads).unwrap();
     let sizes = embedding::Sizes { tokens: 0, vocabulary: 1, width: 3 };
     embedding::backward(device, sizes, &[0], &device.zeros(0), None, &x, &mut third).unwrap();

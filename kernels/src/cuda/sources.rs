@@ -64,7 +64,12 @@ pub const SOURCES: &[Source] = &[
     Source {
         op: "layer_norm",
         text: text!("layer_norm"),
-        kernels: &[kernel("layer_norm_bf16"), kernel("layer_norm_f32")],
+        kernels: &[
+            kernel("layer_norm_bf16"),
+            kernel("layer_norm_f32"),
+            kernel("layer_norm_root_bf16"),
+            kernel("layer_norm_root_f32"),
+        ],
     },
     Source {
         op: "layout",

@@ -1,11 +1,20 @@
-//! Layer normalisation: every row with mean 0 and variance 1, then scaled and shifted.
+//! Layer normalisation: every row less its mean and divided by its spread, then scaled and shifted.
 //!
-//! Shapes: `x [R,C]`, `γ [C]`, `β [C]`, `y [R,C]`, statistics `[R,2]` (mean `m`, then `q = 1/σ`).
+//! Shapes: `x [R,C]`, `γ [C]`, `β [C]`, `y [R,C]`, statistics `[R,2]` (mean `m`, then what the kind says).
 //!
-//! `m = Σ_c x_c / C`, `σ² = Σ_c (x_c - m)² / C + ε`, `y_c = (x_c - m)·q·γ_c + β_c`.
+//! `m = Σ_c x_c / C`, `y_c = (x_c - m)·q·γ_c + β_c`, and with `S = Σ_c (x_c - m)²`:
+//!
+//! | kind | `q` | kept beside the mean | divisor `n` of the backward |
+//! |---|---|---|---|
+//! | deviation | `1/√(S/C + ε)` | `q` | `C` |
+//! | root deviation | `1/√(d + ε)` with `d = √(S/(C - 1))` | `d` | `2·(C - 1)·d` |
+//!
+//! The second kind divides by the square root of the unbiased standard deviation, so its rows have the spread `√d` and not
+//! 1: that is the normalisation with which PLUS-TFM was published, and its weights are of use with no other.
 //!
 //! Backward, with `h_c = (x_c - m)·q` and `g_c = dy_c·γ_c`:
-//! `dx_c = q·(g_c - Σg/C - h_c·Σ(g·h)/C)`, `dγ_c += Σ_r dy_rc·h_rc`, `dβ_c += Σ_r dy_rc`.
+//! `dx_c = q·(g_c - Σg/C - h_c·Σ(g·h)/n)`, `dγ_c += Σ_r dy_rc·h_rc`, `dβ_c += Σ_r dy_rc`. Where all numbers of a row are
+//! equal, `h` is zero and so is its term, also where `n` is zero.
 //!
 //! Rounding: all 32-bit, the variance in a second pass over the row; `y` is rounded once more where it is
 //! bf16. Sums over C use the 16-lane tree; `dγ` and `dβ` cut R into chunks of 512 that are added in order.
@@ -21,7 +30,8 @@ const OP: &str = "layer_norm";
 
 /// Distance of the fast path from the f64 oracle for rows of size about one: normalised numbers are of
 /// size one and carry a few roundings (6e-8) of their own plus those of mean and 1/σ, which grow like the
-/// logarithm of C. A row whose mean is larger than its spread by a factor f loses f times as much.
+/// logarithm of C. A row whose mean is larger than its spread by a factor f loses f times as much. Rows of the second
+/// kind have the root of their spread, which is of size one too.
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
 
 /// The same for `dγ` and `dβ`: sums over R of terms of size one that partly cancel, R up to some
@@ -31,21 +41,36 @@ pub const TOLERANCE_WEIGHTS: Tolerance = Tolerance { absolute: 3e-5, relative: 1
 /// The same for results in bf16, which has 8 significant bits: half a unit is up to 2^-8 of the number.
 pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 2e-6, relative: 1.0 / 255.0 };
 
+/// By what rows are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Kind {
+    /// The standard deviation.
+    Deviation,
+    /// The square root of the unbiased standard deviation; rows then have two columns at least.
+    RootDeviation,
+}
+
 /// Sizes of a layer normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct Sizes {
     /// R
     pub rows: usize,
-    /// C, at least one.
+    /// C, at least one; for [`Kind::RootDeviation`] at least two.
     pub width: usize,
-    /// ε, added to the variance.
+    /// ε, added to the variance, or to the unbiased standard deviation.
     pub epsilon: f32,
+    /// By what rows are divided.
+    pub kind: Kind,
 }
 
 impl Sizes {
     fn check(&self, rows: usize, weights: usize) -> Result<(), KernelError> {
-        check_size(OP, "width of at least one", self.width.min(1), 1)?;
+        match self.kind {
+            Kind::Deviation => check_size(OP, "width of at least one", self.width.min(1), 1)?,
+            Kind::RootDeviation => check_size(OP, "width of at least two", self.width.min(2), 2)?,
+        }
         check_size(OP, "input", rows, self.rows * self.width)?;
         check_size(OP, "scale", weights, self.width)
     }

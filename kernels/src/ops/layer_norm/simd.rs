@@ -1,6 +1,6 @@
 //! Layer normalisation over vectors: a row is read three times, from main memory once.
 
-use super::{Grads, Sizes};
+use super::{Grads, Kind, Sizes};
 use crate::buffer::{Buffer, Output};
 use crate::cpu::Cpu;
 use crate::cpu::gemm::CHUNK;
@@ -21,18 +21,18 @@ struct Forward<'a, T> {
 impl<T: Cell> Work for Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
-        let Sizes { rows, width, epsilon } = self.sizes;
+        let Sizes { rows, width, .. } = self.sizes;
         let first = task.task * ROWS;
         for row in first..(first + ROWS).min(rows) {
             let x = &self.x[row * width..(row + 1) * width];
-            let (mean, inverse) = statistics(s, x, epsilon);
+            let (mean, spread) = statistics(s, x, self.sizes);
             if let Some(stats) = &self.stats {
                 // SAFETY: every row belongs to one task.
-                unsafe { stats.part(2 * row, 2) }.copy_from_slice(&[mean, inverse]);
+                unsafe { stats.part(2 * row, 2) }.copy_from_slice(&[mean, spread]);
             }
             // SAFETY: as above.
             let y = unsafe { self.y.part(row * width, width) };
-            let (mean, inverse) = (s.splat(mean), s.splat(inverse));
+            let (mean, inverse) = (s.splat(mean), s.splat(inverse(spread, self.sizes)));
             map(
                 s,
                 [x, self.gamma, self.beta],
@@ -44,9 +44,28 @@ impl<T: Cell> Work for Forward<'_, T> {
     }
 }
 
-/// Mean and 1/σ of one row.
+/// `q` from what is kept beside the mean.
 #[inline(always)]
-fn statistics<S: Simd>(s: S, row: &[f32], epsilon: f32) -> (f32, f32) {
+fn inverse(spread: f32, sizes: Sizes) -> f32 {
+    match sizes.kind {
+        Kind::Deviation => spread,
+        Kind::RootDeviation => 1.0 / (spread + sizes.epsilon).sqrt(),
+    }
+}
+
+/// `-Σ(g·h)/n`; of rows of equal numbers nothing.
+#[inline(always)]
+fn minus_share(sum: f32, spread: f32, sizes: Sizes) -> f32 {
+    match sizes.kind {
+        Kind::Deviation => -sum / sizes.width as f32,
+        Kind::RootDeviation if spread == 0.0 => 0.0,
+        Kind::RootDeviation => -sum / ((2 * (sizes.width - 1)) as f32 * spread),
+    }
+}
+
+/// Mean of one row, and 1/σ or the unbiased standard deviation.
+#[inline(always)]
+fn statistics<S: Simd>(s: S, row: &[f32], sizes: Sizes) -> (f32, f32) {
     let width = row.len() as f32;
     let sum = fold(
         s,
@@ -70,7 +89,12 @@ fn statistics<S: Simd>(s: S, row: &[f32], epsilon: f32) -> (f32, f32) {
             s.fma(distance, distance, sum)
         },
     );
-    (mean, 1.0 / (s.sum(squares) / width + epsilon).sqrt())
+    let squares = s.sum(squares);
+    let spread = match sizes.kind {
+        Kind::Deviation => 1.0 / (squares / width + sizes.epsilon).sqrt(),
+        Kind::RootDeviation => (squares / (width - 1.0)).sqrt(),
+    };
+    (mean, spread)
 }
 
 pub(super) fn forward(
@@ -106,10 +130,10 @@ struct Saved<'a> {
 }
 
 impl Saved<'_> {
-    /// Row's mean and 1/σ in every lane.
+    /// Row's mean and `q` in every lane.
     #[inline(always)]
     fn statistics<S: Simd>(&self, s: S, row: usize) -> (S::F, S::F) {
-        (s.splat(self.stats[2 * row]), s.splat(self.stats[2 * row + 1]))
+        (s.splat(self.stats[2 * row]), s.splat(inverse(self.stats[2 * row + 1], self.sizes)))
     }
 }
 
@@ -154,7 +178,8 @@ impl BackwardInput<'_> {
             },
         );
         let mean_grad = s.splat(s.sum(sum) / width as f32);
-        let mean_product = s.splat(-s.sum(product) / width as f32);
+        let mean_product =
+            s.splat(minus_share(s.sum(product), self.saved.stats[2 * row + 1], self.saved.sizes));
         write(
             s,
             self.accumulate,

@@ -4,12 +4,14 @@ use crate::error::{TensorError, in_op};
 use crate::param::Param;
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Tensor, Values};
+pub use pliant_kernels::ops::layer_norm::Kind as NormKind;
 use pliant_kernels::ops::layer_norm::{self, Grads, Sizes};
 use std::sync::Arc;
 
 const OP: &str = "layer_norm";
 
-/// Rows of `x` (f32 `[R,C]`) with mean 0 and variance 1, times `gamma` `[C]` plus `beta` `[C]`.
+/// Rows of `x` (f32 `[R,C]`) less their mean and divided by their spread, which `kind` names, times `gamma` `[C]` plus
+/// `beta` `[C]`.
 ///
 /// # Errors
 /// [`TensorError`] when shapes do not fit or `x` is not f32.
@@ -18,14 +20,14 @@ pub fn layer_norm(
     x: &Tensor,
     gamma: &Arc<Param>,
     beta: &Arc<Param>,
-    epsilon: f32,
+    (kind, epsilon): (NormKind, f32),
     out: Dtype,
 ) -> Result<Tensor, TensorError> {
     let device = tape.device();
     let shape @ [rows, width] = x.shape();
     gamma.check_vector(OP, "scale", width)?;
     beta.check_vector(OP, "shift", width)?;
-    let sizes = Sizes { rows, width, epsilon };
+    let sizes = Sizes { rows, width, epsilon, kind };
     let wanted = tape.wants(OP, &[x], &[gamma, beta])?;
     let mut stats = wanted.then(|| device.scratch(2 * rows));
     let mut y = Values::scratch(device, out, rows * width);

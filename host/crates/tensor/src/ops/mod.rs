@@ -27,7 +27,7 @@ pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_over};
 pub use dropout::dropout;
 pub use elementwise::{add, gate, multiply, scale};
 pub use embedding::{TokenDropout, embedding};
-pub use layer_norm::layer_norm;
+pub use layer_norm::{NormKind, layer_norm};
 pub use layout::gather_rows;
 pub use linear::{Epilogue, LinearPart, linear};
 pub use pool::{Kind, pool};

@@ -195,7 +195,7 @@ fn wrong_shapes_are_named() {
         &narrow,
         &network.params["norm1.weight"],
         &network.params["norm1.bias"],
-        1e-5,
+        (ops::NormKind::Deviation, 1e-5),
         Dtype::F32,
     );
     assert_eq!(error.unwrap_err().to_string(), "layer_norm: scale has shape [32], wanted [8]");

@@ -1,6 +1,6 @@
 //! The network on a tape: one transformer block between an embedding and its tied output matrix.
 
-use crate::ops::{self, Epilogue, IGNORE, LinearPart, Table, TokenDropout};
+use crate::ops::{self, Epilogue, IGNORE, LinearPart, NormKind, Table, TokenDropout};
 use crate::{Dtype, Ids, Offsets, Param, ParamKind, Tape, Tensor, TensorError};
 use pliant_kernels::{Device, Precision};
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ impl Network {
 
     fn norm(&self, tape: &Tape, x: &Tensor, name: &str) -> Result<Tensor, TensorError> {
         let [weight, bias] = ["weight", "bias"].map(|end| &self.params[format!("{name}.{end}").as_str()]);
-        ops::layer_norm(tape, x, weight, bias, EPSILON, tape.operand())
+        ops::layer_norm(tape, x, weight, bias, (NormKind::Deviation, EPSILON), tape.operand())
     }
 
     pub(super) fn embed(&self, tape: &Tape) -> Result<Tensor, TensorError> {
