@@ -3,7 +3,9 @@
 use crate::program::program;
 use crate::proof::check;
 use crate::script::{PLANS, Place, Script};
-use pliant_kernels::ops::elementwise::{TOLERANCE, TOLERANCE_BF16, TOLERANCE_GATE, cpu};
+use pliant_kernels::ops::elementwise::{
+    Activation, TOLERANCE, TOLERANCE_ACTIVATION, TOLERANCE_BF16, TOLERANCE_GATE, cpu,
+};
 use pliant_kernels::{Tolerance, bf16};
 use pliant_tests::kernels::case::assert_same_bits;
 use pliant_tests::kernels::compare::narrowed;
@@ -50,6 +52,34 @@ fn sums_products_and_roundings_agree_with_the_oracle() {
             (narrow, Expected::new("bf16", reals(&a), TOLERANCE_BF16)),
             (wide, Expected::new("bf16 and back", rounded_reals(&a), exact)),
         ];
+        check("elementwise", &length.to_string(), &script, &results);
+    }
+}
+
+#[test]
+fn distances_and_activations_agree_with_the_oracle() {
+    for length in LENGTHS {
+        let mut inputs = Inputs::new(&format!("activations {length}"));
+        let [mut a, b] = [(); 2].map(|()| inputs.normal(length, 3.0));
+        // So that a number alone is not cut to zero, which no comparison could tell from nothing.
+        a[0] = a[0].abs();
+        let mut script = Script::default();
+        let [left, right] = [&a, &b].map(|values| script.reads(values));
+        let (apart, mut wanted) = (script.writes::<f32>(length), vec![0.0; length]);
+        let launch = script.launch("elementwise_distance").give(left).give(right);
+        launch.give(apart).give(length as u64);
+        cpu::distance(&reals(&a), &reals(&b), &mut wanted);
+        let mut results = vec![(apart, Expected::new("|a - b|", wanted, TOLERANCE))];
+        for (activation, kernel) in [
+            (Activation::Relu, "elementwise_relu"),
+            (Activation::Tanh, "elementwise_tanh"),
+            (Activation::Logistic, "elementwise_logistic"),
+        ] {
+            let (y, mut wanted) = (script.writes::<f32>(length), vec![0.0; length]);
+            script.launch(kernel).give(left).give(y).give(length as u64);
+            cpu::activate(activation, &reals(&a), &mut wanted);
+            results.push((y, Expected::new(kernel, wanted, TOLERANCE_ACTIVATION)));
+        }
         check("elementwise", &length.to_string(), &script, &results);
     }
 }

@@ -1,8 +1,10 @@
 //! Proofs of the kernels: one file per operation, one table of what is proven.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod activation;
 mod adamw;
 mod attention;
+mod bce;
 mod contacts;
 mod conv1d;
 mod cross_entropy;
@@ -15,6 +17,7 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod linear_rows;
+mod mse;
 mod not_finite;
 mod pool;
 mod products;

@@ -1,7 +1,7 @@
 //! Proofs of the sums over all numbers.
 
 use pliant_kernels::Device;
-use pliant_kernels::ops::reduce::{self, TOLERANCE, cpu};
+use pliant_kernels::ops::reduce::{self, TOLERANCE, TOLERANCE_MEAN, cpu};
 use pliant_tests::kernels::inputs::reals;
 use pliant_tests::kernels::{Case, Expected, Fixture, Found, Inputs, Values, assert_close, devices};
 
@@ -15,8 +15,15 @@ fn sum(device: &Device, x: &[f32]) -> f64 {
 pub(crate) fn parity() -> Vec<Case> {
     let case = |length| {
         let x = Inputs::new(&format!("reduce {length}")).normal(length, 3.0);
-        let oracle = vec![Expected::new("squares", vec![cpu::sum_of_squares(&reals(&x))], TOLERANCE)];
-        let fast = move |device: &Device| vec![Found::new("squares", Values::F64(vec![sum(device, &x)]))];
+        let oracle = vec![
+            Expected::new("squares", vec![cpu::sum_of_squares(&reals(&x))], TOLERANCE),
+            Expected::new("mean", vec![cpu::mean_over(&reals(&x), 7)], TOLERANCE_MEAN),
+        ];
+        let fast = move |device: &Device| {
+            let mean = reduce::mean_over(device, "reduce", &device.upload(&x), 7).unwrap();
+            let squares = Found::new("squares", Values::F64(vec![sum(device, &x)]));
+            vec![squares, Found::new("mean", Values::F32(vec![mean]))]
+        };
         Case { name: format!("reduce {length}"), fast: Box::new(fast), oracle }
     };
     LENGTHS.map(case).into()

@@ -1,8 +1,8 @@
 //! What is proven of which operation.
 
 use crate::{
-    adamw, attention, contacts, conv1d, cross_entropy, dropout, elementwise, embedding, gate, layer_norm,
-    layout, linear, pool, reduce, rms_norm, rotary, selective_scan, softmax,
+    activation, adamw, attention, bce, contacts, conv1d, cross_entropy, dropout, elementwise, embedding,
+    gate, layer_norm, layout, linear, mse, pool, reduce, rms_norm, rotary, selective_scan, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -13,16 +13,19 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 const PARITY: &[Row<Case>] = &[
     ("adamw", adamw::parity),
     ("attention", attention::parity),
+    ("bce", bce::parity),
     ("contacts", contacts::parity),
     ("conv1d", conv1d::parity),
     ("cross_entropy", cross_entropy::parity),
     ("dropout", dropout::parity),
+    ("elementwise", activation::parity),
     ("elementwise", elementwise::parity),
     ("elementwise", gate::parity),
     ("embedding", embedding::parity),
     ("layer_norm", layer_norm::parity),
     ("layout", layout::parity),
     ("linear", linear::parity),
+    ("mse", mse::parity),
     ("pool", pool::parity),
     ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),
@@ -34,6 +37,7 @@ const PARITY: &[Row<Case>] = &[
 /// A sequence's or row's bits do not depend on its neighbours. Operations on single numbers have none.
 const INVARIANCE: &[Row<Invariance>] = &[
     ("attention", attention::invariance),
+    ("bce", bce::invariance),
     ("contacts", contacts::invariance),
     ("conv1d", conv1d::invariance),
     ("cross_entropy", cross_entropy::invariance),
@@ -41,6 +45,7 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("layer_norm", layer_norm::invariance),
     ("layout", layout::invariance),
     ("linear", linear::invariance),
+    ("mse", mse::invariance),
     ("pool", pool::invariance),
     ("rms_norm", rms_norm::invariance),
     ("rotary", rotary::invariance),
@@ -51,15 +56,18 @@ const INVARIANCE: &[Row<Invariance>] = &[
 /// Plain backward against differences of the plain forward.
 const GRADIENTS: &[Row<Gradient>] = &[
     ("attention", attention::gradients),
+    ("bce", bce::gradients),
     ("conv1d", conv1d::gradients),
     ("cross_entropy", cross_entropy::gradients),
     ("dropout", dropout::gradients),
+    ("elementwise", activation::gradients),
     ("elementwise", elementwise::gradients),
     ("elementwise", gate::gradients),
     ("embedding", embedding::gradients),
     ("layer_norm", layer_norm::gradients),
     ("layout", layout::gradients),
     ("linear", linear::gradients),
+    ("mse", mse::gradients),
     ("pool", pool::gradients),
     ("rms_norm", rms_norm::gradients),
     ("rotary", rotary::gradients),

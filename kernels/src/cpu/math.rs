@@ -114,6 +114,26 @@ pub fn silu_and_slope<S: Simd>(s: S, z: S::F) -> (S::F, S::F) {
     (s.mul(z, below), s.mul(below, s.fma(z, s.sub(one, below), one)))
 }
 
+/// `tanh(x) = (e^2x - 1) / (e^2x + 1)`, relative error at most 1e-6, also where x is tiny.
+///
+/// With `e^2x = 2^n·(1 + p)` the numerator is `(2^n - 1) + 2^n·p`, in which nothing is lost: `p` alone where n is 0.
+#[inline(always)]
+pub fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    /// There the result is 1 in 32 bits.
+    const CUT: f32 = 10.0;
+    let x = s.min(s.splat(CUT), s.max(s.splat(-CUT), x));
+    let powers = s.mul(x, s.splat(2.0 * std::f32::consts::LOG2_E));
+    let steps = s.add(powers, s.splat(ROUND));
+    let fraction = s.sub(powers, s.sub(steps, s.splat(ROUND)));
+    let mut sum = s.splat(EXP2[4]);
+    for coefficient in [EXP2[3], EXP2[2], EXP2[1], EXP2[0]] {
+        sum = s.fma(sum, fraction, s.splat(coefficient));
+    }
+    let whole = s.add_exponent(s.splat(1.0), steps);
+    let less_one = s.fma(s.mul(sum, fraction), whole, s.sub(whole, s.splat(1.0)));
+    s.div(less_one, s.add(less_one, s.splat(2.0)))
+}
+
 /// artanh(w)/w = 1 + q·(c0 + q·(c1 + …)) with q = w² for |w| ≤ ⅓, relative error 5.5e-9 (minimax fit).
 const ARTANH: [f32; 4] = [0.333_332_1, 0.200_107_63, 0.140_009_03, 0.140_059_93];
 
@@ -190,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn tanh_is_within_its_stated_error() {
+        let fast = |x| tanh(Portable, [x; 16])[0];
+        let error = |x: f32, y: f64| (y / libm::tanh(f64::from(x)) - 1.0).abs();
+        for (from, to) in [(-12.0, 12.0), (-0.4, 0.4), (-1e-3, 1e-3), (-1e-20, 1e-20), (11.0, 1e30)] {
+            let error = worst(from, to, fast, |x, y| if x == 0.0 { y.abs() } else { error(x, y) });
+            assert!(error < 1e-6, "tanh {from}..{to} {error:e}");
+        }
+        assert_eq!(
+            [0.0, 20.0, -20.0, f32::INFINITY, f32::NEG_INFINITY].map(fast),
+            [0.0, 1.0, -1.0, 1.0, -1.0]
+        );
+    }
+
+    #[test]
     fn softplus_is_within_its_stated_error() {
         let fast = |x| softplus(Portable, [x; 16])[0];
         let exact = |x: f64| x.max(0.0) + libm::log1p(libm::exp(-x.abs()));
@@ -204,7 +238,7 @@ mod tests {
     /// The functions on every path that this processor has.
     struct Probe {
         x: [f32; 16],
-        found: std::sync::Mutex<[[f32; 16]; 8]>,
+        found: std::sync::Mutex<[[f32; 16]; 9]>,
     }
 
     impl Work for Probe {
@@ -213,14 +247,15 @@ mod tests {
             let x = s.load(&self.x);
             let (silu, slope) = silu_and_slope(s, x);
             let (below, plus) = (normal_below(s, x), softplus(s, x));
-            let results = [exp2(s, x), exp(s, x), below, gelu(s, x), gelu_slope(s, x), silu, slope, plus];
+            let (power2, power, gelu, gelu_slope) = (exp2(s, x), exp(s, x), gelu(s, x), gelu_slope(s, x));
+            let results = [power2, power, below, gelu, gelu_slope, silu, slope, plus, tanh(s, x)];
             *self.found.lock().unwrap() = results.map(|result| s.to_array(result));
         }
     }
 
-    fn on_every_path(x: f32, check: impl Fn(CpuPath, [f32; 8])) {
+    fn on_every_path(x: f32, check: impl Fn(CpuPath, [f32; 9])) {
         for path in CpuPath::ALL.into_iter().filter(|path| path.available()) {
-            let probe = Probe { x: [x; 16], found: std::sync::Mutex::new([[0.0; 16]; 8]) };
+            let probe = Probe { x: [x; 16], found: std::sync::Mutex::new([[0.0; 16]; 9]) };
             dispatch(path, &probe, Task { task: 0, worker: 0 });
             let found = probe.found.into_inner().unwrap();
             for lane in 0..16 {

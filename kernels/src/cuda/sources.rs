@@ -127,10 +127,14 @@ const ATTENTION: &[Kernel] = &[
 const ELEMENTWISE: &[Kernel] = &[
     kernel("elementwise_add"),
     kernel("elementwise_add_into"),
+    kernel("elementwise_distance"),
     kernel("elementwise_gate_bf16"),
     kernel("elementwise_gate_f32"),
+    kernel("elementwise_logistic"),
     kernel("elementwise_multiply"),
+    kernel("elementwise_relu"),
     kernel("elementwise_scale"),
+    kernel("elementwise_tanh"),
     kernel("elementwise_to_bf16"),
     kernel("elementwise_to_f32"),
 ];

@@ -2,6 +2,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bce;
 pub mod contacts;
 pub mod conv1d;
 pub mod cross_entropy;
@@ -11,6 +12,7 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod layout;
 pub mod linear;
+pub mod mse;
 pub mod pool;
 pub mod reduce;
 pub mod rms_norm;

@@ -14,6 +14,7 @@
 pub mod cpu;
 mod simd;
 
+use super::reduce;
 use crate::buffer::Buffer;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
@@ -93,13 +94,7 @@ pub fn mean(device: &Device, losses: &Buffer<f32>, targets: &Buffer<u32>) -> Res
 /// # Errors
 /// [`KernelError::Size`] when the denominator is 0.
 pub fn mean_over(device: &Device, losses: &Buffer<f32>, denominator: usize) -> Result<f32, KernelError> {
-    check_size(OP, "denominator (targets that count), of at least one,", denominator.min(1), 1)?;
-    match device {
-        Device::Cpu(_) => {
-            let sum: f64 = losses.as_slice().iter().map(|&loss| f64::from(loss)).sum();
-            Ok((sum / denominator as f64) as f32)
-        }
-    }
+    reduce::mean_over(device, OP, losses, denominator)
 }
 
 /// `dlogits [R,V]`, overwritten, for `scale` the gradient of a row's loss.

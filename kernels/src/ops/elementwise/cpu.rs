@@ -1,5 +1,6 @@
 //! Plain text of the operations on single numbers; the oracle of the fast path.
 
+use super::Activation;
 use crate::Real;
 
 /// Φ(x), the probability of a standard normal number below x.
@@ -37,6 +38,51 @@ pub fn add<F: Real>(a: &[F], b: &[F], y: &mut [F]) {
 pub fn multiply<F: Real>(a: &[F], b: &[F], y: &mut [F]) {
     for i in 0..y.len() {
         y[i] = a[i] * b[i];
+    }
+}
+
+/// `y = |a - b|`.
+pub fn distance<F: Real>(a: &[F], b: &[F], y: &mut [F]) {
+    for i in 0..y.len() {
+        y[i] = if a[i] > b[i] { a[i] - b[i] } else { b[i] - a[i] };
+    }
+}
+
+/// `da = dy · sign(a - b)`.
+pub fn distance_backward<F: Real>((a, b): (&[F], &[F]), dy: &[F], da: &mut [F]) {
+    for i in 0..da.len() {
+        da[i] = if a[i] > b[i] {
+            dy[i]
+        } else if a[i] < b[i] {
+            -dy[i]
+        } else {
+            F::ZERO
+        };
+    }
+}
+
+/// `y = activation(x)`.
+pub fn activate<F: Real>(activation: Activation, x: &[F], y: &mut [F]) {
+    for i in 0..y.len() {
+        y[i] = match activation {
+            Activation::Relu if x[i] > F::ZERO => x[i],
+            Activation::Relu => F::ZERO,
+            // tanh(x) = 2/(1 + e^-2x) - 1
+            Activation::Tanh => F::from_f64(2.0) * logistic(x[i] + x[i]) - F::ONE,
+            Activation::Logistic => logistic(x[i]),
+        };
+    }
+}
+
+/// `dx = dy · activation'(x)`, from `y = activation(x)`.
+pub fn activate_backward<F: Real>(activation: Activation, (y, dy): (&[F], &[F]), dx: &mut [F]) {
+    for i in 0..dx.len() {
+        dx[i] = match activation {
+            Activation::Relu if y[i] > F::ZERO => dy[i],
+            Activation::Relu => F::ZERO,
+            Activation::Tanh => dy[i] * (F::ONE - y[i] * y[i]),
+            Activation::Logistic => dy[i] * y[i] * (F::ONE - y[i]),
+        };
     }
 }
 

@@ -19,6 +19,31 @@ KERNEL(THREADS) elementwise_multiply(const float* a, const float* b, float* y, u
     }
 }
 
+KERNEL(THREADS) elementwise_distance(const float* a, const float* b, float* y, u64 count) {
+    for (u64 at = first_element(); at < count; at += element_stride()) {
+        y[at] = fabsf(a[at] - b[at]);
+    }
+}
+
+// What is not a number stays so.
+KERNEL(THREADS) elementwise_relu(const float* x, float* y, u64 count) {
+    for (u64 at = first_element(); at < count; at += element_stride()) {
+        y[at] = x[at] <= 0.0f ? 0.0f : x[at];
+    }
+}
+
+KERNEL(THREADS) elementwise_tanh(const float* x, float* y, u64 count) {
+    for (u64 at = first_element(); at < count; at += element_stride()) {
+        y[at] = tanhf(x[at]);
+    }
+}
+
+KERNEL(THREADS) elementwise_logistic(const float* x, float* y, u64 count) {
+    for (u64 at = first_element(); at < count; at += element_stride()) {
+        y[at] = logistic(x[at]);
+    }
+}
+
 KERNEL(THREADS) elementwise_scale(float* x, u64 count, float factor) {
     for (u64 at = first_element(); at < count; at += element_stride()) {
         x[at] *= factor;

@@ -1,4 +1,4 @@
-//! Operations on single numbers: sums, products, scaling, rounding, gates, and the slope of GELU.
+//! Operations on single numbers: sums, products, distances, activations, scaling, rounding, gates, and the slope of GELU.
 //!
 //! Shapes: any, all buffers of one call have the same number of elements `n`.
 //!
@@ -8,6 +8,10 @@
 //! | [`add`] | `y = a + b` |
 //! | [`add_into`] | `y += x` |
 //! | [`multiply`] | `y = a · b` |
+//! | [`distance`] | `y = \|a - b\|` |
+//! | [`distance_backward`] | `da = dy · sign(a - b)`, `db = -da`; both are 0 where `a = b` |
+//! | [`activate`] | `y = max(x, 0)`, `tanh(x)` or `1/(1 + e^-x)` |
+//! | [`activate_backward`] | `dx = dy · [y > 0]`, `dy · (1 - y²)` or `dy · y·(1 - y)` |
 //! | [`gate`] | `y = a · SiLU(z)` or `y = (a + b) · SiLU(z)`, with `SiLU(z) = z·p`, `p = 1/(1 + e^-z)` |
 //! | [`gate_backward`] | `da = db = dy · SiLU(z)`, `dz = dy · (a + b) · p·(1 + z·(1 - p))` |
 //! | [`scale`] | `x *= factor` |
@@ -19,6 +23,7 @@
 //!
 //! Rounding: every step is 32-bit; the result of a gate is rounded once more where it is bf16.
 
+mod activation;
 pub mod cpu;
 mod gate;
 mod simd;
@@ -38,6 +43,10 @@ pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 /// The same for gates of operands of size up to about ten: SiLU carries 7e-7 of itself, its slope an absolute 1.1e-6,
 /// times a product of size up to some tens.
 pub const TOLERANCE_GATE: Tolerance = Tolerance { absolute: 5e-6, relative: 2e-6 };
+
+/// The same for activations and their slopes: tanh carries 1e-6 of itself and the logistic function 6e-7, and twice that
+/// goes into `1 - y²`, times a gradient of size up to a few.
+pub const TOLERANCE_ACTIVATION: Tolerance = Tolerance { absolute: 1e-5, relative: 2e-6 };
 
 /// The same for results in bf16, which has 8 significant bits: half a unit is up to 2^-8 of the number.
 pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-37, relative: 1.0 / 256.0 };
@@ -92,6 +101,94 @@ pub fn multiply(
     check_size(OP, "product", y.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => simd::multiply(cpu, a, b, y),
+    }
+    Ok(())
+}
+
+/// `y = |a - b|`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn distance(
+    device: &Device,
+    a: &Buffer<f32>,
+    b: &Buffer<f32>,
+    y: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    check_size(OP, "second place", b.len(), a.len())?;
+    check_size(OP, "distance", y.len(), a.len())?;
+    match device {
+        Device::Cpu(cpu) => simd::distance(cpu, a, b, y),
+    }
+    Ok(())
+}
+
+/// `da`, overwritten, for the gradient `dy` of distances; `db` is `-da`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn distance_backward(
+    device: &Device,
+    (a, b): (&Buffer<f32>, &Buffer<f32>),
+    dy: &Buffer<f32>,
+    da: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    check_size(OP, "second place", b.len(), a.len())?;
+    check_size(OP, "gradient of the distance", dy.len(), a.len())?;
+    check_size(OP, "gradient of the first place", da.len(), a.len())?;
+    match device {
+        Device::Cpu(cpu) => activation::distance_backward(cpu, (a, b), dy, da),
+    }
+    Ok(())
+}
+
+/// What a number becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `max(x, 0)`
+    Relu,
+    /// `tanh(x)`
+    Tanh,
+    /// `1 / (1 + e^-x)`
+    Logistic,
+}
+
+impl Activation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relu, Self::Tanh, Self::Logistic];
+}
+
+/// `y = activation(x)`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn activate(
+    device: &Device,
+    activation: Activation,
+    x: &Buffer<f32>,
+    y: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    check_size(OP, "result of the activation", y.len(), x.len())?;
+    match device {
+        Device::Cpu(cpu) => activation::forward(cpu, activation, x, y),
+    }
+    Ok(())
+}
+
+/// `dx`, overwritten, for the results `y` of an activation and their gradient `dy`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn activate_backward(
+    device: &Device,
+    activation: Activation,
+    (y, dy): (&Buffer<f32>, &Buffer<f32>),
+    dx: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    check_size(OP, "gradient of the activation", dy.len(), y.len())?;
+    check_size(OP, "gradient before the activation", dx.len(), y.len())?;
+    match device {
+        Device::Cpu(cpu) => activation::backward(cpu, activation, (y, dy), dx),
     }
     Ok(())
 }

@@ -155,6 +155,14 @@ impl Kernel for Multiply {
     }
 }
 
+struct Distance;
+impl Kernel for Distance {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, s: S, a: S::F, b: S::F) -> S::F {
+        s.max(s.sub(a, b), s.sub(b, a))
+    }
+}
+
 pub(super) fn gelu_backward(cpu: &Cpu, sums: &Buffer<f32>, dy: &Buffer<f32>, dx: &mut Buffer<f32>) {
     let (a, b) = (sums.as_slice(), dy.as_slice());
     cpu.run(pieces(sums), &Binary { kernel: GeluSlope, a, b, y: Shared::new(dx.as_mut_slice()) });
@@ -170,6 +178,12 @@ pub(super) fn multiply(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buff
     let tasks = pieces(a);
     let (a, b) = (a.as_slice(), b.as_slice());
     cpu.run(tasks, &Binary { kernel: Multiply, a, b, y: Shared::new(y.as_mut_slice()) });
+}
+
+pub(super) fn distance(cpu: &Cpu, a: &Buffer<f32>, b: &Buffer<f32>, y: &mut Buffer<f32>) {
+    let tasks = pieces(a);
+    let (a, b) = (a.as_slice(), b.as_slice());
+    cpu.run(tasks, &Binary { kernel: Distance, a, b, y: Shared::new(y.as_mut_slice()) });
 }
 
 pub(super) fn add_into(cpu: &Cpu, x: &Buffer<f32>, y: &mut Buffer<f32>) {

@@ -1,10 +1,10 @@
-//! Sums, products, gates and scaling.
+//! Sums, products, distances, activations, gates and scaling.
 
 use crate::error::{TensorError, in_op};
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Tensor, Values};
 use pliant_kernels::Buffer;
-use pliant_kernels::ops::elementwise;
+use pliant_kernels::ops::elementwise::{self, Activation};
 
 /// `a + b`, both f32 and of one shape.
 ///
@@ -60,6 +60,84 @@ pub fn multiply(tape: &Tape, a: &Tensor, b: &Tensor) -> Result<Tensor, TensorErr
             }
         }
         Ok(())
+    }))
+}
+
+/// `|a - b|`, number by number, both f32 and of one shape; where they are equal no gradient flows.
+///
+/// # Errors
+/// [`TensorError`] when shapes differ or one is not f32.
+pub fn distance(tape: &Tape, a: &Tensor, b: &Tensor) -> Result<Tensor, TensorError> {
+    const OP: &str = "distance";
+    let device = tape.device();
+    let shape = a.shape();
+    b.check_shape(OP, "second place", shape)?;
+    let mut y = device.scratch(shape[0] * shape[1]);
+    let (first, second) = (a.f32_of(OP, "first place")?, b.f32_of(OP, "second place")?);
+    elementwise::distance(device, first, second, &mut y).map_err(in_op(OP, [shape, shape]))?;
+    let y = Tensor::from_buffer(shape, y);
+    if !tape.wants(OP, &[a, b], &[])? {
+        return Ok(y);
+    }
+    let (a, b) = (a.clone(), b.clone());
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        let places = (a.f32_of(OP, "first place")?, b.f32_of(OP, "second place")?);
+        let mut da = device.scratch(dy.len());
+        elementwise::distance_backward(&device, places, &dy, &mut da).map_err(in_op(OP, [shape, shape]))?;
+        if b.is_tracked() {
+            let mut db = device.upload(da.as_slice());
+            elementwise::scale(&device, -1.0, &mut db).map_err(in_op(OP, [shape]))?;
+            gradients.add(b.slot(), db)?;
+        }
+        gradients.add(a.slot(), da)
+    }))
+}
+
+/// `max(x, 0)` of f32 numbers.
+///
+/// # Errors
+/// [`TensorError::Dtype`] when `x` is not f32.
+pub fn relu(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
+    activate(tape, "relu", Activation::Relu, x)
+}
+
+/// `tanh(x)` of f32 numbers.
+///
+/// # Errors
+/// [`TensorError::Dtype`] when `x` is not f32.
+pub fn tanh(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
+    activate(tape, "tanh", Activation::Tanh, x)
+}
+
+/// `1 / (1 + e^-x)` of f32 numbers.
+///
+/// # Errors
+/// [`TensorError::Dtype`] when `x` is not f32.
+pub fn logistic(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
+    activate(tape, "logistic", Activation::Logistic, x)
+}
+
+fn activate(
+    tape: &Tape,
+    op: &'static str,
+    activation: Activation,
+    x: &Tensor,
+) -> Result<Tensor, TensorError> {
+    let (device, shape) = (tape.device(), x.shape());
+    let mut y = device.scratch(shape[0] * shape[1]);
+    elementwise::activate(device, activation, x.f32_of(op, "input")?, &mut y).map_err(in_op(op, [shape]))?;
+    let y = Tensor::from_buffer(shape, y);
+    if !tape.wants(op, &[x], &[])? {
+        return Ok(y);
+    }
+    let (slot, kept) = (x.slot(), y.clone());
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        let mut dx = device.scratch(dy.len());
+        let results = (kept.f32_of(op, "result")?, &dy);
+        elementwise::activate_backward(&device, activation, results, &mut dx).map_err(in_op(op, [shape]))?;
+        gradients.add(slot, dx)
     }))
 }
 

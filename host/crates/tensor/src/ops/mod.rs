@@ -3,6 +3,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bce;
 pub mod contacts;
 pub mod conv1d;
 pub mod cross_entropy;
@@ -12,6 +13,7 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod layout;
 pub mod linear;
+pub mod mse;
 pub mod pool;
 pub mod reduce;
 pub mod rms_norm;
@@ -21,15 +23,17 @@ pub mod softmax;
 
 pub use adamw::{Moments, Step, adamw};
 pub use attention::{attention, attention_probs};
+pub use bce::{bce_with_logits, bce_with_logits_over};
 pub use contacts::Contacts;
 pub use conv1d::{conv1d, conv1d_stretch};
 pub use cross_entropy::{IGNORE, cross_entropy, cross_entropy_over};
 pub use dropout::dropout;
-pub use elementwise::{add, gate, multiply, scale};
+pub use elementwise::{add, distance, gate, logistic, multiply, relu, scale, tanh};
 pub use embedding::{TokenDropout, embedding};
 pub use layer_norm::{NormKind, layer_norm};
 pub use layout::gather_rows;
 pub use linear::{Epilogue, LinearPart, linear};
+pub use mse::{mse, mse_over};
 pub use pool::{Kind, pool};
 pub use reduce::gradient_squares;
 pub use rms_norm::rms_norm;

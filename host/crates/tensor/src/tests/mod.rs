@@ -2,6 +2,7 @@
 
 mod gated;
 mod gradients;
+mod heads;
 mod memory;
 mod network;
 mod oracle;
