@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
 use pliant_nn::OptimError;
+use pliant_seq::tables::TableError;
 use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
 use pliant_store::{Action, StoreError};
@@ -319,6 +320,14 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(corpus) = cause.downcast_ref::<CorpusError>() {
         return corpus_code(corpus);
+    }
+    if let Some(table) = cause.downcast_ref::<TableError>() {
+        return match table {
+            // Its cause has the code.
+            TableError::Input(_) => None,
+            TableError::Options { .. } | TableError::Fraction { .. } => Some(Code::Usage),
+            _ => Some(Code::Data),
+        };
     }
     if matches!(cause.downcast_ref(), Some(SettingError::Sampler { .. })) {
         return Some(Code::Usage);

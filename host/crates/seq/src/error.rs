@@ -14,13 +14,13 @@ use crate::corpus::LeftOut;
 #[derive(Debug, Error)]
 pub enum InputError {
     /// The path names nothing.
-    #[error("{file}: no such file; give the path of a FASTA file, or '-' for standard input")]
+    #[error("{file}: no such file; give the path of an input, or '-' for standard input")]
     Missing {
         /// The path as it was given.
         file: Arc<str>,
     },
     /// The path names a folder.
-    #[error("{file}: is a folder, but a FASTA file was wanted; name the files in it")]
+    #[error("{file}: is a folder, but a file was wanted; name the files in it")]
     Folder {
         /// The path as it was given.
         file: Arc<str>,
@@ -175,6 +175,30 @@ pub enum RecordError {
         residues: usize,
         /// The training length of the model, in residues.
         trained: usize,
+    },
+    /// A cell or a label that is wrong.
+    #[error("{place}: found {found}, wanted {wanted}")]
+    Cell {
+        /// The column, or what else it is.
+        place: String,
+        /// What was found.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// An earlier example has the same id and the same sequence, and another label.
+    #[error(
+        "the example at {file} line {line} has another label at {first_file} line {first_line}; keep the right one"
+    )]
+    OtherLabel {
+        /// File of this example.
+        file: Arc<str>,
+        /// Line of this example.
+        line: u64,
+        /// File of the first one.
+        first_file: Arc<str>,
+        /// Line of the first one.
+        first_line: u64,
     },
     /// An earlier record has the same id and another sequence.
     #[error(

@@ -10,6 +10,7 @@
 //! | [`Tokens`] | one token for each residue; `residues` says where they are, so special tokens never leak |
 //! | [`Pack`] | no padding; sequences whole; deterministic |
 //! | [`Corpus`] | training sequences in memory, each once; `digest` names them |
+//! | [`LabelledSet`](tables::LabelledSet) | examples with labels in memory; `digest` names them |
 //! | [`TrainingPack`] | a pack with residues hidden, a pure function of corpus, settings and its number |
 //!
 //! What is wrong with one record is a value ([`Failure`]) and reading goes on; what is wrong with an input
@@ -32,6 +33,7 @@ mod resample;
 mod sampler;
 mod scan;
 mod shards;
+pub mod tables;
 mod vocabulary;
 
 #[cfg(test)]
