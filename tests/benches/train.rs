@@ -16,14 +16,15 @@ use std::time::Instant;
 
 use pliant_kernels::{Device, Precision};
 use pliant_models::{Model, Purpose, load};
-use pliant_nn::optim::{AdamW, AdamWSettings};
+use pliant_nn::optim::{AdamW, AdamWSettings, Rule};
 use pliant_tensor::ops::{cross_entropy_over, gather_rows};
 use pliant_tensor::{Ids, Offsets, Tape};
 use safetensors::SafeTensors;
 
 /// As in `tests/peers/hugging_face_train.py`.
 const LEARNING_RATE: f64 = 1e-4;
-const ADAMW: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.01 };
+const ADAMW: AdamWSettings =
+    AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.01, rule: Rule::AdamW };
 
 /// One update's tokens.
 struct Batch {

@@ -10,7 +10,7 @@ use std::{fmt, fs};
 
 use pliant_kernels::{Device, Precision};
 use pliant_models::{Loaded, Purpose};
-use pliant_nn::optim::{AdamW, AdamWSettings, Schedule};
+use pliant_nn::optim::{AdamW, AdamWSettings, Rule, Schedule};
 use pliant_tensor::ops::{IGNORE, cross_entropy_over};
 use pliant_tensor::{Ids, Param, Tape};
 
@@ -19,7 +19,8 @@ use crate::common::{Tensors, device, folder, loaded, pack, read_tensors};
 const UPDATES: usize = 10;
 const PACKS: usize = 2;
 const PEAK: f64 = 1e-2;
-const SETTINGS: AdamWSettings = AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.1 };
+const SETTINGS: AdamWSettings =
+    AdamWSettings { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.1, rule: Rule::AdamW };
 const SCHEDULE: Schedule = Schedule::Cosine { warmup_steps: 2, steps: 10, final_fraction: 0.1 };
 
 /// Target of a token that does not count, in the files.

@@ -1,6 +1,8 @@
 //! AdamW over the parameters of a model (Loshchilov and Hutter, ICLR 2019), as `torch.optim.AdamW` with
 //! `torch.nn.utils.clip_grad_norm_`; the equations stand in `pliant_kernels::ops::adamw`.
 //!
+//! The same kernel takes the steps of BertAdam (the optimiser of the first BERT in PyTorch), see [`Rule`].
+//!
 //! Everything is a fixed function of gradients and state: sums over parameters go in the order in which they were
 //! given, and neither threads nor a restart in between change a bit.
 
@@ -15,6 +17,18 @@ use super::error::{OptimError, check};
 /// What `clip_grad_norm_` adds to a norm before it divides by it (`torch/nn/utils/clip_grad.py`).
 const NORM_EPSILON: f64 = 1e-6;
 
+/// How a step is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// Moments are corrected for their start from zero; parameters with [`Param::decay`] decay; the norm that gradients are
+    /// clipped to is that of all of them.
+    #[default]
+    AdamW,
+    /// BertAdam: `p = p - α·(m/(√v + ε) + decay·p)`. Nothing is corrected, every parameter decays, and the norm is that of
+    /// each parameter for itself.
+    Bert,
+}
+
 /// Settings that hold for a whole run. There are no defaults: those of published programs differ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
@@ -24,8 +38,10 @@ pub struct AdamWSettings {
     pub beta2: f64,
     /// ε, added to the root of the latter; above 0.
     pub epsilon: f64,
-    /// Decay of parameters with [`Param::decay`], to be multiplied by the learning rate; at least 0.
+    /// Decay of parameters, to be multiplied by the learning rate; at least 0.
     pub weight_decay: f64,
+    /// How a step is taken.
+    pub rule: Rule,
 }
 
 impl AdamWSettings {
@@ -103,19 +119,20 @@ impl AdamW {
     /// [`OptimError::NotFinite`] naming the first parameter whose gradient is not, [`TensorError::NoGradient`] naming
     /// all that got none since the last step.
     pub fn gradient_norm(&self) -> Result<f64, OptimError> {
-        let (mut sum, mut without) = (0.0, Vec::new());
+        Ok(self.squares()?.iter().sum::<f64>().sqrt())
+    }
+
+    /// The sum of squares of the gradient of each parameter.
+    fn squares(&self) -> Result<Vec<f64>, OptimError> {
+        let (mut all, mut without) = (Vec::with_capacity(self.entries.len()), Vec::new());
         for Entry { param, .. } in &self.entries {
             match gradient_squares(param)? {
                 None => without.push(param.name().to_owned()),
-                Some(squares) if squares.is_finite() => sum += squares,
+                Some(squares) if squares.is_finite() => all.push(squares),
                 Some(_) => return Err(not_finite(param)),
             }
         }
-        if without.is_empty() {
-            Ok(sum.sqrt())
-        } else {
-            Err(TensorError::NoGradient { names: without }.into())
-        }
+        if without.is_empty() { Ok(all) } else { Err(TensorError::NoGradient { names: without }.into()) }
     }
 
     /// Moves every parameter one step along its gradient and forgets the gradients. With `clip`, gradients whose
@@ -130,18 +147,24 @@ impl AdamW {
         let largest = clip.unwrap_or(1.0);
         let good = largest.is_finite() && largest > 0.0;
         check("the norm to clip to", largest, "a finite number above 0", good)?;
-        let gradient_norm = self.gradient_norm()?;
-        let factor = clip.map_or(1.0, |largest| (largest / (gradient_norm + NORM_EPSILON)).min(1.0));
-        let AdamWSettings { beta1, beta2, epsilon, weight_decay } = self.settings;
-        let number = self.steps_done + 1;
-        for Entry { param, moments } in &mut self.entries {
-            let weight_decay = if param.decay() { weight_decay } else { 0.0 };
+        let squares = self.squares()?;
+        let gradient_norm = squares.iter().sum::<f64>().sqrt();
+        let factor_of = |norm: f64| clip.map_or(1.0, |largest| (largest / (norm + NORM_EPSILON)).min(1.0));
+        let AdamWSettings { beta1, beta2, epsilon, weight_decay, rule } = self.settings;
+        // What a correction comes to in the end is none.
+        let number = if rule == Rule::Bert { u64::MAX } else { self.steps_done + 1 };
+        let mut clipped = false;
+        for (Entry { param, moments }, squares) in self.entries.iter_mut().zip(squares) {
+            let decays = rule == Rule::Bert || param.decay();
+            let weight_decay = if decays { weight_decay } else { 0.0 };
+            let factor = factor_of(if rule == Rule::Bert { squares.sqrt() } else { gradient_norm });
+            clipped |= factor < 1.0;
             let step = Step { number, learning_rate, beta1, beta2, epsilon, weight_decay, factor };
             adamw(param, moments, &step)?;
             param.zero_grad();
         }
-        self.steps_done = number;
-        Ok(StepReport { gradient_norm, clipped: factor < 1.0 })
+        self.steps_done += 1;
+        Ok(StepReport { gradient_norm, clipped })
     }
 
     /// Every parameter with the running means of its gradients and of their squares: together with

@@ -6,12 +6,13 @@
 //! |---|---|---|---|
 //! | constant | t/w | 1 | 1 |
 //! | linear | t/w | f + (1 - f)(1 - x) | f |
+//! | bert | t/w | 1 - t/n | 0 |
 //! | cosine | t/w | f + (1 - f)(1 + cos πx)/2 | f |
 //! | cosine with restarts | t/w | f + (1 - f)(1 + cos π(cx mod 1))/2 | f |
 //!
 //! with x = (t - w)/(n - w) and c cycles of equal length. This is `get_*_schedule_with_warmup` of transformers
 //! (`optimization.py`) with f = 0, and PyTorch's `LinearLR`, `CosineAnnealingLR` and `CosineAnnealingWarmRestarts`
-//! behind a linear warm-up with `eta_min` = f times the highest rate. As there, the first update of a run with warm-up
+//! behind a linear warm-up with `eta_min` = f times the highest rate; bert is `warmup_linear` of BertAdam. As there, the first update of a run with warm-up
 //! has the rate 0.
 
 use std::f64::consts::PI;
@@ -34,6 +35,13 @@ pub enum Schedule {
         steps: u64,
         /// f
         final_fraction: f64,
+    },
+    /// Falls by the same amount at every update as if it had done so from the first one on.
+    Bert {
+        /// w
+        warmup_steps: u64,
+        /// n, warm-up included.
+        steps: u64,
     },
     /// Falls along half a wave.
     Cosine {
@@ -66,6 +74,7 @@ impl Schedule {
     pub fn check(&self) -> Result<(), OptimError> {
         let (warmup, steps, fraction, cycles) = match *self {
             Self::Constant { .. } => return Ok(()),
+            Self::Bert { warmup_steps, steps } => (warmup_steps, steps, 0.0, 1),
             Self::Linear { warmup_steps, steps, final_fraction }
             | Self::Cosine { warmup_steps, steps, final_fraction } => {
                 (warmup_steps, steps, final_fraction, 1)
@@ -84,6 +93,9 @@ impl Schedule {
     pub fn factor(&self, step: u64) -> f64 {
         match *self {
             Self::Constant { warmup_steps } => warm(step, warmup_steps).unwrap_or(1.0),
+            Self::Bert { warmup_steps, steps } => {
+                warm(step, warmup_steps).unwrap_or_else(|| 1.0 - step.min(steps) as f64 / steps.max(1) as f64)
+            }
             Self::Linear { warmup_steps, steps, final_fraction } => {
                 falling(step, (warmup_steps, steps, 1), final_fraction, |passed| 1.0 - passed)
             }
@@ -137,6 +149,14 @@ mod tests {
         let factors: Vec<f64> = [0, 1, 4, 9, 14, 24, 34, 1000].map(|step| RUN.factor(step)).into();
         assert_eq!(factors, [0.0, 0.25, 1.0, 0.625, 1.0, 1.0, 0.25, 0.25]);
         assert!(RUN.factor(33) < 0.3);
+    }
+
+    #[test]
+    fn bert_goes_down_as_if_there_were_no_warm_up() {
+        let bert = Schedule::Bert { warmup_steps: 2, steps: 200 };
+        let factors: Vec<f64> = [0, 1, 2, 50, 199, 200, 999].map(|step| bert.factor(step)).into();
+        assert_eq!(factors, [0.0, 0.5, 0.99, 0.75, 1.0 - 199.0 / 200.0, 0.0, 0.0]);
+        assert_eq!(Schedule::Bert { warmup_steps: 0, steps: 0 }.factor(0), 1.0);
     }
 
     #[test]
