@@ -373,9 +373,11 @@ fn input_code(error: &InputError) -> Code {
 /// `None` where the cause decides.
 fn corpus_code(error: &CorpusError) -> Option<Code> {
     match error {
-        CorpusError::Input(_) => None,
+        CorpusError::Input(_) | CorpusError::Table(_) => None,
         CorpusError::Fraction { .. } => Some(Code::Usage),
         CorpusError::Empty { .. }
+        | CorpusError::SmallFamilies { .. }
+        | CorpusError::NoPairs { .. }
         | CorpusError::TooMany { .. }
         | CorpusError::OneSided { .. }
         | CorpusError::AllHeldOut { .. } => Some(Code::Data),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::corpus::LeftOut;
+use crate::tables::TableError;
 
 /// An input that cannot be read to its end. Nothing after it can be trusted, so the run stops.
 #[derive(Debug, Error)]
@@ -154,6 +155,11 @@ pub enum RecordError {
         /// 1-based line of the file.
         line: u64,
     },
+    /// The header does not say to which family the record belongs.
+    #[error(
+        "the header names no family; wanted a third word like 'PF00001.20;7tm_1;', whose second field is the family"
+    )]
+    NoFamily,
     /// The sequence is longer than the reader was told to admit.
     #[error(
         "has {residues} residues, more than --max-residues {max_residues} admits; raise \
@@ -262,6 +268,12 @@ pub enum SettingError {
         /// Residues between the starts of neighbouring windows.
         stride: usize,
     },
+    /// Families of which pairs are to be drawn, and there is one alone.
+    #[error("all sequences are of the family '{name}', wanted two families at least to draw pairs from")]
+    OneFamily {
+        /// The family.
+        name: String,
+    },
     /// A setting of the sampler outside its range.
     #[error("{name} is {found}, wanted {wanted}")]
     Sampler {
@@ -294,6 +306,28 @@ pub enum CorpusError {
         duplicates: u64,
         /// Good records left out, by reason.
         left_out: LeftOut,
+    },
+    /// A table cannot be read.
+    #[error("the sequences cannot be read")]
+    Table(#[from] TableError),
+    /// All families are too small.
+    #[error(
+        "no sequences to train on: each of the {families} families has fewer than {least}; give more sequences or admit \
+         smaller families"
+    )]
+    SmallFamilies {
+        /// Families.
+        families: u64,
+        /// Sequences that a family must have.
+        least: usize,
+    },
+    /// No pair is left.
+    #[error("no pairs to examine with: of {rows} rows {failures} failed")]
+    NoPairs {
+        /// Rows of the tables.
+        rows: u64,
+        /// Those that failed.
+        failures: u64,
     },
     /// More sequences than can be numbered.
     #[error("more than {limit} sequences; split them over several runs")]

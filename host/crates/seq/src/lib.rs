@@ -11,7 +11,9 @@
 //! | [`Pack`] | no padding; sequences whole; deterministic |
 //! | [`Corpus`] | training sequences in memory, each once; `digest` names them |
 //! | [`LabelledSet`](tables::LabelledSet) | examples with labels in memory; `digest` names them |
+//! | [`Families`] | the same in families, from which pairs are drawn; [`PairSet`]: pairs that never change |
 //! | [`TrainingPack`] | a pack with residues hidden, a pure function of corpus, settings and its number |
+//! | [`PairPack`] | the same of pairs |
 //!
 //! What is wrong with one record is a value ([`Failure`]) and reading goes on; what is wrong with an input
 //! ([`InputError`]) ends it. Nothing is repaired silently: gaps removed and stops dropped are counted in
@@ -19,6 +21,7 @@
 
 mod corpus;
 mod error;
+mod families;
 mod fasta;
 mod hash;
 mod id;
@@ -41,6 +44,7 @@ mod tests;
 
 pub use corpus::{Corpus, CorpusOptions, CorpusReport, Count, ExcludeList, LeftOut, LengthStatistics};
 pub use error::{CorpusError, InputError, RecordError, SettingError};
+pub use families::{Families, FamilyOptions, FamilyReport, Pair, PairPack, PairReport, PairSampler, PairSet};
 pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};
@@ -49,7 +53,7 @@ pub use pack::{Pack, plan_packs};
 pub use reader::{DEFAULT_MAX_RESIDUES, ReadOptions, RecordReader, Totals};
 pub use record::{Duplicate, Failure, Item, Record, Warnings};
 pub use resample::resample;
-pub use sampler::{Masked, MlmSettings, Sampler, SamplerSettings, TrainingPack};
+pub use sampler::{Masked, MlmSettings, Replacement, Rounding, Sampler, SamplerSettings, TrainingPack};
 pub use scan::{Longest, Summary, scan};
 pub use shards::{shards, shards_of_residues};
 pub use vocabulary::{ESM2, STANDARD_RESIDUES, Tokens, Vocabulary};

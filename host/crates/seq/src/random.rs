@@ -25,6 +25,14 @@ pub(crate) enum Purpose {
     Pick,
     /// What is drawn again, to see how far chance goes.
     Resample,
+    /// Which sequences stand in pairs in an epoch.
+    Pair,
+    /// Where crops of members of pairs begin in an epoch.
+    PairCrop,
+    /// Which residues of members of pairs are hidden in an epoch.
+    PairMask,
+    /// Pairs that are evaluated.
+    EvaluationPair,
 }
 
 /// The 32 bytes that stand for a seed, a purpose and what it is done to.

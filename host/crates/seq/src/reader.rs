@@ -66,6 +66,7 @@ pub struct RecordReader {
     files: Vec<Arc<str>>,
     totals: Totals,
     hasher: InputHasher,
+    header: Vec<u8>,
     stopped: bool,
 }
 
@@ -94,6 +95,7 @@ impl RecordReader {
             files: Vec::new(),
             totals: Totals::default(),
             hasher: InputHasher::new(),
+            header: Vec::new(),
             stopped: false,
         }
     }
@@ -112,6 +114,11 @@ impl RecordReader {
     /// line breaks, compression, duplicates and failed records do not enter it.
     pub fn input_hash(&self) -> String {
         self.hasher.to_hex()
+    }
+
+    /// The header of the record yielded last, without `>`, as far as it is kept.
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.header
     }
 
     fn next_item(&mut self) -> Result<Option<Item>, InputError> {
@@ -199,6 +206,7 @@ impl RecordReader {
         }
         self.count(&raw);
         self.hasher.push(&id, &raw.residues);
+        self.header = raw.header;
         let record = self.totals.headers;
         Item::Record(Record { index, id, residues: raw.residues, file, line: raw.line, record })
     }
@@ -232,7 +240,7 @@ impl Iterator for RecordReader {
 }
 
 /// What is wrong with the sequence, the first fault in the file before its length.
-fn sequence_error(raw: &RawRecord, max_residues: u32) -> Option<RecordError> {
+pub(crate) fn sequence_error(raw: &RawRecord, max_residues: u32) -> Option<RecordError> {
     if let Some(fault) = &raw.fault {
         let (position, line) = (fault.position, fault.line);
         return Some(match &fault.character {

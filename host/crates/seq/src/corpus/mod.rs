@@ -10,6 +10,7 @@ mod statistics;
 
 pub use exclude::ExcludeList;
 pub use read::{CorpusOptions, CorpusReport, Count, LeftOut};
+pub(crate) use read::{Intake, MOST_SEQUENCES};
 pub use statistics::LengthStatistics;
 
 use std::collections::HashSet;
@@ -74,16 +75,7 @@ impl Corpus {
     /// # Errors
     /// [`CorpusError::Fraction`] unless `0 < fraction < 1`, [`CorpusError::OneSided`] when a side has no sequence.
     pub fn hold_out(&self, fraction: f64, seed: u64) -> Result<(Self, Self), CorpusError> {
-        if !(fraction > 0.0 && fraction < 1.0) {
-            return Err(CorpusError::Fraction { fraction });
-        }
-        // 2⁶⁴ hashes; the product lies below 2⁶⁴, so nothing is cut off.
-        let limit = (fraction * 2f64.powi(64)) as u64;
-        let held_out = |residues: &[u8]| {
-            let mut first = [0; 8];
-            first.copy_from_slice(&random::digest(seed, Purpose::HoldOut, residues)[..8]);
-            u64::from_le_bytes(first) < limit
-        };
+        let held_out = held_out_below(fraction, seed)?;
         let (mut train, mut test) = (Builder::new(), Builder::new());
         for residues in self.iter() {
             if held_out(residues) { test.push(residues) } else { train.push(residues) }
@@ -129,8 +121,22 @@ impl Corpus {
     }
 }
 
+/// Which residues `[L]` are held out where a `fraction` of all is.
+pub(crate) fn held_out_below(fraction: f64, seed: u64) -> Result<impl Fn(&[u8]) -> bool, CorpusError> {
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return Err(CorpusError::Fraction { fraction });
+    }
+    // 2⁶⁴ hashes; the product lies below 2⁶⁴, so nothing is cut off.
+    let limit = (fraction * 2f64.powi(64)) as u64;
+    Ok(move |residues: &[u8]| {
+        let mut first = [0; 8];
+        first.copy_from_slice(&random::digest(seed, Purpose::HoldOut, residues)[..8]);
+        u64::from_le_bytes(first) < limit
+    })
+}
+
 /// A corpus as it grows.
-struct Builder {
+pub(crate) struct Builder {
     letters: Vec<u8>,
     offsets: Vec<usize>,
     counts: [u64; 26],
@@ -138,17 +144,27 @@ struct Builder {
 }
 
 impl Builder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(DOMAIN);
         Self { letters: Vec::new(), offsets: vec![0], counts: [0; 26], hasher }
     }
 
-    fn sequences(&self) -> usize {
+    pub(crate) fn sequences(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    fn push(&mut self, residues: &[u8]) {
+    pub(crate) fn sequence(&self, number: usize) -> &[u8] {
+        &self.letters[self.offsets[number]..self.offsets[number + 1]]
+    }
+
+    pub(crate) fn push(&mut self, residues: &[u8]) {
+        self.note(residues);
+        self.letters.extend_from_slice(residues);
+    }
+
+    /// Takes a sequence into account that is behind the others in `letters`, or will be.
+    fn note(&mut self, residues: &[u8]) {
         self.hasher.update(&(residues.len() as u64).to_le_bytes());
         self.hasher.update(residues);
         for letter in residues {
@@ -156,12 +172,27 @@ impl Builder {
                 *count += 1;
             }
         }
-        self.letters.extend_from_slice(residues);
-        self.offsets.push(self.letters.len());
+        self.offsets.push(self.offsets[self.offsets.len() - 1] + residues.len());
+    }
+
+    /// The same without the sequences that `keep` `[sequences]` does not want. They are moved together where they are,
+    /// because a second copy may not fit into memory.
+    pub(crate) fn retain(self, keep: &[bool]) -> Self {
+        let Self { mut letters, offsets, .. } = self;
+        let (mut kept, mut end) = (Self::new(), 0);
+        for (place, _) in keep.iter().enumerate().filter(|(_, keep)| **keep) {
+            let own = offsets[place]..offsets[place + 1];
+            let start = end;
+            end += own.len();
+            letters.copy_within(own, start);
+            kept.note(&letters[start..end]);
+        }
+        letters.truncate(end);
+        Self { letters, ..kept }
     }
 
     /// The corpus, unless there is no sequence.
-    fn finish(mut self) -> Option<Corpus> {
+    pub(crate) fn finish(mut self) -> Option<Corpus> {
         if self.sequences() == 0 {
             return None;
         }

@@ -10,7 +10,7 @@ use crate::record::{Failure, Item};
 use crate::vocabulary::Vocabulary;
 
 /// Sequences are numbered by u32.
-const MOST_SEQUENCES: u64 = u32::MAX as u64;
+pub(crate) const MOST_SEQUENCES: u64 = u32::MAX as u64;
 
 /// What is kept of the good records.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct Count {
 }
 
 impl Count {
-    fn add(&mut self, residues: &[u8]) {
+    pub(crate) fn add(&mut self, residues: &[u8]) {
         self.records += 1;
         self.residues += residues.len() as u64;
     }
@@ -86,7 +86,7 @@ impl Corpus {
         mut reader: RecordReader,
         options: &CorpusOptions<'_>,
     ) -> Result<(Self, CorpusReport), CorpusError> {
-        let mut intake = Intake { options, seen: HashSet::new(), left_out: LeftOut::default() };
+        let mut intake = Intake::new(options);
         let (mut kept, mut failures) = (Builder::new(), Vec::new());
         for item in reader.by_ref() {
             match item? {
@@ -106,15 +106,19 @@ impl Corpus {
 }
 
 /// The decision about each record.
-struct Intake<'a> {
+pub(crate) struct Intake<'a> {
     options: &'a CorpusOptions<'a>,
     /// Hashes instead of sequences, which would double the memory.
     seen: HashSet<[u8; 16]>,
-    left_out: LeftOut,
+    pub(crate) left_out: LeftOut,
 }
 
-impl Intake<'_> {
-    fn admits(&mut self, residues: &[u8]) -> bool {
+impl<'a> Intake<'a> {
+    pub(crate) fn new(options: &'a CorpusOptions<'a>) -> Self {
+        Self { options, seen: HashSet::new(), left_out: LeftOut::default() }
+    }
+
+    pub(crate) fn admits(&mut self, residues: &[u8]) -> bool {
         let CorpusOptions { vocabulary, exclude, min_residues } = self.options;
         let left_out = &mut self.left_out;
         let count = if residues.len() < *min_residues {

@@ -1,43 +1,49 @@
-//! Which sequences stand in which pack, epoch by epoch.
+//! Which sequences stand in which pack, epoch by epoch. An item is a sequence, or a pair by the sequence that it begins
+//! with.
 
 use std::sync::Arc;
 
 use crate::random::{self, Purpose};
 
-/// What plans depend on beside the seed.
-#[derive(Debug)]
-pub(super) struct Lengths {
-    /// Tokens of each sequence of the corpus, at least one sequence.
-    pub(super) tokens: Vec<u32>,
+/// How an epoch is cut into packs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cuts {
     /// Tokens of a pack at most.
-    pub(super) budget: u64,
+    pub(crate) budget: u64,
+    /// Items that a pack holds whatever their tokens, as long as there are so many; 1 at least.
+    pub(crate) least: usize,
 }
+
+/// Tokens of every item in an epoch by its number, at least one item.
+pub(crate) type Lengths<'a> = &'a dyn Fn(u64) -> Vec<u32>;
 
 /// The plan of one epoch.
 #[derive(Debug)]
-pub(super) struct Epoch {
-    pub(super) number: u64,
-    /// Sequences in their order in this epoch.
+pub(crate) struct Epoch {
+    pub(crate) number: u64,
+    /// Items in their order in this epoch.
     order: Vec<u32>,
     /// `[packs+1]` where each pack begins in `order`.
     cuts: Vec<usize>,
 }
 
 impl Epoch {
-    fn plan(seed: u64, number: u64, lengths: &Lengths) -> Self {
+    fn plan(seed: u64, number: u64, tokens: Lengths<'_>, limits: Cuts) -> Self {
         let mut random = random::of_epoch(seed, Purpose::Order, number);
+        let tokens = tokens(number);
         // A corpus numbers its sequences by u32.
-        let mut order: Vec<u32> = (0..).take(lengths.tokens.len()).collect();
+        let mut order: Vec<u32> = (0..).take(tokens.len()).collect();
         let all = order.len();
         random::draw(&mut random, &mut order, all);
-        let (mut cuts, mut filled) = (vec![0], 0);
-        for (place, &sequence) in order.iter().enumerate() {
-            let tokens = u64::from(lengths.tokens[sequence as usize]);
-            if filled > 0 && filled + tokens > lengths.budget {
+        let (mut cuts, mut filled, mut held) = (vec![0], 0, 0);
+        for (place, &item) in order.iter().enumerate() {
+            let tokens = u64::from(tokens[item as usize]);
+            if held >= limits.least && filled + tokens > limits.budget {
                 cuts.push(place);
-                filled = 0;
+                (filled, held) = (0, 0);
             }
             filled += tokens;
+            held += 1;
         }
         cuts.push(all);
         Self { number, order, cuts }
@@ -47,33 +53,33 @@ impl Epoch {
         self.cuts.len() - 1
     }
 
-    /// The sequences of a pack, by its place in the epoch.
-    pub(super) fn pack(&self, place: usize) -> &[u32] {
+    /// The items of a pack, by its place in the epoch.
+    pub(crate) fn pack(&self, place: usize) -> &[u32] {
         &self.order[self.cuts[place]..self.cuts[place + 1]]
     }
 }
 
 /// Plans of a corpus, as far as they were needed.
 #[derive(Debug)]
-pub(super) struct Epochs {
+pub(crate) struct Epochs {
     /// The corpus they belong to.
-    pub(super) key: [u8; 32],
+    pub(crate) key: [u8; 32],
     seed: u64,
-    lengths: Lengths,
+    cuts: Cuts,
     /// The first pack of every epoch planned so far, and of the one after them; the first is 0.
     starts: Vec<u64>,
     current: Option<Arc<Epoch>>,
 }
 
 impl Epochs {
-    pub(super) fn new(key: [u8; 32], seed: u64, lengths: Lengths) -> Self {
-        Self { key, seed, lengths, starts: vec![0], current: None }
+    pub(crate) fn new(key: [u8; 32], seed: u64, cuts: Cuts) -> Self {
+        Self { key, seed, cuts, starts: vec![0], current: None }
     }
 
     /// The epoch that holds pack `number`, and the pack's place in it.
-    pub(super) fn locate(&mut self, number: u64) -> (Arc<Epoch>, usize) {
+    pub(crate) fn locate(&mut self, number: u64, tokens: Lengths<'_>) -> (Arc<Epoch>, usize) {
         while self.known() <= number {
-            self.plan_next();
+            self.plan_next(tokens);
         }
         // The starts ascend, and the first is 0.
         let epoch = self.starts.partition_point(|&start| start <= number) - 1;
@@ -82,16 +88,16 @@ impl Epochs {
         let number = epoch as u64;
         let current = match self.current.take() {
             Some(current) if current.number == number => current,
-            _ => Arc::new(Epoch::plan(self.seed, number, &self.lengths)),
+            _ => Arc::new(Epoch::plan(self.seed, number, tokens, self.cuts)),
         };
         self.current = Some(Arc::clone(&current));
         (current, place)
     }
 
     /// The first pack of `epoch`.
-    pub(super) fn start(&mut self, epoch: u64) -> u64 {
+    pub(crate) fn start(&mut self, epoch: u64, tokens: Lengths<'_>) -> u64 {
         while (self.starts.len() as u64) <= epoch {
-            self.plan_next();
+            self.plan_next(tokens);
         }
         self.starts[epoch as usize]
     }
@@ -101,9 +107,9 @@ impl Epochs {
         self.starts[self.starts.len() - 1]
     }
 
-    fn plan_next(&mut self) {
+    fn plan_next(&mut self, tokens: Lengths<'_>) {
         let number = self.starts.len() as u64 - 1;
-        let epoch = Epoch::plan(self.seed, number, &self.lengths);
+        let epoch = Epoch::plan(self.seed, number, tokens, self.cuts);
         self.starts.push(self.known() + epoch.packs() as u64);
         self.current = Some(Arc::new(epoch));
     }

@@ -25,10 +25,35 @@ impl Default for MlmSettings {
     }
 }
 
+/// How many residues of a sequence are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// The share of those that the vocabulary knows, a fraction of a residue rounded up as often as it says; one at least.
+    #[default]
+    Chance,
+    /// The share of all residues, fractions dropped and `most` at most: the rule of PLUS. None where they are too few.
+    Down {
+        /// The most that are asked for.
+        most: usize,
+    },
+}
+
+/// What takes the place of a residue that is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replacement {
+    /// One of the 20 standard residues, evenly.
+    #[default]
+    Standard,
+    /// One of the tokens from 1 to this one, evenly. PLUS drew from 1 to 21, where 21 is its mask.
+    UpTo(u32),
+}
+
 /// Settings that were checked, with the tokens they work on.
 #[derive(Debug, Clone)]
-pub(super) struct Masking {
+pub(crate) struct Masking {
     settings: MlmSettings,
+    rounding: Rounding,
+    replacement: Replacement,
     mask: u32,
     unknown: u32,
     /// Tokens of the standard residues.
@@ -51,17 +76,20 @@ impl Masking {
             }
         }
         let standard = STANDARD_RESIDUES.map(|residue| vocabulary.token(residue));
-        Ok(Self { settings, mask: vocabulary.mask, unknown: vocabulary.unknown, standard })
+        let (mask, unknown) = (vocabulary.mask, vocabulary.unknown);
+        let (rounding, replacement) = (Rounding::default(), Replacement::default());
+        Ok(Self { settings, rounding, replacement, mask, unknown, standard })
     }
 
-    /// Hides residues of one sequence. None is hidden only where the vocabulary knows none of them.
-    pub(super) fn hide(&self, mut tokens: Tokens, random: &mut ChaCha8Rng) -> Masked {
+    pub(super) fn with(self, rounding: Rounding, replacement: Replacement) -> Self {
+        Self { rounding, replacement, ..self }
+    }
+
+    /// Hides residues of one sequence. Rounding by chance, none is hidden only where the vocabulary knows none of them.
+    pub(crate) fn hide(&self, mut tokens: Tokens, random: &mut ChaCha8Rng) -> Masked {
         let Tokens { ids, residues } = &mut tokens;
         let mut places: Vec<usize> = residues.clone().filter(|&place| ids[place] != self.unknown).collect();
-        let known = places.len();
-        // Rounding up as often as the fraction says makes the mean exact.
-        let rounded = (self.settings.choose * known as f64 + random::unit(random)) as usize;
-        let chosen = rounded.clamp(known.min(1), known);
+        let chosen = self.count(places.len(), residues.len(), random);
         random::draw(random, &mut places, chosen);
         places.truncate(chosen);
         places.sort_unstable();
@@ -73,6 +101,18 @@ impl Masking {
         Masked { tokens, places, targets }
     }
 
+    /// How many of `known` residues among `all` are asked for.
+    fn count(&self, known: usize, all: usize, random: &mut ChaCha8Rng) -> usize {
+        match self.rounding {
+            Rounding::Chance => {
+                // Rounding up as often as the fraction says makes the mean exact.
+                let rounded = (self.settings.choose * known as f64 + random::unit(random)) as usize;
+                rounded.clamp(known.min(1), known)
+            }
+            Rounding::Down { most } => ((self.settings.choose * all as f64) as usize).min(most).min(known),
+        }
+    }
+
     /// What the model sees in place of `token`.
     fn shown(&self, token: u32, random: &mut ChaCha8Rng) -> u32 {
         let MlmSettings { mask, random: other, .. } = self.settings;
@@ -80,7 +120,10 @@ impl Masking {
         if fate < mask {
             self.mask
         } else if fate < mask + other {
-            self.standard[random::below(random, 20) as usize]
+            match self.replacement {
+                Replacement::Standard => self.standard[random::below(random, 20) as usize],
+                Replacement::UpTo(last) => 1 + random::below(random, last),
+            }
         } else {
             token
         }

@@ -17,7 +17,7 @@
 mod epochs;
 mod masking;
 
-pub use masking::MlmSettings;
+pub use masking::{MlmSettings, Replacement, Rounding};
 
 use std::sync::{Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ use crate::error::SettingError;
 use crate::pack::{Pack, plan_packs};
 use crate::random::{self, Purpose};
 use crate::vocabulary::{Tokens, Vocabulary};
-use epochs::{Epochs, Lengths};
+pub(crate) use epochs::{Cuts, Epochs};
 use masking::Masking;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,8 +48,8 @@ pub struct SamplerSettings {
 pub struct TrainingPack {
     /// Sequences with residues hidden; `rows` holds their numbers in the corpus.
     pub pack: Pack,
-    /// Rows of the pack's tokens whose residue is asked for, ascending, at least one. Always residues, never special
-    /// tokens.
+    /// Rows of the pack's tokens whose residue is asked for, ascending; at least one, unless [`Rounding::Down`] leaves
+    /// none. Always residues, never special tokens.
     pub places: Vec<usize>,
     /// `[places]` the tokens that stood there before anything was hidden.
     pub targets: Vec<u32>,
@@ -63,7 +63,7 @@ impl TrainingPack {
         self.pack.residues.iter().map(|residues| residues.len() as u64).sum()
     }
 
-    fn empty(epoch: u64) -> Self {
+    pub(crate) fn empty(epoch: u64) -> Self {
         Self { pack: Pack::new(), places: Vec::new(), targets: Vec::new(), epoch }
     }
 }
@@ -85,6 +85,7 @@ pub struct Sampler {
     vocabulary: &'static Vocabulary,
     settings: SamplerSettings,
     masking: Masking,
+    least_sequences: usize,
     /// Plans of the corpus asked for last. They save time and change nothing.
     epochs: Mutex<Option<Epochs>>,
 }
@@ -104,7 +105,25 @@ impl Sampler {
             }
         }
         let masking = Masking::new(vocabulary, settings.masking)?;
-        Ok(Self { vocabulary, settings, masking, epochs: Mutex::new(None) })
+        Ok(Self { vocabulary, settings, masking, least_sequences: 1, epochs: Mutex::new(None) })
+    }
+
+    /// The same sampler with another number of residues asked for, and others in the place of those replaced.
+    #[must_use]
+    pub fn with_masking(self, rounding: Rounding, replacement: Replacement) -> Self {
+        Self { masking: self.masking.with(rounding, replacement), ..self }
+    }
+
+    /// The same sampler with packs of so many sequences at least, whatever their tokens, as long as an epoch has so many
+    /// left: a recurrent network takes its steps through all chains of a pack at once, and through few of them slowly.
+    #[must_use]
+    pub fn with_least_sequences(self, sequences: usize) -> Self {
+        Self { least_sequences: sequences.max(1), epochs: Mutex::new(None), ..self }
+    }
+
+    /// How residues become tokens.
+    pub fn vocabulary(&self) -> &'static Vocabulary {
+        self.vocabulary
     }
 
     /// The settings in force.
@@ -114,7 +133,8 @@ impl Sampler {
 
     /// Pack `number` of an endless training run over `corpus`, from 0: the epochs follow one another without a gap.
     pub fn batch(&self, corpus: &Corpus, number: u64) -> TrainingPack {
-        let (epoch, place) = self.with_epochs(corpus, |epochs| epochs.locate(number));
+        let tokens = |_| self.lengths(corpus);
+        let (epoch, place) = self.with_epochs(corpus, |epochs| epochs.locate(number, &tokens));
         let seed = self.settings.seed;
         let crops = random::of_epoch(seed, Purpose::Crop, epoch.number);
         let masks = random::of_epoch(seed, Purpose::Mask, epoch.number);
@@ -130,7 +150,7 @@ impl Sampler {
 
     /// The number of the first pack of `epoch`: as many packs are in the epochs before it.
     pub fn epoch_start(&self, corpus: &Corpus, epoch: u64) -> u64 {
-        self.with_epochs(corpus, |epochs| epochs.start(epoch))
+        self.with_epochs(corpus, |epochs| epochs.start(epoch, &|_| self.lengths(corpus)))
     }
 
     /// Every sequence of `corpus` once, longest first, with crops and masks drawn from the seed and the residues alone:
@@ -158,28 +178,38 @@ impl Sampler {
     fn with_epochs<T>(&self, corpus: &Corpus, work: impl FnOnce(&mut Epochs) -> T) -> T {
         // A plan enters when it is whole, so a thread that panicked leaves nothing wrong behind.
         let mut slot = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Epochs::new(corpus.key(), self.settings.seed, self.lengths(corpus));
+        let fresh = || Epochs::new(corpus.key(), self.settings.seed, self.cuts(self.least_sequences));
         match &mut *slot {
             Some(epochs) if epochs.key == corpus.key() => work(epochs),
             slot => work(slot.insert(fresh())),
         }
     }
 
-    fn lengths(&self, corpus: &Corpus) -> Lengths {
+    /// Where packs of items end, of which each holds `least` at least.
+    pub(crate) fn cuts(&self, least: usize) -> Cuts {
+        Cuts { budget: self.settings.budget_tokens as u64, least }
+    }
+
+    /// Sequences that a pack has at least.
+    pub(crate) fn least_sequences(&self) -> usize {
+        self.least_sequences
+    }
+
+    fn lengths(&self, corpus: &Corpus) -> Vec<u32> {
         let tokens = corpus.iter().map(|residues| {
             // Longer than u32 says is over every budget that counts: alone either way.
             u32::try_from(self.tokens_of(residues.len())).unwrap_or(u32::MAX)
         });
-        Lengths { tokens: tokens.collect(), budget: self.settings.budget_tokens as u64 }
+        tokens.collect()
     }
 
     /// Tokens of a sequence of so many residues, cropped where it is longer than the crop.
-    fn tokens_of(&self, residues: usize) -> usize {
+    pub(crate) fn tokens_of(&self, residues: usize) -> usize {
         self.vocabulary.tokens_for(residues.min(self.settings.crop.unwrap_or(usize::MAX)))
     }
 
     /// One sequence, cropped and with residues hidden.
-    fn masked(&self, residues: &[u8], crop: &mut ChaCha8Rng, mask: &mut ChaCha8Rng) -> Masked {
+    pub(crate) fn masked(&self, residues: &[u8], crop: &mut ChaCha8Rng, mask: &mut ChaCha8Rng) -> Masked {
         self.masking.hide(self.vocabulary.encode(self.window(residues, crop)), mask)
     }
 
@@ -201,7 +231,7 @@ impl Sampler {
 }
 
 /// Lays one sequence behind the others.
-fn lay(batch: &mut TrainingPack, row: u64, masked: Masked) {
+pub(crate) fn lay(batch: &mut TrainingPack, row: u64, masked: Masked) {
     let Masked { tokens, places, targets } = masked;
     let start = batch.pack.tokens();
     batch.places.extend(places.iter().map(|place| start + place));
@@ -211,7 +241,8 @@ fn lay(batch: &mut TrainingPack, row: u64, masked: Masked) {
 
 impl Clone for Sampler {
     fn clone(&self) -> Self {
-        let Self { vocabulary, settings, masking, .. } = self;
-        Self { vocabulary, settings: *settings, masking: masking.clone(), epochs: Mutex::new(None) }
+        let &Self { vocabulary, settings, least_sequences, .. } = self;
+        let masking = self.masking.clone();
+        Self { vocabulary, settings, masking, least_sequences, epochs: Mutex::new(None) }
     }
 }

@@ -30,6 +30,7 @@ mod tests;
 pub use error::TableError;
 pub use intake::SetReport;
 pub use labels::{IGNORED, Label, LabelKind, Labels, MOST_RESIDUE_CLASSES, ResidueAlphabet};
+pub(crate) use lines::Rows;
 pub use lines::Separator;
 pub use mutants::wild_type;
 pub use options::{

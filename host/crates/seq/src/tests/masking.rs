@@ -14,7 +14,7 @@ fn batches(corpus: &Corpus, masking: MlmSettings, packs: u64) -> Vec<TrainingPac
 }
 
 /// How far counts lie from equal ones, in standard deviations of the chi-square of so many degrees of freedom.
-fn unevenness(counts: &[f64]) -> f64 {
+pub(super) fn unevenness(counts: &[f64]) -> f64 {
     let mean = counts.iter().sum::<f64>() / counts.len() as f64;
     let chi: f64 = counts.iter().map(|count| (count - mean).powi(2) / mean).sum();
     let freedom = counts.len() as f64 - 1.0;
@@ -22,7 +22,7 @@ fn unevenness(counts: &[f64]) -> f64 {
 }
 
 /// Whether a count of a share of `all` is within four standard deviations.
-fn near(count: usize, all: usize, share: f64) -> bool {
+pub(super) fn near(count: usize, all: usize, share: f64) -> bool {
     let deviation = (all as f64 * share * (1.0 - share)).sqrt();
     (count as f64 - all as f64 * share).abs() < 4.0 * deviation
 }

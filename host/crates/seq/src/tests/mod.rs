@@ -5,6 +5,7 @@ mod cases;
 mod compressed;
 mod corpus;
 mod exclude;
+mod families;
 mod inputs;
 mod masking;
 mod random;
