@@ -3,6 +3,7 @@
 mod family;
 mod learner;
 mod mlm;
+mod pairs;
 mod pupil;
 
 use std::error::Error as StdError;
@@ -20,6 +21,7 @@ use crate::exit::Code;
 pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
 pub use mlm::{Examination, examine_mlm, mlm_loss};
+pub use pairs::{PairCounts, PairSums, PairWeights, examine_pairs, pair_loss};
 pub use pupil::Pupil;
 
 /// What a model makes of every token.

@@ -201,6 +201,8 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NotExportable { .. }
         | ModelError::NoHead
         | ModelError::NoContactHead
+        | ModelError::NoPairs
+        | ModelError::SeesItself
         | ModelError::NoContacts { .. } => Code::Data,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,

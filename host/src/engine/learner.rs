@@ -228,3 +228,6 @@ fn owner<'a>(name: &str, prefixes: &[&'a str]) -> Option<&'a str> {
 pub(super) fn number_of(loss: &Tensor) -> anyhow::Result<f32> {
     loss.to_vec_f32().first().copied().context("a loss without a number")
 }
+
+#[cfg(test)]
+mod tests;

@@ -313,3 +313,6 @@ fn not_finite(error: LearnError, step: u64, packs: Range<u64>, course: &dyn Cour
     let records = format!("the training sequences {}{more}, counted from 0", shown.join(", "));
     TrainError::NotFinite { step: step + 1, what, pack, records }.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,18 @@ pub enum ModelError {
         /// The family.
         family: &'static str,
     },
+    /// Something was asked of pairs of a model that compares none.
+    #[error(
+        "this model has no head for pairs of proteins, so it cannot tell whether they are of one family: PLUS-RNN and \
+         PLUS-TFM can"
+    )]
+    NoPairs,
+    /// A model was to tell each residue from its neighbours, and sees the residue.
+    #[error(
+        "the states of this model see the very residue that they are to tell, so nothing would be learnt: hide residues \
+         (mlm), or take the language model of P-ELMo"
+    )]
+    SeesItself,
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]
     NotEmpty {

@@ -41,7 +41,7 @@ pub use esm2::Esm2;
 pub use export::{Transfer, export_hugging_face, import};
 pub use family::LmHeadKind;
 pub use lc_plm::LcPlm;
-pub use model::Model;
+pub use model::{Member, Model};
 
 /// What a model is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,7 +59,31 @@ pub(crate) trait Encoder {
 
     /// Estimate of the bytes that inference needs for each token of a pack.
     fn memory_per_token(&self, precision: Precision) -> usize;
+
+    /// Whether the states of a residue in the last layer depend on all residues but itself.
+    fn tells_unseen(&self) -> bool {
+        false
+    }
+
+    /// The parameters that nothing but [`Encoder::pair_logits`] reaches; none where it compares no pairs.
+    fn pair_params(&self) -> Vec<Arc<Param>> {
+        Vec::new()
+    }
+
+    /// Whether it compares pairs.
+    fn check_pairs(&self) -> Result<(), ModelError> {
+        Err(ModelError::NoPairs)
+    }
+
+    /// Logits `[P,K]` of P pairs from the states of the last layer of the residues of their members.
+    fn pair_logits(&self, _: &Tape, _: Member<'_>, _: Member<'_>) -> Result<Tensor, ModelError> {
+        Err(ModelError::NoPairs)
+    }
 }
+
+/// One side of pairs: states `[T,C]` of the last layer for the residues of its P proteins, without special tokens, and
+/// where each protein begins.
+pub type Member<'a> = (&'a Tensor, &'a Offsets);
 
 impl Model {
     fn encoder(&self) -> &dyn Encoder {
@@ -140,6 +164,47 @@ impl Model {
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         self.check_contacts()?;
         self.encoder().contacts(tape, ids, offsets, residues)
+    }
+
+    /// Tells whether the states of a residue in the last layer depend on all residues but itself, so that every residue
+    /// can be asked for and none need be hidden.
+    ///
+    /// # Errors
+    /// [`ModelError::SeesItself`].
+    pub fn check_unseen(&self) -> Result<(), ModelError> {
+        if self.encoder().tells_unseen() { Ok(()) } else { Err(ModelError::SeesItself) }
+    }
+
+    /// Tells whether it compares proteins with a head of its own.
+    ///
+    /// # Errors
+    /// [`ModelError::NoPairs`].
+    pub fn check_pairs(&self) -> Result<(), ModelError> {
+        self.encoder().check_pairs()
+    }
+
+    /// Logits `[P,K]` (f32) of P pairs, whose members are in the same order on both sides: K is 1 where it tells whether
+    /// they are of one family.
+    ///
+    /// # Errors
+    /// [`ModelError::NoPairs`], and [`ModelError::Tensor`] for sides that do not fit.
+    pub fn pair_logits(
+        &self,
+        tape: &Tape,
+        first: Member<'_>,
+        second: Member<'_>,
+    ) -> Result<Tensor, ModelError> {
+        self.check_pairs()?;
+        self.encoder().pair_logits(tape, first, second)
+    }
+
+    /// The parameters that language modelling reaches, and same-family prediction beside it where there are `pairs`: an
+    /// optimiser takes no others, as no gradient comes to them.
+    #[must_use]
+    pub fn params_learning(&self, pairs: bool) -> Vec<Arc<Param>> {
+        let out = if pairs { Vec::new() } else { self.encoder().pair_params() };
+        let is_out = |param: &Arc<Param>| out.iter().any(|own| Arc::ptr_eq(own, param));
+        self.params().iter().filter(|param| !is_out(param)).cloned().collect()
     }
 
     /// Every parameter once, in the order of construction.

@@ -1,7 +1,8 @@
-//! `pliant pretrain`: a model learns to tell hidden residues.
+//! `pliant pretrain`: a model learns to tell hidden residues, or what else sequences alone can teach.
 
 mod account;
 mod data;
+mod drawing;
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +10,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_nn::optim::Schedule;
-use pliant_seq::{MlmSettings, Sampler, SamplerSettings};
 
 use crate::Context;
 use crate::cli::pretrain::PretrainPlan;
@@ -18,14 +18,14 @@ use crate::engine::{self, Group, Learner, LearnerSettings, Pupil};
 use crate::tasks::files;
 use crate::tasks::run::device;
 use crate::train::checkpoint::{self, Checkpoint, MODEL, OPTIMIZER, Origin, State};
-use crate::train::config::{self, Beginning, ModelConfig, TrainConfig};
-use crate::train::course::mlm::MlmCourse;
+use crate::train::config::{self, Beginning, ModelConfig, ObjectiveKind, TrainConfig};
 use crate::train::folder::{CONFIG_FILE, RunFolder};
 use crate::train::kill::point;
 use crate::train::run::{Pace, Rhythm, Run};
 use crate::train::{TrainError, result, resume};
 use account::Account;
 use data::Data;
+use drawing::Drawing;
 
 /// Trains a model, from its beginning or from a checkpoint.
 ///
@@ -59,11 +59,12 @@ pub fn run(plan: &PretrainPlan, context: &Context) -> anyhow::Result<()> {
 
 /// What learns: from its beginning, or as a checkpoint has it.
 fn pupil(config: &TrainConfig, newest: Option<&Checkpoint>, device: &Device) -> anyhow::Result<Pupil> {
-    let TrainConfig { model, run, .. } = config;
+    let TrainConfig { model, objective, run, .. } = config;
     let place = (device, run.precision.into());
     let load = |folder: &Path| {
         let pupil = Pupil::load(folder, place)?;
-        pupil.check_lm_head().with_context(|| format!("the model {} cannot be used", folder.display()))?;
+        fits(&pupil, objective.kind)
+            .with_context(|| format!("the model {} cannot be used", folder.display()))?;
         Ok(pupil)
     };
     match (newest, model.beginning()) {
@@ -71,9 +72,19 @@ fn pupil(config: &TrainConfig, newest: Option<&Checkpoint>, device: &Device) -> 
         (None, Beginning::Weights(model)) => load(&engine::card(model)?.folder),
         (None, Beginning::Random(config)) => {
             let pupil = Pupil::create(config, run.seed, place)?;
-            pupil.check_lm_head()?;
+            fits(&pupil, objective.kind)?;
             Ok(pupil)
         }
+    }
+}
+
+/// Tells whether the model can learn what it is to learn.
+fn fits(pupil: &Pupil, objective: ObjectiveKind) -> anyhow::Result<()> {
+    pupil.check_lm_head()?;
+    match objective {
+        ObjectiveKind::Mlm => Ok(()),
+        ObjectiveKind::MlmSfp => Ok(pupil.model().check_pairs()?),
+        ObjectiveKind::Bilm => Ok(pupil.model().check_unseen()?),
     }
 }
 
@@ -84,14 +95,16 @@ fn learner(
     device: &Device,
     pupil: &Pupil,
 ) -> anyhow::Result<Learner> {
-    let TrainConfig { optimizer, run, .. } = config;
+    let TrainConfig { objective, optimizer, run, .. } = config;
     let settings = LearnerSettings {
         precision: run.precision.into(),
         optimizer: optimizer.settings(),
         recompute: run.recompute,
         seed: run.seed,
     };
-    let group = Group { prefix: "", params: pupil.params(), rate: 1.0, clip: optimizer.largest_norm() };
+    let pairs = objective.kind == ObjectiveKind::MlmSfp;
+    let params = pupil.model().params_learning(pairs);
+    let group = Group { prefix: "", params: &params, rate: 1.0, clip: optimizer.largest_norm() };
     let mut learner = Learner::new(device, settings, &[group])?;
     if let Some(Checkpoint { path, state }) = newest {
         learner.restore(&path.join(OPTIMIZER), state.step)?;
@@ -117,7 +130,7 @@ struct Session<'a> {
     pupil: Pupil,
     learner: Learner,
     data: Data,
-    sampler: Sampler,
+    drawing: Drawing,
     schedule: Schedule,
     /// Steps to be done.
     steps: u64,
@@ -130,17 +143,14 @@ impl<'a> Session<'a> {
         (pupil, learner): (Pupil, Learner),
         data: Data,
     ) -> anyhow::Result<Self> {
-        let TrainConfig { data: asked, masking, schedule, run, .. } = config;
-        let masking = MlmSettings { choose: masking.choose, mask: masking.mask, random: masking.random };
-        let settings =
-            SamplerSettings { seed: run.seed, budget_tokens: run.budget_tokens, crop: asked.crop, masking };
-        let sampler = Sampler::new(pupil.vocabulary(), settings)?;
+        let run = &config.run;
+        let drawing = Drawing::new(config, pupil.vocabulary(), &data.train)?;
         let steps = match (run.steps, run.epochs) {
             (Some(steps), _) => steps,
-            (None, epochs) => sampler.epoch_start(&data.train, epochs.unwrap_or(1)).div_ceil(run.accumulate),
+            (None, epochs) => drawing.epoch_start(&data.train, epochs.unwrap_or(1))?.div_ceil(run.accumulate),
         };
-        let schedule = schedule.over(steps).context("the schedule cannot be")?;
-        Ok(Self { config, folder, pupil, learner, data, sampler, schedule, steps })
+        let schedule = config.schedule.over(steps).context("the schedule cannot be")?;
+        Ok(Self { config, folder, pupil, learner, data, drawing, schedule, steps })
     }
 
     /// Where the run is, once what it goes on with is known to be what it began with.
@@ -150,7 +160,7 @@ impl<'a> Session<'a> {
             settings: settings.collect(),
             model,
             train: self.data.train.digest(),
-            held_out: self.data.held_out.as_ref().map(pliant_seq::Corpus::digest).unwrap_or_default(),
+            held_out: self.data.held_out_digest(),
             schedule_end: self.config.schedule.end(self.steps),
             numerics: self.learner.device().numerics().to_owned(),
         };
@@ -159,7 +169,7 @@ impl<'a> Session<'a> {
 
     /// Does what is left to be done.
     fn train(&mut self, state: State, print: &Printer) -> anyhow::Result<State> {
-        let Self { config, folder, pupil, learner, data, sampler, schedule, steps } = self;
+        let Self { config, folder, pupil, learner, data, drawing, schedule, steps } = self;
         data.warnings.0.iter().for_each(|warning| print.warning(&warning.message));
         folder.write(CONFIG_FILE, &config.to_toml())?;
         point("run: configuration named");
@@ -179,10 +189,9 @@ impl<'a> Session<'a> {
             patience: None,
             minutes: config.run.minutes,
         };
-        let held_out = data.evaluated.as_ref().or(data.held_out.as_ref());
-        let mut course = MlmCourse { pupil, learner, sampler, corpus: &data.train, held_out };
+        let mut course = drawing.course(config, (pupil, learner), data)?;
         let saved = state.step > 0;
-        Run::new(pace, &mut course, state, saved)?.finish(&progress)
+        Run::new(pace, &mut *course, state, saved)?.finish(&progress)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ranges of values, and values that do not go together.
 
 use super::keys::Key;
-use super::{ConfigError, ScheduleKind, TrainConfig};
+use super::{ConfigError, ObjectiveKind, RoundingKind, ScheduleKind, TrainConfig};
 
 /// Checks every value.
 ///
@@ -10,6 +10,8 @@ use super::{ConfigError, ScheduleKind, TrainConfig};
 pub(super) fn check(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
     let Checked { place } = Checked { place }.ranges(config)?.sizes(config)?;
     choices(config, place)?;
+    families(config, place)?;
+    masking(config, place)?;
     schedule(config, place)
 }
 
@@ -27,12 +29,14 @@ impl Checked<'_> {
     }
 
     fn ranges(self, config: &TrainConfig) -> Result<Self, ConfigError> {
-        let TrainConfig { data, masking, optimizer, schedule, run, checkpoint, .. } = config;
+        let TrainConfig { objective, data, masking, optimizer, schedule, run, checkpoint, .. } = config;
         let part = |number: f64| (0.0..=1.0).contains(&number);
         let below_one = |number: f64| (0.0..1.0).contains(&number);
         let positive = |number: f64| number > 0.0 && number.is_finite();
         let minutes = run.minutes.unwrap_or(1.0);
         for (path, found, fits) in [
+            ("objective.mlm_weight", objective.mlm_weight, positive(objective.mlm_weight)),
+            ("objective.sfp_weight", objective.sfp_weight, positive(objective.sfp_weight)),
             ("data.held_out", data.held_out, below_one(data.held_out)),
             ("masking.choose", masking.choose, part(masking.choose) && masking.choose > 0.0),
             ("masking.mask", masking.mask, part(masking.mask)),
@@ -53,23 +57,27 @@ impl Checked<'_> {
     }
 
     fn sizes(self, config: &TrainConfig) -> Result<Self, ConfigError> {
-        let TrainConfig { data, schedule, run, checkpoint, log, .. } = config;
+        let TrainConfig { data, masking, schedule, run, checkpoint, log, .. } = config;
         let some = |number: Option<u64>| number.unwrap_or(1);
         let some_size = |number: Option<usize>| number.unwrap_or(1) as u64;
         for (path, found) in [
+            ("data.min_family", data.min_family as u64),
             ("data.crop", some_size(data.crop)),
             ("data.min_residues", data.min_residues.into()),
             ("data.max_residues", data.max_residues.into()),
+            ("masking.most", some_size(masking.most)),
             ("schedule.cycles", schedule.cycles),
             ("schedule.steps", some(schedule.steps)),
             ("run.steps", some(run.steps)),
             ("run.epochs", some(run.epochs)),
             ("run.budget_tokens", run.budget_tokens as u64),
+            ("run.least_sequences", run.least_sequences as u64),
             ("checkpoint.every_steps", some(checkpoint.every_steps)),
             ("checkpoint.keep_last", checkpoint.keep_last as u64),
             ("log.every_steps", log.every_steps),
             ("log.evaluate_every_steps", some(log.evaluate_every_steps)),
             ("log.evaluate_sequences", some_size(log.evaluate_sequences)),
+            ("log.evaluate_pairs", log.evaluate_pairs as u64),
         ] {
             self.that(path, found, found > 0)?;
         }
@@ -84,7 +92,7 @@ fn at_least_zero(number: f64) -> bool {
 
 /// Values of which there must be one, or that need each other.
 fn choices(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
-    let TrainConfig { model, data, masking, run, log, .. } = config;
+    let TrainConfig { model, data, run, log, .. } = config;
     let refuse = |key: &str, found: &str, wanted: &str| Err(ConfigError::with(place, key, found, wanted));
     match (&model.config, &model.init) {
         (None, None) => refuse("model.config", "missing", "the path of a config.json, or \"model.init\"")?,
@@ -101,10 +109,6 @@ fn choices(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
         let wanted = format!("at least \"data.min_residues\", which is {}", data.min_residues);
         refuse("data.max_residues", &data.max_residues.to_string(), &wanted)?;
     }
-    if masking.mask + masking.random > 1.0 {
-        let wanted = format!("at most the rest beside \"masking.mask\", which is {}", masking.mask);
-        refuse("masking.random", &masking.random.to_string(), &wanted)?;
-    }
     match (run.steps, run.epochs) {
         (None, None) => refuse("run.steps", "missing", "a whole number of at least 1, or \"run.epochs\"")?,
         (Some(_), Some(_)) => refuse("run.epochs", "set beside \"run.steps\"", "one of the two")?,
@@ -113,6 +117,65 @@ fn choices(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
     if log.evaluate_every_steps.is_some() && !config.holds_out() {
         let wanted = "\"data.held_out\" or \"data.held_out_file\" beside it";
         refuse("log.evaluate_every_steps", "set without held-out sequences", wanted)?;
+    }
+    Ok(())
+}
+
+/// Families and pairs are for those who learn from them.
+fn families(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
+    let TrainConfig { objective, data, compat, .. } = config;
+    let refuse = |key: &str, found: &str, wanted: &str| Err(ConfigError::with(place, key, found, wanted));
+    let has_pairs = objective.kind == ObjectiveKind::MlmSfp;
+    let with_pairs = "\"objective.kind\" = \"mlm+sfp\" beside it";
+    if data.min_family > 1 && !config.has_families() {
+        refuse("data.min_family", &data.min_family.to_string(), "1, or \"data.families\" = true")?;
+    }
+    if !data.pairs.is_empty() {
+        if !has_pairs {
+            refuse("data.pairs", "set", with_pairs)?;
+        }
+        for (key, is_set) in
+            [("data.held_out", data.held_out > 0.0), ("data.held_out_file", data.held_out_file.is_some())]
+        {
+            if is_set {
+                refuse("data.pairs", &format!("set beside \"{key}\""), "one of the two")?;
+            }
+        }
+    }
+    for (key, is_set) in
+        [("compat.pair_loss", compat.pair_loss), ("compat.sfp_threshold", compat.sfp_threshold)]
+    {
+        if is_set && !has_pairs {
+            refuse(key, "true", with_pairs)?;
+        }
+    }
+    Ok(())
+}
+
+/// Something must be hidden of every sequence.
+fn masking(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
+    let TrainConfig { objective, data, masking, .. } = config;
+    let refuse = |key: &str, found: &str, wanted: &str| Err(ConfigError::with(place, key, found, wanted));
+    if masking.mask + masking.random > 1.0 {
+        let wanted = format!("at most the rest beside \"masking.mask\", which is {}", masking.mask);
+        refuse("masking.random", &masking.random.to_string(), &wanted)?;
+    }
+    if masking.rounding == RoundingKind::Chance {
+        return match masking.most {
+            Some(most) => {
+                refuse("masking.most", &most.to_string(), "\"masking.rounding\" = \"down\" beside it")
+            }
+            None => Ok(()),
+        };
+    }
+    let least = (1.0 / masking.choose).ceil();
+    let wanted = format!("at least {least}, so that \"masking.choose\" rounded down leaves one residue");
+    let crop = data.crop.unwrap_or(usize::MAX);
+    for (key, found) in [("data.min_residues", data.min_residues as usize), ("data.crop", crop)] {
+        let is_short = (masking.choose * found as f64) < 1.0;
+        if is_short && objective.kind != ObjectiveKind::Bilm {
+            refuse(key, &found.to_string(), &wanted)?;
+        }
     }
     Ok(())
 }

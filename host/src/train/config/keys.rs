@@ -15,6 +15,8 @@ pub(super) struct Key {
     pub(super) binds: bool,
     /// Whether it names files.
     pub(super) names_files: bool,
+    /// Whether runs have begun without it, which went on as its default says.
+    pub(super) is_later: bool,
 }
 
 impl Key {
@@ -42,6 +44,11 @@ impl Key {
         Self { binds: false, ..self }
     }
 
+    /// Runs have begun before there was the key.
+    const fn later(self) -> Self {
+        Self { is_later: true, ..self }
+    }
+
     /// What the key names is compared by content.
     const fn files(self) -> Self {
         Self { names_files: true, binds: false, ..self }
@@ -49,15 +56,27 @@ impl Key {
 }
 
 const fn key(path: &'static str, wanted: &'static str, about: &'static str) -> Key {
-    Key { path, wanted, about, required: false, binds: true, names_files: false }
+    Key { path, wanted, about, required: false, binds: true, names_files: false, is_later: false }
 }
 
 /// All keys, in the order in which a configuration is written.
-pub(super) const KEYS: [Key; 39] = [
+pub(super) const KEYS: [Key; 53] = [
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
         .files(),
     key("model.init", "the path of a model folder", "begin with the weights of this model instead").files(),
+    key("objective.kind", "\"mlm\", \"mlm+sfp\" or \"bilm\"", "what is learnt").later(),
+    key("objective.mlm_weight", "a number above 0", "of the loss of hidden residues in \"mlm+sfp\"").later(),
+    key("objective.sfp_weight", "a number above 0", "of the loss of pairs in \"mlm+sfp\"").later(),
     key("data.train", "a list of paths of FASTA files", "what is learnt from").files(),
+    key(
+        "data.families",
+        "true or false",
+        "read families too: FASTA with the headers of Pfam, or tables; \"mlm+sfp\" does",
+    )
+    .later(),
+    key("data.min_family", "a whole number of at least 1", "families of fewer sequences are left out")
+        .later(),
+    key("data.pairs", "a list of paths of tables", "pairs that \"mlm+sfp\" is evaluated with").files(),
     key(
         "data.held_out",
         "a number from 0 to below 1",
@@ -80,6 +99,20 @@ pub(super) const KEYS: [Key; 39] = [
         "a number from 0 to 1",
         "fraction of those that another residue takes the place of",
     ),
+    key(
+        "masking.rounding",
+        "\"chance\" or \"down\"",
+        "what becomes of a fraction of a residue: up as often as it says, or dropped",
+    )
+    .later(),
+    key(
+        "masking.most",
+        "a whole number of at least 1",
+        "residues of a sequence that are chosen at most; not set: any number",
+    )
+    .later(),
+    key("optimizer.kind", "\"adamw\" or \"bert-adam\"", "how a step is taken; Adam is AdamW without decay")
+        .later(),
     key("optimizer.learning_rate", "a number above 0", "peak of the schedule").required(),
     key("optimizer.beta1", "a number from 0 to below 1", "decay of the mean of gradients").required(),
     key("optimizer.beta2", "a number from 0 to below 1", "decay of the mean of their squares").required(),
@@ -87,13 +120,18 @@ pub(super) const KEYS: [Key; 39] = [
     key(
         "optimizer.weight_decay",
         "a number of at least 0",
-        "of matrices and tables, not of biases and norms",
+        "of matrices and tables, not of biases and norms; \"bert-adam\": of all",
     )
     .required(),
-    key("optimizer.clip", "a number of at least 0", "largest norm of all gradients; 0: any").required(),
+    key(
+        "optimizer.clip",
+        "a number of at least 0",
+        "largest norm of all gradients (\"bert-adam\": of each parameter's); 0: any",
+    )
+    .required(),
     key(
         "schedule.kind",
-        "\"constant\", \"linear\", \"cosine\" or \"cosine-restarts\"",
+        "\"constant\", \"linear\", \"bert\", \"cosine\" or \"cosine-restarts\"",
         "how the learning rate goes down",
     ),
     key("schedule.warmup_steps", "a whole number", "steps in which it goes up from 0"),
@@ -106,6 +144,12 @@ pub(super) const KEYS: [Key; 39] = [
     key("run.minutes", "a number above 0", "stop after that time with a checkpoint, to go on with --resume")
         .free(),
     key("run.budget_tokens", "a whole number of at least 1", "tokens of a pack"),
+    key(
+        "run.least_sequences",
+        "a whole number of at least 1",
+        "sequences of a pack at least, whatever their tokens; recurrent networks are slow with few",
+    )
+    .later(),
     key("run.accumulate", "a whole number from 1 to 65536", "packs of an update"),
     key("run.seed", "a whole number", "everything random is a function of it and of the step"),
     key("run.precision", "\"f32\" or \"bf16\"", "number type of matrix operands; weights are kept in f32"),
@@ -138,4 +182,28 @@ pub(super) const KEYS: [Key; 39] = [
         "sequences that it is taken of; not set: all",
     )
     .free(),
+    key(
+        "log.evaluate_pairs",
+        "a whole number of at least 1",
+        "pairs of held-out sequences that \"mlm+sfp\" is evaluated with, where \"data.pairs\" names none",
+    )
+    .free(),
+    key(
+        "compat.pair_loss",
+        "true or false",
+        "as PLUS was published: nothing is learnt of the residues of a pair's second member",
+    )
+    .later(),
+    key(
+        "compat.sfp_threshold",
+        "true or false",
+        "as PLUS was published: one family is where the logit, not the probability, is over one half",
+    )
+    .later(),
+    key(
+        "compat.random_range",
+        "true or false",
+        "as PLUS was published: a residue is replaced by any of the tokens 1 to 21, the mask among them",
+    )
+    .later(),
 ];

@@ -12,7 +12,8 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use pliant_kernels::Precision;
-use pliant_nn::optim::{AdamWSettings, OptimError, Schedule};
+use pliant_nn::optim::{AdamWSettings, OptimError, Rule, Schedule};
+use pliant_seq::Rounding;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::reading::OnError;
@@ -27,6 +28,9 @@ pub struct TrainConfig {
     /// What is trained.
     #[serde(default)]
     pub model: ModelConfig,
+    /// What it learns.
+    #[serde(default)]
+    pub objective: ObjectiveConfig,
     /// What is learnt from.
     #[serde(default)]
     pub data: DataConfig,
@@ -47,6 +51,9 @@ pub struct TrainConfig {
     /// What is told on the way.
     #[serde(default)]
     pub log: LogConfig,
+    /// What is done as it was published, though otherwise was meant.
+    #[serde(default)]
+    pub compat: CompatConfig,
 }
 
 /// What is trained: one of the two.
@@ -80,12 +87,49 @@ impl ModelConfig {
     }
 }
 
+/// What is learnt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// Which of them.
+    pub kind: ObjectiveKind,
+    /// Weight of the loss of hidden residues, where there is another beside it.
+    pub mlm_weight: f64,
+    /// Weight of the loss of pairs beside it.
+    pub sfp_weight: f64,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self { kind: ObjectiveKind::Mlm, mlm_weight: 0.7, sfp_weight: 0.3 }
+    }
+}
+
+/// What can be learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectiveKind {
+    /// To tell hidden residues.
+    Mlm,
+    /// That, and whether two proteins are of one family.
+    #[serde(rename = "mlm+sfp")]
+    MlmSfp,
+    /// To tell each residue from those before and those after it.
+    Bilm,
+}
+
 /// What is learnt from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// FASTA files.
+    /// FASTA files; tables too, where the sequences are in families.
     pub train: Vec<PathBuf>,
+    /// Whether records name families.
+    pub families: bool,
+    /// Smaller families are left out.
+    pub min_family: usize,
+    /// Tables of pairs that are evaluated.
+    pub pairs: Vec<PathBuf>,
     /// Fraction of the sequences that is kept apart.
     pub held_out: f64,
     /// A FASTA file that is kept apart instead.
@@ -108,6 +152,9 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             train: Vec::new(),
+            families: false,
+            min_family: 1,
+            pairs: Vec::new(),
             held_out: 0.0,
             held_out_file: None,
             exclude: Vec::new(),
@@ -129,18 +176,46 @@ pub struct MaskingConfig {
     pub mask: f64,
     /// Fraction of the chosen that another residue takes the place of.
     pub random: f64,
+    /// What becomes of a fraction of a residue.
+    pub rounding: RoundingKind,
+    /// Residues of a sequence that are chosen at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<usize>,
 }
 
 impl Default for MaskingConfig {
     fn default() -> Self {
-        Self { choose: 0.15, mask: 0.8, random: 0.1 }
+        Self { choose: 0.15, mask: 0.8, random: 0.1, rounding: RoundingKind::Chance, most: None }
     }
 }
 
-/// AdamW.
+impl MaskingConfig {
+    /// How many residues of a sequence are chosen.
+    pub fn rounding(&self) -> Rounding {
+        match self.rounding {
+            RoundingKind::Chance => Rounding::Chance,
+            RoundingKind::Down => Rounding::Down { most: self.most.unwrap_or(usize::MAX) },
+        }
+    }
+}
+
+/// What becomes of a fraction of a residue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoundingKind {
+    /// It is rounded up as often as it says; one is chosen at least.
+    Chance,
+    /// It is dropped.
+    Down,
+}
+
+/// How weights change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
+    /// Which of the two.
+    #[serde(default)]
+    pub kind: OptimizerKind,
     /// Peak of the schedule.
     pub learning_rate: f64,
     /// Decay of the mean of gradients.
@@ -155,11 +230,27 @@ pub struct OptimizerConfig {
     pub clip: f64,
 }
 
+/// Ways of taking a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// AdamW; Adam without decay.
+    #[default]
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// The optimiser of BERT and PLUS-TFM.
+    BertAdam,
+}
+
 impl OptimizerConfig {
     /// What holds for all parameters.
     pub fn settings(&self) -> AdamWSettings {
-        let &Self { beta1, beta2, epsilon, weight_decay, .. } = self;
-        AdamWSettings { beta1, beta2, epsilon, weight_decay }
+        let &Self { beta1, beta2, epsilon, weight_decay, kind, .. } = self;
+        let rule = match kind {
+            OptimizerKind::AdamW => Rule::AdamW,
+            OptimizerKind::BertAdam => Rule::Bert,
+        };
+        AdamWSettings { beta1, beta2, epsilon, weight_decay, rule }
     }
 
     /// The largest norm of gradients, where there is one.
@@ -202,6 +293,7 @@ impl ScheduleConfig {
         let schedule = match self.kind {
             ScheduleKind::Constant => Schedule::Constant { warmup_steps },
             ScheduleKind::Linear => Schedule::Linear { warmup_steps, steps, final_fraction },
+            ScheduleKind::Bert => Schedule::Bert { warmup_steps, steps },
             ScheduleKind::Cosine => Schedule::Cosine { warmup_steps, steps, final_fraction },
             ScheduleKind::CosineRestarts => {
                 Schedule::CosineRestarts { warmup_steps, steps, final_fraction, cycles }
@@ -225,6 +317,8 @@ pub enum ScheduleKind {
     Constant,
     /// A straight line.
     Linear,
+    /// A straight line that begins with the run and is hidden by the warm-up.
+    Bert,
     /// Half a wave.
     Cosine,
     /// Several of them.
@@ -246,6 +340,8 @@ pub struct RunConfig {
     pub minutes: Option<f64>,
     /// Tokens of a pack.
     pub budget_tokens: usize,
+    /// Sequences of a pack at least, whatever their tokens.
+    pub least_sequences: usize,
     /// Packs of an update.
     pub accumulate: u64,
     /// The seed of everything random.
@@ -263,6 +359,7 @@ impl Default for RunConfig {
             epochs: None,
             minutes: None,
             budget_tokens: 4096,
+            least_sequences: 1,
             accumulate: 1,
             seed: 1,
             precision: TrainPrecision::F32,
@@ -323,18 +420,37 @@ pub struct LogConfig {
     /// Sequences that it is taken of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate_sequences: Option<usize>,
+    /// Pairs that it is taken of, where they are drawn from held-out sequences.
+    pub evaluate_pairs: usize,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { every_steps: 10, evaluate_every_steps: None, evaluate_sequences: None }
+        Self { every_steps: 10, evaluate_every_steps: None, evaluate_sequences: None, evaluate_pairs: 1000 }
     }
+}
+
+/// What is done as it was published, though otherwise was meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompatConfig {
+    /// The second member of a pair teaches nothing of its residues.
+    pub pair_loss: bool,
+    /// Pairs are said to be of one family where the logit, not its probability, is over one half.
+    pub sfp_threshold: bool,
+    /// Replaced residues become any token from 1 to the mask of PLUS.
+    pub random_range: bool,
 }
 
 impl TrainConfig {
     /// Whether there is something to take a held-out loss of.
     pub fn holds_out(&self) -> bool {
-        self.data.held_out > 0.0 || self.data.held_out_file.is_some()
+        self.data.held_out > 0.0 || self.data.held_out_file.is_some() || !self.data.pairs.is_empty()
+    }
+
+    /// Whether what is learnt from is in families.
+    pub fn has_families(&self) -> bool {
+        self.data.families || self.objective.kind == ObjectiveKind::MlmSfp
     }
 }
 

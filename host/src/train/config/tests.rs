@@ -51,7 +51,7 @@ fn what_is_printed_is_read_as_the_same() {
     let text = again.to_toml();
     assert_eq!(
         text.lines().filter(|line| line.starts_with("# ")).count(),
-        39 + 8,
+        53 + 9,
         "one comment a key: {text}"
     );
 }
@@ -139,9 +139,43 @@ fn a_value_that_cannot_be_used_is_named_with_what_can() {
             "\"log.evaluate_every_steps\" is set without held-out sequences, wanted \
             \"data.held_out\" or \"data.held_out_file\" beside it",
         ),
+        ("objective.kind=sfp", "\"objective.kind\" is \"sfp\", wanted \"mlm\", \"mlm+sfp\" or \"bilm\""),
+        ("objective.sfp_weight=0", "\"objective.sfp_weight\" is 0, wanted a number above 0"),
+        ("data.min_family=5", "\"data.min_family\" is 5, wanted 1, or \"data.families\" = true"),
+        (
+            "data.pairs=[\"p.tsv\"]",
+            "\"data.pairs\" is set, wanted \"objective.kind\" = \"mlm+sfp\" beside it",
+        ),
+        (
+            "compat.pair_loss=true",
+            "\"compat.pair_loss\" is true, wanted \"objective.kind\" = \"mlm+sfp\" beside it",
+        ),
+        ("masking.most=50", "\"masking.most\" is 50, wanted \"masking.rounding\" = \"down\" beside it"),
+        (
+            "masking.rounding=down",
+            "\"data.min_residues\" is 1, wanted at least 7, so that \"masking.choose\" rounded down leaves one residue",
+        ),
     ] {
         assert_eq!(refused(&[set]), format!("c.toml: {wanted}"));
     }
+    let both = ["objective.kind=mlm+sfp", "data.pairs=[\"p.tsv\"]", "data.held_out=0.1"];
+    assert!(refused(&both).contains("\"data.pairs\" is set beside \"data.held_out\", wanted one of the two"));
+}
+
+/// A run that began before there was a key goes on where the key has its default, and only there.
+#[test]
+fn later_keys_bind_where_they_say_something() {
+    let config = read_text("c.toml", LEAST, &[]).unwrap();
+    let keys: Vec<&str> = config.binding().into_keys().collect();
+    for later in
+        ["objective.kind", "masking.most", "optimizer.kind", "run.least_sequences", "compat.pair_loss"]
+    {
+        assert!(!keys.contains(&later), "{later}");
+    }
+    assert!(keys.contains(&"data.crop") && keys.contains(&"masking.random"));
+    let config = read_text("c.toml", LEAST, &["objective.kind=bilm", "run.least_sequences=64"]).unwrap();
+    let binding = config.binding();
+    assert_eq!((&*binding["objective.kind"], &*binding["run.least_sequences"]), ("\"bilm\"", "64"));
 }
 
 #[test]
@@ -162,13 +196,16 @@ fn the_optimizer_has_no_defaults() {
 #[test]
 fn keys_are_those_of_the_structs() {
     let sets = [
-        "data.crop=1",
+        "data.crop=20",
         "run.minutes=1",
         "checkpoint.every_steps=1",
         "log.evaluate_every_steps=1",
         "log.evaluate_sequences=1",
         "data.held_out_file=x",
         "schedule.steps=9",
+        "masking.rounding=down",
+        "masking.most=50",
+        "data.min_residues=20",
     ];
     let mut config = read_text("c.toml", LEAST, &sets).unwrap();
     (config.model.init, config.run.epochs) = (Some("m".into()), Some(1));

@@ -7,7 +7,10 @@ use toml::{Table, Value};
 
 use super::keys::{KEYS, Key};
 use super::read::MODEL_NAME;
-use super::{CheckpointConfig, DataConfig, LogConfig, MaskingConfig, RunConfig, ScheduleConfig, TrainConfig};
+use super::{
+    CheckpointConfig, CompatConfig, DataConfig, LogConfig, MaskingConfig, ObjectiveConfig, OptimizerKind,
+    RunConfig, ScheduleConfig, TrainConfig,
+};
 
 impl TrainConfig {
     /// The complete configuration as TOML: every key with its value, or, where it is not set, in a comment. Paths are
@@ -18,9 +21,12 @@ impl TrainConfig {
 
     /// The keys that a run which goes on must not change, with their values.
     pub fn binding(&self) -> BTreeMap<&'static str, String> {
-        let table = self.table();
-        let value = |key: &Key| get(&table, key).map_or_else(|| "not set".to_owned(), Value::to_string);
-        KEYS.iter().filter(|key| key.binds).map(|key| (key.path, value(key))).collect()
+        let (table, defaults) = (self.table(), defaults());
+        let value =
+            |table: &Table, key: &Key| get(table, key).map_or_else(|| "not set".to_owned(), Value::to_string);
+        // A run that began before there was such a key goes on as if it had been left alone.
+        let counts = |key: &&Key| key.binds && !(key.is_later && value(&table, key) == value(&defaults, key));
+        KEYS.iter().filter(counts).map(|key| (key.path, value(&table, key))).collect()
     }
 
     /// Everything but what names files of this machine, as JSON: sections of keys.
@@ -64,17 +70,27 @@ fn absolute(key: &Key, value: &Value) -> Value {
 
 /// Every key with what it may be, and its value where it has one by itself.
 pub fn template() -> String {
+    written(&defaults())
+}
+
+/// Every value that a key has by itself.
+fn defaults() -> Table {
+    let mut optimizer = Table::new();
+    optimizer.extend(Value::try_from(OptimizerKind::default()).ok().map(|kind| ("kind".to_owned(), kind)));
     let sections = [
+        ("objective", Table::try_from(ObjectiveConfig::default())),
         ("data", Table::try_from(DataConfig::default())),
         ("masking", Table::try_from(MaskingConfig::default())),
+        ("optimizer", Ok(optimizer)),
         ("schedule", Table::try_from(ScheduleConfig::default())),
         ("run", Table::try_from(RunConfig::default())),
         ("checkpoint", Table::try_from(CheckpointConfig::default())),
         ("log", Table::try_from(LogConfig::default())),
+        ("compat", Table::try_from(CompatConfig::default())),
     ];
     let named =
         |(name, table): (&str, Result<Table, _>)| (name.to_owned(), Value::Table(table.unwrap_or_default()));
-    written(&sections.map(named).into_iter().collect())
+    sections.map(named).into_iter().collect()
 }
 
 fn written(table: &Table) -> String {

@@ -1,16 +1,14 @@
-//! Masked language modelling over a corpus.
+//! Language modelling over a corpus: of hidden residues, or, where a model sees no residue that it tells, of all.
 
 use std::ops::Range;
 use std::path::Path;
 
 use pliant_seq::{Corpus, Sampler, TrainingPack};
 
-use super::{Course, Findings, MASKED_LOSS, Told};
+use super::{Course, Findings, MASKED_LOSS, Told, save};
 use crate::engine::{LearnError, Learner, Pupil, examine_mlm, mlm_loss};
-use crate::train::checkpoint::{MODEL, OPTIMIZER};
-use crate::train::kill::point;
 
-/// A model that learns to tell hidden residues.
+/// A model that learns to tell residues.
 pub struct MlmCourse<'a> {
     /// The model.
     pub pupil: &'a Pupil,
@@ -22,6 +20,8 @@ pub struct MlmCourse<'a> {
     pub corpus: &'a Corpus,
     /// What it is examined with.
     pub held_out: Option<&'a Corpus>,
+    /// Whether residues are hidden.
+    pub hides: bool,
 }
 
 impl Course for MlmCourse<'_> {
@@ -51,15 +51,11 @@ impl Course for MlmCourse<'_> {
     fn examine(&self) -> anyhow::Result<Option<Findings>> {
         let Some(corpus) = self.held_out else { return Ok(None) };
         let found = examine_mlm(self.pupil, &self.learner.tape(), self.sampler.evaluation_packs(corpus))?;
-        let parts = vec![(MASKED_LOSS, found.masked_loss)];
+        let parts = if self.hides { vec![(MASKED_LOSS, found.masked_loss)] } else { Vec::new() };
         Ok(Some(Findings { loss: found.loss, parts, rank: None }))
     }
 
     fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        self.pupil.save(&folder.join(MODEL))?;
-        point("checkpoint: model written");
-        self.learner.save_moments(&folder.join(OPTIMIZER))?;
-        point("checkpoint: moments written");
-        Ok(())
+        save(self.pupil, self.learner, folder)
     }
 }

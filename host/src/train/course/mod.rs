@@ -2,14 +2,18 @@
 //!
 //! | file | what is learnt |
 //! |---|---|
-//! | [`mlm`] | to tell hidden residues |
+//! | [`mlm`] | to tell residues: hidden ones, or each from its neighbours |
+//! | [`pairs`] | to tell hidden residues, and whether two proteins are of one family |
 
 pub mod mlm;
+pub mod pairs;
 
 use std::ops::Range;
 use std::path::Path;
 
-use crate::engine::LearnError;
+use super::checkpoint::{MODEL, OPTIMIZER};
+use super::kill::point;
+use crate::engine::{LearnError, Learner, Pupil};
 
 /// A training, as the loop sees it. Everything that it draws is a function of the numbers it is asked for: packs are
 /// numbered over the whole run, from 0.
@@ -78,4 +82,16 @@ pub struct Findings {
     pub parts: Vec<(&'static str, Option<f64>)>,
     /// The number by which checkpoints are better or worse, less is better; `None`: the loss.
     pub rank: Option<f64>,
+}
+
+/// Writes what a checkpoint holds of a model that learns as a whole.
+///
+/// # Errors
+/// What the system says.
+pub fn save(pupil: &Pupil, learner: &Learner, folder: &Path) -> anyhow::Result<()> {
+    pupil.save(&folder.join(MODEL))?;
+    point("checkpoint: model written");
+    learner.save_moments(&folder.join(OPTIMIZER))?;
+    point("checkpoint: moments written");
+    Ok(())
 }
