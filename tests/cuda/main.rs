@@ -8,6 +8,7 @@
 
 mod attention;
 mod attention_maps;
+mod attention_pool;
 mod budget;
 mod contacts;
 mod conv1d;
@@ -15,6 +16,7 @@ mod cross_entropy;
 mod elementwise;
 mod embedding;
 mod faults;
+mod heads;
 mod layout;
 mod linear;
 mod machine_code;
@@ -25,4 +27,5 @@ mod proof;
 mod rotary;
 mod script;
 mod selective_scan;
+mod soft_alignment;
 mod softmax;

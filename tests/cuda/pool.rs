@@ -3,7 +3,7 @@
 use crate::proof::{blind_to_neighbours, check, indices};
 use crate::script::{Place, Script};
 use pliant_kernels::Tolerance;
-use pliant_kernels::ops::pool::{Kind, Sizes, TOLERANCE, cpu};
+use pliant_kernels::ops::pool::{Kind, Sizes, TOLERANCE, TOLERANCE_SUM, cpu};
 use pliant_tests::kernels::case::WHOLE;
 use pliant_tests::kernels::inputs::{gather, offsets, reals};
 use pliant_tests::kernels::{Expected, Inputs};
@@ -48,11 +48,13 @@ fn vectors_agree_with_the_oracle() {
         let mut script = Script::default();
         let states = script.reads(&x);
         let (mean, _) = pooled(&mut script, "pool_mean", (spans, width), states);
+        let (sum, _) = pooled(&mut script, "pool_sum", (spans, width), states);
         let (cls, _) = pooled(&mut script, "pool_cls", (&first, width), states);
         let (max, places) = pooled(&mut script, "pool_max", (spans, width), states);
         let largest = plain(Kind::Max, spans);
         let results = [
             (mean, Expected::new("mean", plain(Kind::Mean, spans).0, TOLERANCE)),
+            (sum, Expected::new("sum", plain(Kind::Sum, spans).0, TOLERANCE_SUM)),
             (cls, Expected::new("cls", plain(Kind::Cls, &first).0, EXACT)),
             (max, Expected::new("max", largest.0, EXACT)),
         ];

@@ -1,6 +1,6 @@
 //! Proofs of pooling.
 
-use pliant_kernels::ops::pool::{self, Kind, Sizes, TOLERANCE, cpu};
+use pliant_kernels::ops::pool::{self, Kind, Sizes, TOLERANCE, TOLERANCE_SUM, cpu};
 use pliant_kernels::{Device, KernelError, Tolerance};
 use pliant_tests::kernels::case::WHOLE;
 use pliant_tests::kernels::inputs::{gather, offsets, reals, split};
@@ -21,7 +21,12 @@ const SIZES: [(usize, &[usize]); 7] = [
     (1280, &[7, 1, 65]),
 ];
 
-const KINDS: [Kind; 3] = [Kind::Mean, Kind::Cls, Kind::Max];
+const KINDS: [Kind; 4] = [Kind::Mean, Kind::Sum, Kind::Cls, Kind::Max];
+
+/// Tolerance of pooled vectors.
+fn tolerance(kind: Kind) -> Tolerance {
+    if kind == Kind::Sum { TOLERANCE_SUM } else { TOLERANCE }
+}
 
 #[derive(Clone)]
 struct Problem {
@@ -48,7 +53,7 @@ impl Problem {
         let offsets = offsets(&whole);
         let span = |pair: &[usize]| match kind {
             Kind::Cls => (pair[0], pair[0] + 1),
-            Kind::Mean | Kind::Max => (pair[0] + 1, pair[1] - 1),
+            Kind::Mean | Kind::Sum | Kind::Max => (pair[0] + 1, pair[1] - 1),
         };
         let tokens = offsets[lengths.len()];
         let mut x = inputs.normal(tokens * width, 1.0);
@@ -90,7 +95,7 @@ pub(crate) fn parity() -> Vec<Case> {
     let case = |kind, (width, lengths): (usize, &[usize])| {
         let problem = Problem::new(kind, width, lengths);
         let Plain { y, argmax, dx } = problem.plain();
-        let mut oracle = vec![Expected::new("y", y, TOLERANCE), Expected::new("dx", dx, TOLERANCE)];
+        let mut oracle = vec![Expected::new("y", y, tolerance(kind)), Expected::new("dx", dx, TOLERANCE)];
         if kind == Kind::Max {
             oracle.push(Expected::new("argmax", argmax.into_iter().map(f64::from).collect(), WHOLE));
         }
@@ -101,7 +106,7 @@ pub(crate) fn parity() -> Vec<Case> {
 }
 
 pub(crate) fn invariance() -> Vec<Invariance> {
-    [Kind::Mean, Kind::Max].map(alone_or_together).into()
+    [Kind::Mean, Kind::Sum, Kind::Max].map(alone_or_together).into()
 }
 
 fn alone_or_together(kind: Kind) -> Invariance {
@@ -155,10 +160,10 @@ fn plain_and_fast_path_give_what_pytorch_gives() {
     let width = dy.len() / residues.len();
     let sizes = Sizes { tokens: x.len() / width, width };
     let exact = Tolerance { absolute: 1e-15, relative: 1e-14 };
-    for (kind, name) in [(Kind::Mean, "mean"), (Kind::Cls, "cls"), (Kind::Max, "max")] {
+    for (kind, name) in [(Kind::Mean, "mean"), (Kind::Sum, "sum"), (Kind::Cls, "cls"), (Kind::Max, "max")] {
         let spans = match kind {
             Kind::Cls => residues.iter().map(|&(start, _)| (start - 1, start)).collect(),
-            Kind::Mean | Kind::Max => residues.clone(),
+            Kind::Mean | Kind::Sum | Kind::Max => residues.clone(),
         };
         let problem = Problem { sizes, kind, spans, x: x.clone(), dy: dy.clone() };
         let slopes = file.f64(&format!("{name}_dx"));
@@ -168,7 +173,7 @@ fn plain_and_fast_path_give_what_pytorch_gives() {
         assert_close(name, &plain.dx, &dx, exact);
         for device in devices() {
             let found = problem.fast(device);
-            assert_close(name, &found[0].values.reals(), &file.f64(name), TOLERANCE);
+            assert_close(name, &found[0].values.reals(), &file.f64(name), tolerance(kind));
             assert_close(name, &found[1].values.reals(), &dx, TOLERANCE);
             if kind == Kind::Max {
                 let rows: Vec<usize> = found[2].values.bits().iter().map(|&row| row as usize).collect();
@@ -180,13 +185,13 @@ fn plain_and_fast_path_give_what_pytorch_gives() {
 
 #[test]
 fn ranges_may_overlap() {
-    for kind in [Kind::Mean, Kind::Max] {
+    for kind in [Kind::Mean, Kind::Sum, Kind::Max] {
         let mut problem = Problem::new(kind, 70, &[40, 9]);
         problem.spans = vec![(0, 50), (20, 53)];
         let plain = problem.plain();
         for device in devices() {
             let found = problem.fast(device);
-            assert_close("y", &found[0].values.reals(), &plain.y, TOLERANCE);
+            assert_close("y", &found[0].values.reals(), &plain.y, tolerance(kind));
             assert_close("dx", &found[1].values.reals(), &plain.dx, TOLERANCE);
         }
     }

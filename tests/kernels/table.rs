@@ -1,8 +1,9 @@
 //! What is proven of which operation.
 
 use crate::{
-    activation, adamw, attention, bce, contacts, conv1d, cross_entropy, dropout, elementwise, embedding,
-    gate, layer_norm, layout, linear, mse, pool, reduce, rms_norm, rotary, selective_scan, softmax,
+    activation, adamw, attention, attention_pool, bce, contacts, conv1d, conv2d, cross_entropy, dropout,
+    elementwise, embedding, gate, layer_norm, layout, linear, mse, ordinal, pair_features, pool, reduce,
+    rms_norm, rotary, selective_scan, soft_alignment, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -13,9 +14,11 @@ type Row<T> = (&'static str, fn() -> Vec<T>);
 const PARITY: &[Row<Case>] = &[
     ("adamw", adamw::parity),
     ("attention", attention::parity),
+    ("attention_pool", attention_pool::parity),
     ("bce", bce::parity),
     ("contacts", contacts::parity),
     ("conv1d", conv1d::parity),
+    ("conv2d", conv2d::parity),
     ("cross_entropy", cross_entropy::parity),
     ("dropout", dropout::parity),
     ("elementwise", activation::parity),
@@ -26,38 +29,48 @@ const PARITY: &[Row<Case>] = &[
     ("layout", layout::parity),
     ("linear", linear::parity),
     ("mse", mse::parity),
+    ("ordinal", ordinal::parity),
+    ("pair_features", pair_features::parity),
     ("pool", pool::parity),
     ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),
     ("rotary", rotary::parity),
     ("selective_scan", selective_scan::parity),
+    ("soft_alignment", soft_alignment::parity),
     ("softmax", softmax::parity),
 ];
 
 /// A sequence's or row's bits do not depend on its neighbours. Operations on single numbers have none.
 const INVARIANCE: &[Row<Invariance>] = &[
     ("attention", attention::invariance),
+    ("attention_pool", attention_pool::invariance),
     ("bce", bce::invariance),
     ("contacts", contacts::invariance),
     ("conv1d", conv1d::invariance),
+    ("conv2d", conv2d::invariance),
     ("cross_entropy", cross_entropy::invariance),
     ("embedding", embedding::invariance),
     ("layer_norm", layer_norm::invariance),
     ("layout", layout::invariance),
     ("linear", linear::invariance),
     ("mse", mse::invariance),
+    ("ordinal", ordinal::invariance),
+    ("pair_features", pair_features::invariance),
     ("pool", pool::invariance),
     ("rms_norm", rms_norm::invariance),
     ("rotary", rotary::invariance),
     ("selective_scan", selective_scan::invariance),
+    ("soft_alignment", soft_alignment::invariance),
     ("softmax", softmax::invariance),
 ];
 
 /// Plain backward against differences of the plain forward.
 const GRADIENTS: &[Row<Gradient>] = &[
     ("attention", attention::gradients),
+    ("attention_pool", attention_pool::gradients),
     ("bce", bce::gradients),
     ("conv1d", conv1d::gradients),
+    ("conv2d", conv2d::gradients),
     ("cross_entropy", cross_entropy::gradients),
     ("dropout", dropout::gradients),
     ("elementwise", activation::gradients),
@@ -68,10 +81,13 @@ const GRADIENTS: &[Row<Gradient>] = &[
     ("layout", layout::gradients),
     ("linear", linear::gradients),
     ("mse", mse::gradients),
+    ("ordinal", ordinal::gradients),
+    ("pair_features", pair_features::gradients),
     ("pool", pool::gradients),
     ("rms_norm", rms_norm::gradients),
     ("rotary", rotary::gradients),
     ("selective_scan", selective_scan::gradients),
+    ("soft_alignment", soft_alignment::gradients),
     ("softmax", softmax::gradients),
 ];
 

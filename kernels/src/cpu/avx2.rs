@@ -166,6 +166,13 @@ impl Simd for Avx2 {
         )
     }
     #[inline(always)]
+    fn abs(self, a: Lanes) -> Lanes {
+        vector!({
+            let sign = _mm256_set1_ps(-0.0);
+            [_mm256_andnot_ps(sign, a[0]), _mm256_andnot_ps(sign, a[1])]
+        })
+    }
+    #[inline(always)]
     fn add_exponent(self, value: Lanes, steps: Lanes) -> Lanes {
         each(
             value,

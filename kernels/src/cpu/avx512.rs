@@ -193,6 +193,10 @@ impl Simd for Avx512 {
         vector!(_mm512_min_ps(a, b))
     }
     #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        vector!(_mm512_abs_ps(a))
+    }
+    #[inline(always)]
     fn add_exponent(self, value: __m512, steps: __m512) -> __m512 {
         vector!({
             let shifted = _mm512_slli_epi32::<23>(_mm512_castps_si512(steps));
@@ -355,6 +359,10 @@ impl Simd for Avx512Bf16 {
     #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         Avx512.min(a, b)
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        Avx512.abs(a)
     }
     #[inline(always)]
     fn add_exponent(self, value: __m512, steps: __m512) -> __m512 {

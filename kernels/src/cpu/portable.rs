@@ -102,6 +102,10 @@ impl Simd for Portable {
     fn min(self, a: Lanes, b: Lanes) -> Lanes {
         map2(a, b, |a, b| if a < b { a } else { b })
     }
+    #[inline(always)]
+    fn abs(self, a: Lanes) -> Lanes {
+        a.map(f32::abs)
+    }
     #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn add_exponent(self, value: Lanes, steps: Lanes) -> Lanes {

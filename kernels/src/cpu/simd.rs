@@ -80,6 +80,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a < b ? a : b` (the second operand when either is not a number)
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `|a|`
+    fn abs(self, a: Self::F) -> Self::F;
     /// `value` with bit 0 to 8 of `steps`' bit pattern added to its exponent: `value · 2^n` when `steps`
     /// is `1.5 · 2^23 + n` and the result is a normal number.
     fn add_exponent(self, value: Self::F, steps: Self::F) -> Self::F;

@@ -45,6 +45,11 @@ macro_rules! text {
 pub const SOURCES: &[Source] = &[
     Source { op: "attention", text: text!("attention"), kernels: ATTENTION },
     Source {
+        op: "attention_pool",
+        text: text!("attention_pool"),
+        kernels: &[kernel("attention_pool_states"), kernel("attention_pool_weights")],
+    },
+    Source {
         op: "contacts",
         text: text!("contacts"),
         kernels: &[kernel("contacts_factors"), kernel("contacts_map")],
@@ -54,6 +59,7 @@ pub const SOURCES: &[Source] = &[
         text: text!("conv1d"),
         kernels: &[kernel("conv1d_carry"), kernel("conv1d_forward")],
     },
+    Source { op: "conv2d", text: text!("conv2d"), kernels: &[kernel("conv2d_forward")] },
     Source { op: "cross_entropy", text: text!("cross_entropy"), kernels: &[kernel("cross_entropy_losses")] },
     Source { op: "elementwise", text: text!("elementwise"), kernels: ELEMENTWISE },
     Source {
@@ -78,9 +84,19 @@ pub const SOURCES: &[Source] = &[
     },
     Source { op: "linear", text: text!("linear"), kernels: LINEAR },
     Source {
+        op: "ordinal",
+        text: text!("ordinal"),
+        kernels: &[kernel("ordinal_levels"), kernel("ordinal_logits")],
+    },
+    Source {
+        op: "pair_features",
+        text: text!("pair_features"),
+        kernels: &[kernel("pair_features_bf16"), kernel("pair_features_f32")],
+    },
+    Source {
         op: "pool",
         text: text!("pool"),
-        kernels: &[kernel("pool_cls"), kernel("pool_max"), kernel("pool_mean")],
+        kernels: &[kernel("pool_cls"), kernel("pool_max"), kernel("pool_mean"), kernel("pool_sum")],
     },
     Source {
         op: "rms_norm",
@@ -93,6 +109,7 @@ pub const SOURCES: &[Source] = &[
         text: text!("selective_scan"),
         kernels: &[kernel("selective_scan_forward")],
     },
+    Source { op: "soft_alignment", text: text!("soft_alignment"), kernels: SOFT_ALIGNMENT },
     Source {
         op: "softmax",
         text: text!("softmax"),
@@ -137,6 +154,15 @@ const ELEMENTWISE: &[Kernel] = &[
     kernel("elementwise_tanh"),
     kernel("elementwise_to_bf16"),
     kernel("elementwise_to_f32"),
+];
+
+/// In name order; they run as similarities, rows, columns, weights, score.
+const SOFT_ALIGNMENT: &[Kernel] = &[
+    kernel("soft_alignment_columns"),
+    kernel("soft_alignment_rows"),
+    kernel("soft_alignment_score"),
+    kernel("soft_alignment_similarities"),
+    kernel("soft_alignment_weights"),
 ];
 
 /// Type of the operands, type of the result.

@@ -6,13 +6,14 @@
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
 //! | [`live`] | the parameters of a model in memory, written to a file and read back into it |
 //! | [`init`] | first values, a function of seed and name |
-//! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`], [`mamba`], [`bimamba`] | layers |
+//! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`], [`conv2d`], [`mamba`], [`bimamba`] | layers |
 //! | [`optim`] | AdamW, and the learning rate of every step |
 //!
 //! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
 
 pub mod bimamba;
 pub mod checkpoint;
+pub mod conv2d;
 pub mod embedding;
 pub mod error;
 pub mod init;
@@ -29,6 +30,7 @@ pub use checkpoint::{
     Checkpoint, NamedValues, PickleProblem, Planned, Setting, Settings, StoredType, write_safetensors,
     write_values,
 };
+pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use error::{CheckpointError, FileProblem, Name, TensorProblem};
 pub use init::Init;

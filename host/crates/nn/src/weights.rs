@@ -273,6 +273,34 @@ impl Weights {
         self.param(name, &Wanted { stored: &stored, ..Wanted::new(&shape, ParamKind::Table) }, init)
     }
 
+    /// A filter over maps `[O,I·K·K]`, which files hold as `[O,I,K,K]`; used as it is, in f32.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn squares(
+        &self,
+        name: &str,
+        [outputs, inputs, side]: [usize; 3],
+        init: Init,
+    ) -> Result<Arc<Param>, CheckpointError> {
+        let (shape, stored) = ([outputs, inputs * side * side], [outputs, inputs, side, side]);
+        self.param(name, &Wanted { stored: &stored, ..Wanted::new(&shape, ParamKind::Table) }, init)
+    }
+
+    /// The matrix `[O,I]` of a filter over maps that sees one place at a time, which files hold as `[O,I,1,1]`.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn points(
+        &self,
+        name: &str,
+        shape @ [outputs, inputs]: [usize; 2],
+        init: Init,
+    ) -> Result<Arc<Param>, CheckpointError> {
+        let stored = [outputs, inputs, 1, 1];
+        self.param(name, &Wanted { stored: &stored, ..Wanted::new(&shape, ParamKind::Matrix) }, init)
+    }
+
     /// Numbers of that shape that are part of the model and never trained.
     ///
     /// # Errors

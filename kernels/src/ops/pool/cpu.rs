@@ -3,6 +3,11 @@
 use super::{Kind, Sizes};
 use crate::Real;
 
+/// What a sum over a range is divided by.
+fn divisor<F: Real>(kind: Kind, start: usize, end: usize) -> F {
+    if kind == Kind::Mean { F::from_f64((end - start) as f64) } else { F::ONE }
+}
+
 /// `y [B,C]` and, for the maximum, the rows `argmax [B,C]` where it stands.
 pub fn forward<F: Real>(
     sizes: Sizes,
@@ -17,12 +22,12 @@ pub fn forward<F: Real>(
             let at = b * sizes.width + c;
             match kind {
                 Kind::Cls => y[at] = x[start * sizes.width + c],
-                Kind::Mean => {
+                Kind::Mean | Kind::Sum => {
                     let mut sum = F::ZERO;
                     for token in start..end {
                         sum += x[token * sizes.width + c];
                     }
-                    y[at] = sum / F::from_f64((end - start) as f64);
+                    y[at] = sum / divisor(kind, start, end);
                 }
                 Kind::Max => {
                     let mut best = start;
@@ -53,9 +58,9 @@ pub fn backward<F: Real>(
             let at = b * sizes.width + c;
             match kind {
                 Kind::Cls => dx[start * sizes.width + c] += dy[at],
-                Kind::Mean => {
+                Kind::Mean | Kind::Sum => {
                     for token in start..end {
-                        dx[token * sizes.width + c] += dy[at] / F::from_f64((end - start) as f64);
+                        dx[token * sizes.width + c] += dy[at] / divisor(kind, start, end);
                     }
                 }
                 Kind::Max => dx[argmax[at] as usize * sizes.width + c] += dy[at],

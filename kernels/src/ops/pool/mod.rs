@@ -6,10 +6,11 @@
 //! | kind | forward | backward |
 //! |---|---|---|
 //! | mean | `y_b = Σ_t x_t / (e_b - s_b)` | `dx_t += dy_b / (e_b - s_b)` |
+//! | sum | `y_b = Σ_t x_t` | `dx_t += dy_b` |
 //! | cls | `y_b = x_{s_b}`, the range is that one token | `dx_{s_b} += dy_b` |
 //! | max | `y_bc = max_t x_tc`, the first of equals | `dx_{argmax,c} += dy_bc` |
 //!
-//! Rounding: 32-bit; the mean is one sum per column, tokens ascending, and one division. Ranges may
+//! Rounding: 32-bit; sums are one per column, tokens ascending, and a mean is one division more. Ranges may
 //! overlap; gradients are added with b ascending. A maximum over numbers that include NaN is unspecified.
 
 pub mod cpu;
@@ -23,7 +24,13 @@ const OP: &str = "pool";
 
 /// Distance of the fast path from the f64 oracle for states of size about one: the mean of up to some
 /// thousand rows, whose sum takes one rounding (6e-8 of its size, about √L) per row.
+///
+/// Sums themselves are as much less exact as they are larger: [`TOLERANCE_SUM`].
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
+
+/// The same for sums of up to some hundred rows of size about one: half a unit of a sum of up to some ten, 1e-6, for each of
+/// them.
+pub const TOLERANCE_SUM: Tolerance = Tolerance { absolute: 5e-4, relative: 1e-6 };
 
 /// Sizes of a pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +47,8 @@ pub struct Sizes {
 pub enum Kind {
     /// Mean over the range.
     Mean,
+    /// Sum over the range.
+    Sum,
     /// State of the one token of the range.
     Cls,
     /// Largest value of each column over the range.
@@ -63,7 +72,9 @@ fn check(
         let count = end.saturating_sub(start);
         match kind {
             Kind::Cls => check_size(OP, "tokens of a cls range", count, 1)?,
-            Kind::Mean | Kind::Max => check_size(OP, "tokens of a range, of at least one,", count.min(1), 1)?,
+            Kind::Mean | Kind::Sum | Kind::Max => {
+                check_size(OP, "tokens of a range, of at least one,", count.min(1), 1)?
+            }
         }
     }
     Ok(())

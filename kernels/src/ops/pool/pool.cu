@@ -2,8 +2,10 @@
 // spans holds the first token and the end of every range.
 #include "common.cuh"
 
-KERNEL(THREADS) pool_mean(const u32* __restrict__ spans, const float* __restrict__ x, float* __restrict__ y,
-                          u32 sequences, u32 width) {
+// Sum of a range, or its mean.
+template <bool MEAN>
+INLINE void pool_sums(const u32* __restrict__ spans, const float* __restrict__ x, float* __restrict__ y,
+                      u32 sequences, u32 width) {
     for (u64 at = first_element(); at < (u64)sequences * width; at += element_stride()) {
         const u64 sequence = at / width, column = at % width;
         const u32 start = spans[2 * sequence], end = spans[2 * sequence + 1];
@@ -11,8 +13,16 @@ KERNEL(THREADS) pool_mean(const u32* __restrict__ spans, const float* __restrict
         for (u32 token = start; token < end; token++) {
             sum += x[(u64)token * width + column];
         }
-        y[at] = sum / (float)(end - start);
+        y[at] = MEAN ? sum / (float)(end - start) : sum;
     }
+}
+
+KERNEL(THREADS) pool_mean(const u32* spans, const float* x, float* y, u32 sequences, u32 width) {
+    pool_sums<true>(spans, x, y, sequences, width);
+}
+
+KERNEL(THREADS) pool_sum(const u32* spans, const float* x, float* y, u32 sequences, u32 width) {
+    pool_sums<false>(spans, x, y, sequences, width);
 }
 
 KERNEL(THREADS) pool_cls(const u32* __restrict__ spans, const float* __restrict__ x, float* __restrict__ y,

@@ -70,6 +70,12 @@ impl Forward<'_> {
                     |sum| s.div(sum, count),
                 )
             }
+            Kind::Sum => rows.join(
+                s,
+                0.0,
+                #[inline(always)]
+                |sum, x| s.add(sum, x),
+            ),
             Kind::Max => rows.join(
                 s,
                 f32::NEG_INFINITY,
@@ -168,10 +174,13 @@ impl Work for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// Adds the gradient, shared evenly, to every token of the range.
+    /// Adds the gradient to every token of the range, that of a mean shared evenly.
     #[inline(always)]
     fn spread<S: Simd>(&self, s: S, first: usize, (start, end): (usize, usize), dy: &[f32]) {
-        let share = s.div(load(s, dy, 0.0), s.splat((end - start) as f32));
+        let mut share = load(s, dy, 0.0);
+        if self.kind == Kind::Mean {
+            share = s.div(share, s.splat((end - start) as f32));
+        }
         for token in start..end {
             // SAFETY: every column belongs to one task.
             let dx = unsafe { self.dx.part(token * self.sizes.width + first, dy.len()) };

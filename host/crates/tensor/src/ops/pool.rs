@@ -8,7 +8,7 @@ use pliant_kernels::ops::pool::{self, Sizes};
 
 const OP: &str = "pool";
 
-/// Mean or maximum of the rows of `x` (f32 `[T,C]`) in every span, or the span's only row: `[B,C]`.
+/// Mean, sum or maximum of the rows of `x` (f32 `[T,C]`) in every span, or the span's only row: `[B,C]`.
 ///
 /// `spans` are half-open ranges of rows, one per sequence; for [`Kind::Cls`] each holds a single row.
 ///

@@ -14,6 +14,7 @@ fn share(kind: Kind, rows: &[usize], token: usize, column: usize) -> f64 {
     let first = |row: usize| f64::from(u8::from(row == token));
     match kind {
         Kind::Mean => 1.0 / rows.len() as f64,
+        Kind::Sum => 1.0,
         Kind::Cls => first(0),
         Kind::Max => first(
             (0..rows.len()).fold(0, |best, i| if value(rows[i]) > value(rows[best]) { i } else { best }),
@@ -26,7 +27,7 @@ fn share(kind: Kind, rows: &[usize], token: usize, column: usize) -> f64 {
 fn pooled_gradients_reach_the_tokens_they_come_from() {
     let device = Device::cpu(1).unwrap();
     let (ids, targets) = ([0_u32, 3, 1, 2, 4], [2_u32, 0]);
-    for kind in [Kind::Mean, Kind::Cls, Kind::Max] {
+    for kind in [Kind::Mean, Kind::Sum, Kind::Cls, Kind::Max] {
         let table = Param::trainable(&device, Precision::F32, "t", &[5, WIDTH], &TABLE, ParamKind::Table);
         let table = Arc::new(table.unwrap());
         let tape = Tape::on(&device, Precision::F32);
