@@ -6,6 +6,7 @@
 //! | [`tasks`] | one recipe per command |
 //! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
 //! | [`engine`] | the only place where a model meets records |
+//! | [`eval`] | how well a task is done: measures, intervals, baselines |
 //! | [`train`] | training: configuration, order of the steps, checkpoints, log |
 //! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
 //! | [`machine`] | memory, threads, file systems and drivers of this machine |
@@ -13,6 +14,7 @@
 
 pub mod cli;
 pub mod engine;
+pub mod eval;
 pub mod exit;
 pub mod hub;
 pub mod machine;

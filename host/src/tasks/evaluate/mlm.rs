@@ -10,10 +10,11 @@ use pliant_store::{Cell, ColumnKind, ColumnTable, Format, Metadata, OutputSet};
 use serde_json::json;
 
 use super::report;
-use super::score::{Interval, Protein, Scores};
+use super::score::{Protein, Scores};
 use crate::Context;
 use crate::cli::evaluate::EvaluatePlan;
 use crate::engine;
+use crate::eval::Interval;
 use crate::pipeline::{ANSWER, Masks, Output, Row};
 use crate::tasks::run::{ID_CHARS, Order, Ready, Sizes};
 

@@ -1,11 +1,9 @@
 //! Answers to numbers: means over proteins of like length, and how far chance would carry them.
 
-use pliant_seq::{Vocabulary, resample};
+use pliant_seq::Vocabulary;
 
 use crate::cli::evaluate::Bins;
-
-/// Part of the draws below the interval, and above it: 95 of 100 lie within.
-const TAIL: f64 = 0.025;
+use crate::eval::bootstrap::{Interval, ends};
 
 /// What became of one protein.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,15 +57,6 @@ impl Sums {
         let chosen = self.chosen as f64;
         [self.lost / chosen, self.masked_lost / self.masked as f64, self.right as f64 / chosen]
     }
-}
-
-/// How intervals are found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Interval {
-    /// The seed of the draws.
-    pub(super) seed: u64,
-    /// How many; none leaves the intervals out.
-    pub(super) draws: u64,
 }
 
 /// A number with its interval; what is not known is not a number.
@@ -176,9 +165,12 @@ fn scored(
     interval: &Interval,
 ) -> Scored {
     let sums = Sums::of(proteins.iter());
-    let (means, drawn) = (sums.means(), draws(proteins, interval));
+    let means = sums.means();
+    let drawn = interval.draws(proteins.len(), |drawn| Sums::of(drawn.map(|place| &proteins[place])).means());
     let [loss, masked_loss, accuracy] = [0, 1, 2].map(|place| {
-        let (low, high) = ends(drawn.iter().map(|means| means[place]).collect());
+        // Draws of proteins of which nothing was asked say nothing.
+        let ends = ends(drawn.iter().map(|means| means[place]).collect());
+        let (low, high) = ends.unwrap_or((f64::NAN, f64::NAN));
         Measure { value: means[place], low, high }
     });
     Scored {
@@ -193,35 +185,6 @@ fn scored(
         accuracy,
         entropy,
     }
-}
-
-/// The means of as many proteins, each drawn from all of them, time and again. One protein says nothing of others.
-fn draws(proteins: &[Protein], interval: &Interval) -> Vec<[f64; 3]> {
-    let Some(count) = u32::try_from(proteins.len()).ok().filter(|&count| count > 1) else {
-        return Vec::new();
-    };
-    let draw = |number: u64| {
-        let drawn = resample(interval.seed, number, count).map(|place| &proteins[place as usize]);
-        Sums::of(drawn).means()
-    };
-    (0..interval.draws).map(draw).collect()
-}
-
-/// Between which two numbers 95 of 100 lie; between two draws the line that joins them.
-fn ends(mut drawn: Vec<f64>) -> (f64, f64) {
-    // Draws of proteins of which nothing was asked say nothing.
-    drawn.retain(|mean| mean.is_finite());
-    if drawn.is_empty() {
-        return (f64::NAN, f64::NAN);
-    }
-    drawn.sort_unstable_by(f64::total_cmp);
-    let at = |part: f64| {
-        let place = part * (drawn.len() - 1) as f64;
-        let below = place.floor() as usize;
-        let above = (below + 1).min(drawn.len() - 1);
-        drawn[below] + (drawn[above] - drawn[below]) * (place - below as f64)
-    };
-    (at(TAIL), at(1.0 - TAIL))
 }
 
 #[cfg(test)]
@@ -294,12 +257,5 @@ mod tests {
         assert!(lows[0] != lows[1], "{lows:?}");
         let none = scored(&proteins, (None, None), 0.0, &Interval { draws: 0, ..INTERVAL });
         assert!(none.loss.low.is_nan() && none.loss.value == 1.0);
-    }
-
-    #[test]
-    fn ends_lie_between_draws() {
-        let (low, high) = ends((0..=100).map(f64::from).collect());
-        assert!((low - 2.5).abs() < 1e-9 && (high - 97.5).abs() < 1e-9);
-        assert_eq!(ends(vec![7.0]), (7.0, 7.0));
     }
 }
