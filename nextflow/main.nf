@@ -38,6 +38,7 @@ workflow {
             channel.fromList(told(trainings(params), params)),
             channel.value(files_of('--corpus', params.corpus)),
             channel.value(files_of('--held_out', params.held_out)),
+            channel.value(files_of('--pairs', params.pairs)),
             channel.value(files_of('--exclude', params.exclude)),
             channel.value(params.init ? model_files(params.init.toString()) : []),
             file(params.run_dir ?: "${params.outdir}/runs").toString(),

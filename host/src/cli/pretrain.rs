@@ -42,12 +42,16 @@ pub struct PretrainArgs {
     #[arg(long, env = "PLIANT_PRINT_CONFIG", action = ArgAction::SetTrue,
           value_parser = clap::builder::FalseyValueParser::new())]
     print_config: bool,
-    /// FASTA files to learn from, repeatable, in the place of data.train; plain or gz, bz2, xz or zst
+    /// FASTA files, or tables of families, to learn from, repeatable, in the place of data.train; plain or gz, bz2, xz or
+    /// zst
     #[arg(long, env = "PLIANT_TRAIN", value_name = "FILE")]
     train: Vec<PathBuf>,
     /// A FASTA file to take held-out losses of, in the place of data.held_out
     #[arg(long, env = "PLIANT_HELD_OUT", value_name = "FILE")]
     held_out: Option<PathBuf>,
+    /// Tables of pairs to be evaluated with (sequence_A, sequence_B, is_samefamily), repeatable, in the place of data.pairs
+    #[arg(long, env = "PLIANT_PAIRS", value_name = "FILE", conflicts_with = "held_out")]
+    pairs: Vec<PathBuf>,
     /// Files of SHA-256 hashes of sequences to leave out, one a line, repeatable, in the place of data.exclude
     #[arg(long, env = "PLIANT_EXCLUDE", value_name = "FILE")]
     exclude: Vec<PathBuf>,
@@ -125,7 +129,7 @@ impl PretrainArgs {
         let changes = self.changes()?;
         if let Some(summary) = &self.summary {
             check_targets(&[summary])?;
-            let inputs = [&self.train, &self.exclude].into_iter().flatten();
+            let inputs = [&self.train, &self.pairs, &self.exclude].into_iter().flatten();
             let inputs = inputs.chain(&self.config).chain(&self.held_out).chain(&self.model_config);
             not_an_input(&inputs.cloned().collect::<Vec<_>>(), summary)?;
         }
@@ -148,6 +152,11 @@ impl PretrainArgs {
         let mut changes = Vec::new();
         if !self.train.is_empty() {
             changes.push(Change::paths("data.train", &self.train)?);
+        }
+        if !self.pairs.is_empty() {
+            let others = ["data.held_out", "data.held_out_file"].map(Change::gone);
+            changes.push(Change::paths("data.pairs", &self.pairs)?);
+            changes.extend(others);
         }
         if !self.exclude.is_empty() {
             changes.push(Change::paths("data.exclude", &self.exclude)?);

@@ -187,6 +187,7 @@ def training_flags(wildcards, input):
         ("architecture", "model-config"),
         ("corpus", "train"),
         ("held_out", "held-out"),
+        ("pairs", "pairs"),
         ("exclude", "exclude"),
     ):
         files = input.get(name, [])

@@ -26,6 +26,7 @@ flags = [
         ("architecture", "model-config"),
         ("corpus", "train"),
         ("held_out", "held-out"),
+        ("pairs", "pairs"),
         ("exclude", "exclude"),
     )
     for file in files(name)

@@ -14,7 +14,7 @@ workflow {
     PLIANT_CONTACTS(ch_fasta, [], 'npz', 'svg')
     PLIANT_PERPLEXITY(ch_fasta, [], 'tsv')
     PLIANT_VARIANTS(ch_fasta.map { meta, fasta -> [meta, [], fasta] }, [], 'csv', 'png')
-    PLIANT_PRETRAIN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], "${workflow.workDir}/runs")
+    PLIANT_PRETRAIN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], [], "${workflow.workDir}/runs")
     PLIANT_PLOT(PLIANT_PRETRAIN.out.log, 'svg')
     PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, 'mlm', 'json')
 

@@ -9,6 +9,7 @@ process PLIANT_PRETRAIN {
     tuple val(meta), path(config, stageAs: 'config/*'), path(architecture, stageAs: 'config/*')
     path(corpus, stageAs: 'corpus/*')
     path(held_out, stageAs: 'held_out/*')
+    path(pairs, stageAs: 'pairs/*')
     path(exclude, stageAs: 'exclude/*')
     path(init, stageAs: 'init/*')
     val run_dir
@@ -29,6 +30,7 @@ process PLIANT_PRETRAIN {
     def begin = init ? '--init init' : architecture ? "--model-config '${architecture}'" : ''
     def train = [corpus].flatten().collect { fasta -> "--train '${fasta}'" }.join(' ')
     def apart = held_out ? "--held-out '${held_out}'" : ''
+    def examined = [pairs].flatten().collect { table -> "--pairs '${table}'" }.join(' ')
     def left_out = [exclude].flatten().collect { list -> "--exclude '${list}'" }.join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     // The run lives outside of the task's folder, which is another one at every attempt.
@@ -40,6 +42,7 @@ process PLIANT_PRETRAIN {
         ${begin} \\
         ${train} \\
         ${apart} \\
+        ${examined} \\
         ${left_out} \\
         --out '${run_dir}/${prefix}' \\
         --resume \\
