@@ -161,6 +161,9 @@ impl PretrainArgs {
         if !self.exclude.is_empty() {
             changes.push(Change::paths("data.exclude", &self.exclude)?);
         }
+        if self.held_out.is_some() {
+            changes.push(Change::gone("data.pairs"));
+        }
         for (key, path, other) in [
             ("data.held_out_file", &self.held_out, "data.held_out"),
             ("model.init", &self.init, "model.config"),

@@ -1,6 +1,8 @@
 //! Same-family prediction beside masked language modelling: losses of pairs whose residues are hidden (PLUS, Min et al.
 //! 2021).
 //!
+//! A model that reads pairs in one chain has one mean over the residues of both, which stands for L₀, and no L₁.
+//!
 //! With L₀ and L₁ the mean cross-entropies of the residues that are asked of first and of second members, and S the mean
 //! binary cross-entropy of being of one family, the loss is `λ·(L₀ + L₁) + μ·S`.
 
@@ -191,7 +193,7 @@ pub fn examine_pairs(
 struct Answers {
     /// Logits `[R,V]` of the residues that are asked for; `None` where none is.
     residues: Option<Tensor>,
-    /// Logits `[P,1]` of being of one family.
+    /// Logits `[P,1]` of being of one family, or `[P,2]` of not being and of being.
     families: Tensor,
 }
 
@@ -204,19 +206,14 @@ impl Answers {
         } else {
             Some(model.lm_logits(tape, &gather_rows(tape, &states, &chains.places)?)?)
         };
-        let member = |own: Range<usize>| {
-            let residues = &chains.pack.residues[own];
-            let rows: Vec<usize> = residues.iter().flat_map(Clone::clone).collect();
-            let mut offsets = vec![0];
-            offsets.extend(residues.iter().scan(0, |end, residues| {
-                *end += residues.len();
-                Some(*end)
-            }));
-            anyhow::Ok((gather_rows(tape, &states, &rows)?, Offsets::new(&offsets)?))
+        let families = if model.pairs_in_one_chain() {
+            let starts = &chains.pack.offsets[..pairs];
+            model.chain_logits(tape, &gather_rows(tape, &states, starts)?)?
+        } else {
+            let (first, first_offsets) = member(tape, &states, &chains.pack.residues[..pairs])?;
+            let (second, second_offsets) = member(tape, &states, &chains.pack.residues[pairs..])?;
+            model.pair_logits(tape, (&first, &first_offsets), (&second, &second_offsets))?
         };
-        let ((first, first_offsets), (second, second_offsets)) =
-            (member(0..pairs)?, member(pairs..2 * pairs)?);
-        let families = model.pair_logits(tape, (&first, &first_offsets), (&second, &second_offsets))?;
         Ok(Self { residues, families })
     }
 
@@ -231,17 +228,34 @@ impl Answers {
         Ok(Some(cross_entropy_over(tape, logits, &targets, denominator)?))
     }
 
-    /// Sum of the binary cross-entropies of families, divided by `denominator`.
+    /// Sum of the cross-entropies of families, divided by `denominator`.
     fn families(&self, tape: &Tape, same: &[bool], denominator: usize) -> anyhow::Result<Tensor> {
-        let targets: Vec<f32> = same.iter().map(|same| f32::from(u8::from(*same))).collect();
-        Ok(bce_with_logits_over(tape, &self.families, &targets, None, denominator)?)
+        if self.families.shape()[1] == 1 {
+            let targets: Vec<f32> = same.iter().map(|same| f32::from(u8::from(*same))).collect();
+            return Ok(bce_with_logits_over(tape, &self.families, &targets, None, denominator)?);
+        }
+        let classes: Vec<u32> = same.iter().map(|same| u32::from(*same)).collect();
+        Ok(cross_entropy_over(tape, &self.families, &Ids::new(tape.device(), &classes), denominator)?)
     }
 
-    /// How many pairs are said to be what they are.
+    /// How many pairs are said to be what they are: the logit of being of one family, of two classes the difference of
+    /// theirs, is over the threshold or not.
     fn right(&self, same: &[bool], threshold: f32) -> usize {
-        let said = self.families.to_vec_f32();
-        said.iter().zip(same).filter(|(logit, same)| (**logit > threshold) == **same).count()
+        let (said, classes) = (self.families.to_vec_f32(), self.families.shape()[1]);
+        let logits =
+            said.chunks_exact(classes).map(|row| row[classes - 1] - if classes > 1 { row[0] } else { 0.0 });
+        logits.zip(same).filter(|(logit, same)| (*logit > threshold) == **same).count()
     }
+}
+
+/// The states of the residues of one side of pairs, without what is no residue, and where each protein begins.
+fn member(tape: &Tape, states: &Tensor, residues: &[Range<usize>]) -> anyhow::Result<(Tensor, Offsets)> {
+    let rows: Vec<usize> = residues.iter().flat_map(Clone::clone).collect();
+    let mut offsets = vec![0];
+    for residues in residues {
+        offsets.push(offsets[offsets.len() - 1] + residues.len());
+    }
+    Ok((gather_rows(tape, states, &rows)?, Offsets::new(&offsets)?))
 }
 
 /// The targets of first or of second members; those of the others do not count.

@@ -75,6 +75,16 @@ pub(crate) trait Encoder {
         Err(ModelError::NoPairs)
     }
 
+    /// Whether it reads both members of a pair in one chain.
+    fn pairs_in_one_chain(&self) -> bool {
+        false
+    }
+
+    /// Logits `[P,K]` of P pairs from the states `[P,C]` of the first tokens of their chains.
+    fn chain_logits(&self, _: &Tape, _: &Tensor) -> Result<Tensor, ModelError> {
+        Err(ModelError::NoPairs)
+    }
+
     /// Logits `[P,K]` of P pairs from the states of the last layer of the residues of their members.
     fn pair_logits(&self, _: &Tape, _: Member<'_>, _: Member<'_>) -> Result<Tensor, ModelError> {
         Err(ModelError::NoPairs)
@@ -196,6 +206,22 @@ impl Model {
     ) -> Result<Tensor, ModelError> {
         self.check_pairs()?;
         self.encoder().pair_logits(tape, first, second)
+    }
+
+    /// Whether it reads both members of a pair in one chain, `start a end b end`, and so wants [`Model::chain_logits`] in the
+    /// place of [`Model::pair_logits`].
+    #[must_use]
+    pub fn pairs_in_one_chain(&self) -> bool {
+        self.encoder().pairs_in_one_chain()
+    }
+
+    /// Logits `[P,K]` (f32) of P pairs from the states `first [P,C]` of the last layer of the first token of each chain: of
+    /// two classes the second is that of one family.
+    ///
+    /// # Errors
+    /// [`ModelError::NoPairs`].
+    pub fn chain_logits(&self, tape: &Tape, first: &Tensor) -> Result<Tensor, ModelError> {
+        self.encoder().chain_logits(tape, first)
     }
 
     /// The parameters that language modelling reaches, and same-family prediction beside it where there are `pairs`: an

@@ -44,7 +44,9 @@ mod tests;
 
 pub use corpus::{Corpus, CorpusOptions, CorpusReport, Count, ExcludeList, LeftOut, LengthStatistics};
 pub use error::{CorpusError, InputError, RecordError, SettingError};
-pub use families::{Families, FamilyOptions, FamilyReport, Pair, PairPack, PairReport, PairSampler, PairSet};
+pub use families::{
+    Families, FamilyOptions, FamilyReport, Pair, PairForm, PairPack, PairReport, PairSampler, PairSet,
+};
 pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};

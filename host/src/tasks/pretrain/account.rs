@@ -1,5 +1,6 @@
 //! What a training tells of itself.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -68,6 +69,11 @@ impl Account<'_> {
             ),
             ("best", best(state.best.as_ref())),
         ]);
+        let parts = state.held_out.iter().flat_map(|held_out| &held_out.parts);
+        let parts: BTreeMap<&String, Value> = parts.map(|(name, value)| (name, number(*value))).collect();
+        if !parts.is_empty() {
+            facts.push(("held_out_parts", json!(parts)));
+        }
         facts
     }
 

@@ -1,7 +1,9 @@
 //! What each objective draws from the sequences, and the course that learns from it.
 
 use anyhow::Context as _;
-use pliant_seq::{MlmSettings, PairSampler, Replacement, Rounding, Sampler, SamplerSettings, Vocabulary};
+use pliant_seq::{
+    MlmSettings, PairForm, PairSampler, Replacement, Rounding, Sampler, SamplerSettings, Vocabulary,
+};
 
 use super::data::{Data, Sequences};
 use crate::engine::{Learner, PairWeights, Pupil};
@@ -26,45 +28,31 @@ pub(super) enum Drawing {
 }
 
 impl Drawing {
-    /// What draws packs of `train` as `config` says.
-    pub(super) fn new(
-        config: &TrainConfig,
-        vocabulary: &'static Vocabulary,
-        train: &Sequences,
-    ) -> anyhow::Result<Self> {
-        let TrainConfig { objective, data, masking, run, compat, .. } = config;
-        let (mut rounding, mut replacement) = (masking.rounding(), Replacement::Standard);
-        let mut shares = MlmSettings { choose: masking.choose, mask: masking.mask, random: masking.random };
-        if objective.kind == ObjectiveKind::Bilm {
-            // Every residue is asked for, and none is hidden.
-            shares = MlmSettings { choose: 1.0, mask: 0.0, random: 0.0 };
-            rounding = Rounding::Chance;
-        }
-        if compat.random_range {
-            if !vocabulary.identity.starts_with(PLUS) {
-                let what = format!(
-                    "compat.random_range is true, wanted false: the model has the vocabulary {}, and only those of PLUS \
-                     were so",
-                    vocabulary.identity
-                );
-                return Err(TaskError::Usage { what }.into());
-            }
-            replacement = Replacement::UpTo(PUBLISHED_LAST);
-        }
-        let settings = SamplerSettings {
-            seed: run.seed,
-            budget_tokens: run.budget_tokens,
-            crop: data.crop,
-            masking: shares,
-        };
-        let sampler = Sampler::new(vocabulary, settings)?
-            .with_masking(rounding, replacement)
-            .with_least_sequences(run.least_sequences);
-        if objective.kind != ObjectiveKind::MlmSfp {
+    /// What draws packs of `data` for `pupil` as `config` says.
+    pub(super) fn new(config: &TrainConfig, pupil: &Pupil, data: &Data) -> anyhow::Result<Self> {
+        let sampler = sampler(config, pupil.vocabulary())?;
+        if config.objective.kind != ObjectiveKind::MlmSfp {
             return Ok(Self::Single(sampler));
         }
-        let families = train.families().context("sequences without families")?;
-        Ok(Self::Pairs(PairSampler::new(sampler, families, None)?))
+        let families = data.train.families().context("sequences without families")?;
+        if !pupil.model().pairs_in_one_chain() {
+            return Ok(Self::Pairs(PairSampler::new(sampler, families, (PairForm::Apart, None))?));
+        }
+        // What it was made for in residues, and the ends of a chain.
+        let longest = pupil.about().training_length.map(|residues| residues + 2);
+        let pairs = PairSampler::new(sampler, families, (PairForm::Joined, longest))?;
+        let found = data.pairs.as_ref().map_or(0, |set| pairs.longest_of(set));
+        match longest.filter(|longest| found > *longest) {
+            None => Ok(Self::Pairs(pairs)),
+            Some(longest) => {
+                let what = format!(
+                    "the longest pair to be evaluated has {found} tokens, and the model takes {longest}: set data.crop to \
+                     {}, or leave longer sequences out",
+                    longest.saturating_sub(3) / 2
+                );
+                Err(TaskError::Usage { what }.into())
+            }
+        }
     }
 
     /// The number of the first pack of `epoch`.
@@ -109,4 +97,35 @@ impl Drawing {
             }),
         })
     }
+}
+
+/// What draws, crops and hides single sequences.
+fn sampler(config: &TrainConfig, vocabulary: &'static Vocabulary) -> anyhow::Result<Sampler> {
+    let TrainConfig { objective, data, masking, run, compat, .. } = config;
+    let (mut rounding, mut replacement) = (masking.rounding(), Replacement::Standard);
+    let mut shares = MlmSettings { choose: masking.choose, mask: masking.mask, random: masking.random };
+    if objective.kind == ObjectiveKind::Bilm {
+        // Every residue is asked for, and none is hidden.
+        shares = MlmSettings { choose: 1.0, mask: 0.0, random: 0.0 };
+        rounding = Rounding::Chance;
+    }
+    if compat.random_range {
+        if !vocabulary.identity.starts_with(PLUS) {
+            let what = format!(
+                "compat.random_range is true, wanted false: the model has the vocabulary {}, and only those of PLUS \
+                 were so",
+                vocabulary.identity
+            );
+            return Err(TaskError::Usage { what }.into());
+        }
+        replacement = Replacement::UpTo(PUBLISHED_LAST);
+    }
+    let settings = SamplerSettings {
+        seed: run.seed,
+        budget_tokens: run.budget_tokens,
+        crop: data.crop,
+        masking: shares,
+    };
+    let sampler = Sampler::new(vocabulary, settings)?;
+    Ok(sampler.with_masking(rounding, replacement).with_least_sequences(run.least_sequences))
 }

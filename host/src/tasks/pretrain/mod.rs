@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         data: Data,
     ) -> anyhow::Result<Self> {
         let run = &config.run;
-        let drawing = Drawing::new(config, pupil.vocabulary(), &data.train)?;
+        let drawing = Drawing::new(config, &pupil, &data)?;
         let steps = match (run.steps, run.epochs) {
             (Some(steps), _) => steps,
             (None, epochs) => drawing.epoch_start(&data.train, epochs.unwrap_or(1))?.div_ceil(run.accumulate),

@@ -48,14 +48,15 @@ impl Course for PairCourse<'_> {
             places: counts.pairs as u64,
             gradient_norm: lesson.gradient_norm,
             tokens: packs.iter().map(|pack| pack.chains.pack.tokens() as u64).sum(),
-            residues: packs.iter().map(|pack| pack.chains.residues()).sum(),
+            residues: packs.iter().map(PairPack::residues).sum(),
             epoch: packs.last().map_or(0, |pack| pack.chains.epoch),
             parts,
         })
     }
 
     fn sequences(&self, pack: u64) -> Vec<u64> {
-        self.sampler.batch(self.families, pack).chains.pack.rows
+        let PairPack { chains, seconds, same, .. } = self.sampler.batch(self.families, pack);
+        chains.pack.rows.into_iter().take(same.len()).chain(seconds).collect()
     }
 
     fn examine(&self) -> anyhow::Result<Option<Findings>> {

@@ -8,6 +8,8 @@
 //! - with one half from another family: that evenly among all others, however many sequences they have, and then the
 //!   sequence evenly in it.
 //!
+//! A model reads the members of a pair as two chains, or as one: `start a end b end` ([`PairForm`]).
+//!
 //! Where pairs may not be longer than a limit, a longer one is drawn again, and after every ten failures the sequence that
 //! follows in the corpus becomes the first member.
 
@@ -35,16 +37,30 @@ pub struct Pair {
     pub same: bool,
 }
 
+/// How a model reads a pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PairForm {
+    /// Each member for itself.
+    #[default]
+    Apart,
+    /// Both in one chain, an end behind each and one start before the first.
+    Joined,
+}
+
 /// A pack of pairs to train on or to evaluate with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairPack {
-    /// `2P` chains with residues hidden: the first members of P pairs, then their second members in the same order;
-    /// `rows` holds their numbers in the corpus.
+    /// Apart, `2P` chains with residues hidden: the first members of P pairs, then their second members in the same order;
+    /// `rows` holds their numbers in the corpus. Joined, P chains, with the numbers of first members; the residues of such a
+    /// chain go from the first of one member to the last of the other, the end between them too.
     pub chains: TrainingPack,
     /// `[P]` whether the members of a pair are of one family.
     pub same: Vec<bool>,
-    /// How many of the places that are asked for are those of first members; they come first.
+    /// How many of the places that are asked for are those of first members, or of both where they are joined; they come
+    /// first.
     pub first_places: usize,
+    /// `[P]` the numbers of second members in the corpus.
+    pub seconds: Vec<u64>,
 }
 
 impl PairPack {
@@ -53,25 +69,48 @@ impl PairPack {
         self.same.len()
     }
 
-    fn of(epoch: u64, members: Vec<[(u64, Masked); 2]>, same: Vec<bool>) -> Self {
+    /// Residues of both members of all pairs.
+    pub fn residues(&self) -> u64 {
+        let between = if self.chains.pack.sequences() == self.pairs() { self.pairs() as u64 } else { 0 };
+        self.chains.residues() - between
+    }
+
+    fn of(epoch: u64, members: Vec<[(u64, Masked); 2]>, (same, form): (Vec<bool>, PairForm)) -> Self {
         let mut chains = TrainingPack::empty(epoch);
-        let mut seconds = Vec::with_capacity(members.len());
+        let mut others = Vec::with_capacity(members.len());
         for [(row, first), second] in members {
-            lay(&mut chains, row, first);
-            seconds.push(second);
+            match form {
+                PairForm::Apart => lay(&mut chains, row, first),
+                PairForm::Joined => lay(&mut chains, row, joined(first, &second.1)),
+            }
+            others.push(second);
         }
         let first_places = chains.places.len();
-        for (row, second) in seconds {
-            lay(&mut chains, row, second);
+        let seconds = others.iter().map(|(row, _)| *row).collect();
+        if form == PairForm::Apart {
+            others.into_iter().for_each(|(row, second)| lay(&mut chains, row, second));
         }
-        Self { chains, same, first_places }
+        Self { chains, same, first_places, seconds }
     }
+}
+
+/// One chain of both members; the second loses its start.
+fn joined(first: Masked, second: &Masked) -> Masked {
+    let Masked { mut tokens, mut places, mut targets } = first;
+    let start = second.tokens.residues.start;
+    let shift = tokens.ids.len();
+    tokens.ids.extend_from_slice(&second.tokens.ids[start..]);
+    tokens.residues.end = shift + second.tokens.residues.len();
+    places.extend(second.places.iter().map(|place| place - start + shift));
+    targets.extend_from_slice(&second.targets);
+    Masked { tokens, places, targets }
 }
 
 /// Draws packs of pairs. Can be shared between threads.
 #[derive(Debug)]
 pub struct PairSampler {
     sampler: Sampler,
+    form: PairForm,
     longest: Option<usize>,
     /// Plans of the families asked for last. They save time and change nothing.
     epochs: Mutex<Option<Epochs>>,
@@ -79,17 +118,23 @@ pub struct PairSampler {
 
 impl PairSampler {
     /// A sampler of pairs of `families` whose members are cropped and hidden, and whose packs are cut, as `sampler` does it
-    /// with single sequences. A pair has `longest` tokens at most, those of both members counted.
+    /// with single sequences. Models read pairs in this `form`; a pair has `longest` tokens at most, those of both members
+    /// counted.
     ///
     /// # Errors
     /// [`SettingError::OneFamily`], and [`SettingError::Sampler`] for a limit that not every sequence keeps with the
     /// shortest one.
-    pub fn new(sampler: Sampler, families: &Families, longest: Option<usize>) -> Result<Self, SettingError> {
+    pub fn new(
+        sampler: Sampler,
+        families: &Families,
+        (form, longest): (PairForm, Option<usize>),
+    ) -> Result<Self, SettingError> {
         if families.families() < 2 {
             return Err(SettingError::OneFamily { name: families.name(0).to_owned() });
         }
         let lengths = families.corpus().lengths();
-        let least = sampler.tokens_of(lengths.shortest) + sampler.tokens_of(lengths.longest);
+        let pairs = Self { sampler, form, longest, epochs: Mutex::new(None) };
+        let least = pairs.tokens(lengths.shortest, lengths.longest);
         if let Some(found) = longest.filter(|longest| *longest < least) {
             let wanted = "room for the longest sequence beside the shortest one";
             return Err(SettingError::Sampler {
@@ -98,12 +143,19 @@ impl PairSampler {
                 wanted,
             });
         }
-        Ok(Self { sampler, longest, epochs: Mutex::new(None) })
+        Ok(pairs)
     }
 
     /// How single sequences are treated.
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// Tokens of the longest pair of `set`.
+    pub fn longest_of(&self, set: &PairSet) -> usize {
+        let length = |number: u32| set.corpus().sequence(number as usize).len();
+        let tokens = set.pairs().iter().map(|pair| self.tokens(length(pair.first), length(pair.second)));
+        tokens.max().unwrap_or(0)
     }
 
     /// The pair that sequence `number` begins in an epoch.
@@ -132,8 +184,35 @@ impl PairSampler {
 
     /// Tokens of both members.
     fn tokens_of(&self, families: &Families, pair: Pair) -> usize {
-        let tokens = |number: u32| self.sampler.tokens_of(families.corpus().sequence(number as usize).len());
-        tokens(pair.first) + tokens(pair.second)
+        let [first, second] =
+            [pair.first, pair.second].map(|number| families.corpus().sequence(number as usize).len());
+        self.tokens(first, second)
+    }
+
+    /// Tokens of a pair of so many residues each.
+    fn tokens(&self, first: usize, second: usize) -> usize {
+        let both = self.sampler.tokens_of(first) + self.sampler.tokens_of(second);
+        match self.form {
+            PairForm::Apart => both,
+            PairForm::Joined => both - usize::from(self.sampler.vocabulary().start.is_some()),
+        }
+    }
+
+    /// Two members, cropped and hidden with random numbers of their own.
+    fn masked(&self, members: [&[u8]; 2], random: [(ChaCha8Rng, ChaCha8Rng); 2]) -> [Masked; 2] {
+        let (masking, vocabulary) = (self.sampler.masking(), self.sampler.vocabulary());
+        let [(mut crop, mask), (mut other_crop, other_mask)] = random;
+        let first = self.sampler.window(members[0], &mut crop);
+        let second = self.sampler.window(members[1], &mut other_crop);
+        let lengths = [first.len(), second.len()];
+        let shares = match self.form {
+            PairForm::Apart => None,
+            PairForm::Joined => masking.shares(lengths, self.tokens(lengths[0], lengths[1])),
+        };
+        let hide = |residues: &[u8], side: usize, mut mask: ChaCha8Rng| {
+            masking.hide_some(vocabulary.encode(residues), shares.map(|shares| shares[side]), &mut mask)
+        };
+        [hide(first, 0, mask), hide(second, 1, other_mask)]
     }
 
     /// Pack `number` of an endless training run over `families`, from 0: the epochs follow one another without a gap.
@@ -148,17 +227,17 @@ impl PairSampler {
         for &item in epoch.pack(place) {
             let pair = self.drawn(families, &pairs, item);
             // Each member of each pair has random numbers of its own.
-            let member = |sequence: u32, side: u64| {
+            let random = [0, 1].map(|side| {
                 let stream = 2 * u64::from(item) + side;
-                let mut crop = random::of_sequence(&crops, stream);
-                let mut mask = random::of_sequence(&masks, stream);
-                let residues = families.corpus().sequence(sequence as usize);
-                (u64::from(sequence), self.sampler.masked(residues, &mut crop, &mut mask))
-            };
-            members.push([member(pair.first, 0), member(pair.second, 1)]);
+                (random::of_sequence(&crops, stream), random::of_sequence(&masks, stream))
+            });
+            let numbers = [pair.first, pair.second];
+            let residues = numbers.map(|number| families.corpus().sequence(number as usize));
+            let [first, second] = self.masked(residues, random);
+            members.push([(u64::from(pair.first), first), (u64::from(pair.second), second)]);
             same.push(pair.same);
         }
-        PairPack::of(epoch.number, members, same)
+        PairPack::of(epoch.number, members, (same, self.form))
     }
 
     /// The number of the first pack of `epoch`: as many packs are in the epochs before it.
@@ -167,19 +246,27 @@ impl PairSampler {
         self.with_epochs(families, |epochs| epochs.start(epoch, &lengths))
     }
 
-    /// Every pair of `set` once, longest first, its members cropped and hidden as [`Sampler::evaluation`] does it.
+    /// Every pair of `set` once, longest first, its members cropped and hidden as [`Sampler::evaluation`] does it; joined,
+    /// how much of each is asked for follows from both.
     pub fn evaluation_packs<'a>(&'a self, set: &'a PairSet) -> impl Iterator<Item = PairPack> + 'a {
-        let tokens = |number: u32| self.sampler.tokens_of(set.corpus().sequence(number as usize).len());
-        let lengths = set.pairs().iter().map(|pair| tokens(pair.first) + tokens(pair.second));
+        let length = |number: u32| set.corpus().sequence(number as usize).len();
+        let lengths = set.pairs().iter().map(|pair| self.tokens(length(pair.first), length(pair.second)));
         let packs = plan_packs(lengths, self.sampler.settings().budget_tokens);
         packs.into_iter().map(move |numbers| {
-            let member = |number: u32| {
-                let residues = set.corpus().sequence(number as usize);
-                (u64::from(number), self.sampler.evaluation(residues))
+            let members = |pair: Pair| {
+                let numbers = [pair.first, pair.second];
+                let residues = numbers.map(|number| set.corpus().sequence(number as usize));
+                let seed = self.sampler.settings().seed;
+                let random = residues.map(|residues| {
+                    let of = |purpose| random::of_residues(seed, purpose, residues);
+                    (of(Purpose::EvaluationCrop), of(Purpose::EvaluationMask))
+                });
+                let [first, second] = self.masked(residues, random);
+                [(u64::from(pair.first), first), (u64::from(pair.second), second)]
             };
             let pairs = numbers.iter().map(|&number| set.pairs()[number]);
-            let members = pairs.clone().map(|pair| [member(pair.first), member(pair.second)]).collect();
-            PairPack::of(0, members, pairs.map(|pair| pair.same).collect())
+            let same = pairs.clone().map(|pair| pair.same).collect();
+            PairPack::of(0, pairs.map(members).collect(), (same, self.form))
         })
     }
 

@@ -7,7 +7,7 @@ mod draw;
 mod fixed;
 mod read;
 
-pub use draw::{Pair, PairPack, PairSampler};
+pub use draw::{Pair, PairForm, PairPack, PairSampler};
 pub use fixed::{PairReport, PairSet};
 pub use read::{FamilyOptions, FamilyReport};
 

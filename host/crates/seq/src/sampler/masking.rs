@@ -86,10 +86,24 @@ impl Masking {
     }
 
     /// Hides residues of one sequence. Rounding by chance, none is hidden only where the vocabulary knows none of them.
-    pub(crate) fn hide(&self, mut tokens: Tokens, random: &mut ChaCha8Rng) -> Masked {
+    pub(crate) fn hide(&self, tokens: Tokens, random: &mut ChaCha8Rng) -> Masked {
+        self.hide_some(tokens, None, random)
+    }
+
+    /// The same with so many residues asked for, as far as the vocabulary knows so many of them.
+    pub(crate) fn hide_some(
+        &self,
+        mut tokens: Tokens,
+        count: Option<usize>,
+        random: &mut ChaCha8Rng,
+    ) -> Masked {
         let Tokens { ids, residues } = &mut tokens;
         let mut places: Vec<usize> = residues.clone().filter(|&place| ids[place] != self.unknown).collect();
-        let chosen = self.count(places.len(), residues.len(), random);
+        let known = places.len();
+        let chosen = match count {
+            Some(count) => count.min(known),
+            None => self.count(known, residues.len(), random),
+        };
         random::draw(random, &mut places, chosen);
         places.truncate(chosen);
         places.sort_unstable();
@@ -111,6 +125,15 @@ impl Masking {
             }
             Rounding::Down { most } => ((self.settings.choose * all as f64) as usize).min(most).min(known),
         }
+    }
+
+    /// How many residues of each member are asked for where two, of these lengths, stand in one chain of `tokens` tokens:
+    /// those of all tokens are shared by length. `None` where each member has its own number.
+    pub(crate) fn shares(&self, [first, second]: [usize; 2], tokens: usize) -> Option<[usize; 2]> {
+        let Rounding::Down { most } = self.rounding else { return None };
+        let all = ((self.settings.choose * tokens as f64) as usize).min(most);
+        let own = all * first / (first + second).max(1);
+        Some([own, all - own])
     }
 
     /// What the model sees in place of `token`.

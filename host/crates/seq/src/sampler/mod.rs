@@ -213,8 +213,13 @@ impl Sampler {
         self.masking.hide(self.vocabulary.encode(self.window(residues, crop)), mask)
     }
 
+    /// What is hidden, and how much of it.
+    pub(crate) fn masking(&self) -> &Masking {
+        &self.masking
+    }
+
     /// The part of a sequence that is taken: evenly one of the windows in which a residue can be asked for.
-    fn window<'a>(&self, residues: &'a [u8], random: &mut ChaCha8Rng) -> &'a [u8] {
+    pub(crate) fn window<'a>(&self, residues: &'a [u8], random: &mut ChaCha8Rng) -> &'a [u8] {
         let Some(crop) = self.settings.crop.filter(|&crop| crop < residues.len()) else { return residues };
         let known = |residues: &[u8]| residues.iter().any(|&residue| self.vocabulary.knows(residue));
         let starts = u32::try_from(residues.len() - crop + 1).unwrap_or(u32::MAX);

@@ -6,9 +6,11 @@ use super::corpus::proteins;
 use super::masking::{near, unevenness};
 use crate::{
     Corpus, CorpusError, CorpusOptions, ESM2, ExcludeList, Families, FamilyOptions, FamilyReport,
-    MlmSettings, Pair, PairPack, PairSampler, PairSet, Replacement, Rounding, Sampler, SamplerSettings,
-    SettingError, Source,
+    MlmSettings, Pair, PairForm, PairPack, PairSampler, PairSet, Replacement, Rounding, Sampler,
+    SamplerSettings, SettingError, Source,
 };
+
+const APART: (PairForm, Option<usize>) = (PairForm::Apart, None);
 
 fn read(sources: &[(&str, &str)], min_family: usize) -> Result<(Families, FamilyReport), CorpusError> {
     let sources: Vec<Source> =
@@ -122,7 +124,7 @@ fn pairs(families: &Families, sampler: &PairSampler, epochs: u64) -> Vec<Pair> {
 fn pairs_come_as_often_as_is_stated() {
     let sizes = [200, 50, 20, 9, 1];
     let families = families(&sizes, 40);
-    let sampler = PairSampler::new(sampler(4000), &families, None).unwrap();
+    let sampler = PairSampler::new(sampler(4000), &families, APART).unwrap();
     let pairs = pairs(&families, &sampler, 150);
     let same = pairs.iter().filter(|pair| pair.same).count();
     assert!(near(same, pairs.len(), 0.5), "{same} of {}", pairs.len());
@@ -167,7 +169,8 @@ fn epoch(sampler: &PairSampler, families: &Families, number: u64) -> Vec<PairPac
 fn every_sequence_begins_one_pair_of_an_epoch() {
     let families = families(&[60, 40, 25], 80);
     for (least, budget) in [(1, 900), (20, 1), (64, 900)] {
-        let sampler = PairSampler::new(sampler(budget).with_least_sequences(least), &families, None).unwrap();
+        let sampler =
+            PairSampler::new(sampler(budget).with_least_sequences(least), &families, APART).unwrap();
         let least = least.div_ceil(2).max(1);
         for number in [0, 3] {
             let packs = epoch(&sampler, &families, number);
@@ -201,7 +204,7 @@ fn packs_are_a_function_of_seed_and_number() {
     let make = |seed| {
         let settings =
             SamplerSettings { seed, budget_tokens: 700, crop: Some(30), masking: MlmSettings::default() };
-        PairSampler::new(Sampler::new(&ESM2, settings).unwrap(), &families, None).unwrap()
+        PairSampler::new(Sampler::new(&ESM2, settings).unwrap(), &families, APART).unwrap()
     };
     let (one, other) = (make(1), make(1));
     let forward: Vec<PairPack> = (0..40).map(|number| one.batch(&families, number)).collect();
@@ -228,8 +231,8 @@ fn pairs_over_the_limit_are_drawn_again() {
     // Tokens are residues and two more: the longest sequences go with short ones alone.
     let families = families(&[60, 40, 25], 100);
     let longest = families.corpus().lengths().longest + families.corpus().lengths().shortest + 4 + 20;
-    let free = PairSampler::new(sampler(900), &families, None).unwrap();
-    let bound = PairSampler::new(sampler(900), &families, Some(longest)).unwrap();
+    let free = PairSampler::new(sampler(900), &families, APART).unwrap();
+    let bound = PairSampler::new(sampler(900), &families, (PairForm::Apart, Some(longest))).unwrap();
     let length = |number: u32| families.corpus().sequence(number as usize).len();
     let (mut kept, mut advanced, mut over) = (0, 0, 0);
     for number in
@@ -248,10 +251,11 @@ fn pairs_over_the_limit_are_drawn_again() {
         advanced += u32::from(pair.first != number);
     }
     assert!(kept > 100 && over > 100 && advanced > 0, "{kept}, {over}, {advanced}");
-    let refused = PairSampler::new(sampler(900), &families, Some(longest - 21)).unwrap_err();
+    let refused =
+        PairSampler::new(sampler(900), &families, (PairForm::Apart, Some(longest - 21))).unwrap_err();
     assert!(matches!(refused, SettingError::Sampler { name: "the limit of pairs", .. }), "{refused}");
     let one = read(&[("a.csv", "family,sequence\nF,MKVA\nF,MKVL\n")], 1).unwrap().0;
-    let refused = PairSampler::new(sampler(900), &one, None).unwrap_err().to_string();
+    let refused = PairSampler::new(sampler(900), &one, APART).unwrap_err().to_string();
     assert!(refused.contains("all sequences are of the family 'F'"), "{refused}");
 }
 
@@ -288,7 +292,7 @@ fn drawn_pairs_never_change_and_are_asked_alike_in_every_company() {
     firsts.dedup();
     assert_eq!(firsts.len(), 100, "each once before one comes again");
     let asked = |budget| {
-        let pairs = PairSampler::new(sampler(budget), &families, None).unwrap();
+        let pairs = PairSampler::new(sampler(budget), &families, APART).unwrap();
         let mut asked = BTreeMap::new();
         let mut count = 0;
         for pack in pairs.evaluation_packs(&set) {
@@ -339,4 +343,55 @@ fn the_masks_of_plus_are_counted_as_it_counts_them() {
     let (_, published) = masked(Replacement::UpTo(21));
     let tokens: Vec<u32> = published.keys().copied().collect();
     assert_eq!(tokens, (1..=21).collect::<Vec<u32>>());
+}
+
+/// One chain of both members: what each is asked follows from the lengths of both, as PLUS-TFM has it.
+#[test]
+fn joined_members_share_what_is_asked_by_their_lengths() {
+    let families = families(&[30, 20, 10], 80);
+    let most = 12;
+    let make = |form| {
+        let sampler = sampler(900).with_masking(Rounding::Down { most }, Replacement::Standard);
+        PairSampler::new(sampler, &families, (form, None)).unwrap()
+    };
+    let (joined, apart) = (make(PairForm::Joined), make(PairForm::Apart));
+    let mut capped = 0;
+    for number in 0..30 {
+        let pack = joined.batch(&families, number);
+        assert_eq!(pack.first_places, pack.chains.places.len());
+        let chains = &pack.chains.pack;
+        let mut shown = chains.ids.clone();
+        for (&place, &target) in pack.chains.places.iter().zip(&pack.chains.targets) {
+            shown[place] = target;
+        }
+        let mut residues = 0;
+        for pair in 0..pack.pairs() {
+            let own = chains.offsets[pair]..chains.offsets[pair + 1];
+            let [first, second] = [chains.rows[pair], pack.seconds[pair]]
+                .map(|number| ESM2.encode(families.corpus().sequence(number as usize)).ids);
+            assert_eq!(shown[own.clone()], [first.as_slice(), &second[1..]].concat());
+            let lengths = [first.len() - 2, second.len() - 2];
+            residues += (lengths[0] + lengths[1]) as u64;
+            let all = (0.15 * own.len() as f64) as usize;
+            capped += usize::from(all > most);
+            let all = all.min(most);
+            let wanted = all * lengths[0] / (lengths[0] + lengths[1]);
+            let border = own.start + first.len();
+            let asked: Vec<usize> =
+                pack.chains.places.iter().copied().filter(|place| own.contains(place)).collect();
+            let of_first = asked.iter().filter(|place| **place < border).count();
+            assert_eq!((of_first, asked.len()), (wanted, all));
+            assert!(
+                !asked.contains(&own.start)
+                    && !asked.contains(&(border - 1))
+                    && !asked.contains(&(own.end - 1))
+            );
+        }
+        assert_eq!(pack.residues(), residues);
+    }
+    assert!(capped > 0);
+    // The same pairs, whatever their form.
+    for number in 0..60 {
+        assert_eq!(joined.pair(&families, 1, number), apart.pair(&families, 1, number));
+    }
 }
