@@ -2,7 +2,9 @@
 
 use pliant_kernels::cpu::gemm::Orientation;
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
-use pliant_kernels::ops::{conv1d, cross_entropy, elementwise, embedding, layer_norm, linear, pool, rotary};
+use pliant_kernels::ops::{
+    conv1d, cross_entropy, elementwise, embedding, layer_norm, linear, lstm, pool, rotary,
+};
 use pliant_kernels::{Direction, Output, Precision, Sequences};
 use pliant_tests::kernels::devices;
 
@@ -39,6 +41,14 @@ fn no_tokens_are_no_error() {
         let epilogue = linear::Epilogue::Store;
         let part = linear::Part { weights: &packed, bias: None, epilogue, output: Output::F32(&mut y) };
         linear::forward(device, 0, pliant_kernels::Input::F32(&x), &mut [part]).unwrap();
+        let gate =
+            linear::Weights::pack(device, Precision::F32, &[0.5; 64], (8, 8), Orientation::Forward).unwrap();
+        let sizes = lstm::Sizes { tokens: 0, hidden: 8 };
+        lstm::forward(device, sizes, &[0, 0], [&x, &x], [[&gate; 4]; 2], None, &mut y).unwrap();
+        let kept = [(); 2].map(|()| lstm::Kept::scratch(device, sizes));
+        let [mut first, mut second] = [(); 2].map(|()| device.zeros::<f32>(0));
+        let dx = [&mut first, &mut second];
+        lstm::backward(device, sizes, &[0], [[&gate; 4]; 2], &kept, &x, dx).unwrap();
     }
 }
 
@@ -69,6 +79,10 @@ fn no_rows_leave_gradients_as_they_were() {
         dd: &mut third,
     };
     selective_scan::backward(device, sizes, sequences, operands, &x, &x, grads).unwrap();
+    let sizes = (lstm::Sizes { tokens: 0, hidden: 1 }, Precision::F32);
+    let mut recurrent = device.upload(&[1.0, -2.0, 3.0, 4.0]);
+    lstm::backward_weights(device, sizes, sequences, (&x, &x), (&mut recurrent, true)).unwrap();
+    assert_eq!(recurrent.as_slice(), [1.0, -2.0, 3.0, 4.0]);
     for buffer in [first, second, third] {
         assert_eq!(buffer.as_slice(), start);
     }

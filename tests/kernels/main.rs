@@ -19,6 +19,7 @@ mod layer_norm;
 mod layout;
 mod linear;
 mod linear_rows;
+mod lstm;
 mod mse;
 mod not_finite;
 mod ordinal;

@@ -2,7 +2,7 @@
 
 use pliant_kernels::cpu::gemm::Orientation;
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
-use pliant_kernels::ops::{attention, conv1d, cross_entropy, linear};
+use pliant_kernels::ops::{attention, conv1d, cross_entropy, linear, lstm};
 use pliant_kernels::{Device, Direction, Input, Output, Precision, Sequences};
 use pliant_tests::kernels::devices;
 
@@ -101,6 +101,32 @@ fn a_filter_and_a_scan_show_it_to_what_comes_after() {
                 let operands = Operands { u, delta, bc: &weights, a_log: &rates, d: &bias };
                 selective_scan::forward(device, sizes, sequences, operands, Keep::Nothing, &mut y).unwrap();
                 assert_eq!(spoiled_rows(y.as_slice()), after, "{}", device.describe());
+            }
+        }
+    }
+}
+
+/// One unit of one gate of one token spoils what its sequence has from there on, and all units from the next step on.
+#[test]
+fn an_lstm_shows_it_to_what_comes_after() {
+    let (tokens, hidden) = (20, 40);
+    let offsets = [0, 4, 15, 20];
+    for (device, gate) in devices().iter().flat_map(|device| (0..4).map(move |gate| (device, gate))) {
+        let mut x = vec![0.5_f32; tokens * 4 * hidden];
+        x[(9 * 4 + gate) * hidden + 35] = f32::NAN;
+        let [x, sound] = [x, vec![0.5; tokens * 4 * hidden]].map(|values| device.upload(&values));
+        let values = vec![0.01; hidden * hidden];
+        let weights =
+            linear::Weights::pack(device, Precision::F32, &values, (hidden, hidden), Orientation::Forward);
+        let (weights, sizes) = (weights.unwrap(), lstm::Sizes { tokens, hidden });
+        let mut y = device.zeros::<f32>(tokens * 2 * hidden);
+        for (direction, inputs) in [[&x, &sound], [&sound, &x]].into_iter().enumerate() {
+            lstm::forward(device, sizes, &offsets, inputs, [[&weights; 4]; 2], None, &mut y).unwrap();
+            for (place, value) in y.as_slice().iter().enumerate() {
+                let (row, column) = (place / (2 * hidden), place % (2 * hidden));
+                let after = if direction == 0 { (10..15).contains(&row) } else { (4..9).contains(&row) };
+                let spoiled = column / hidden == direction && (after || (row == 9 && column % hidden == 35));
+                assert_eq!(value.is_nan(), spoiled, "{direction} {row} {column} {}", device.describe());
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     activation, adamw, attention, attention_pool, bce, contacts, conv1d, conv2d, cross_entropy, dropout,
-    elementwise, embedding, gate, layer_norm, layout, linear, mse, ordinal, pair_features, pool, reduce,
-    rms_norm, rotary, selective_scan, soft_alignment, softmax,
+    elementwise, embedding, gate, layer_norm, layout, linear, lstm, mse, ordinal, pair_features, pool,
+    reduce, rms_norm, rotary, selective_scan, soft_alignment, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -28,6 +28,7 @@ const PARITY: &[Row<Case>] = &[
     ("layer_norm", layer_norm::parity),
     ("layout", layout::parity),
     ("linear", linear::parity),
+    ("lstm", lstm::parity),
     ("mse", mse::parity),
     ("ordinal", ordinal::parity),
     ("pair_features", pair_features::parity),
@@ -53,6 +54,7 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("layer_norm", layer_norm::invariance),
     ("layout", layout::invariance),
     ("linear", linear::invariance),
+    ("lstm", lstm::invariance),
     ("mse", mse::invariance),
     ("ordinal", ordinal::invariance),
     ("pair_features", pair_features::invariance),
@@ -80,6 +82,7 @@ const GRADIENTS: &[Row<Gradient>] = &[
     ("layer_norm", layer_norm::gradients),
     ("layout", layout::gradients),
     ("linear", linear::gradients),
+    ("lstm", lstm::gradients),
     ("mse", mse::gradients),
     ("ordinal", ordinal::gradients),
     ("pair_features", pair_features::gradients),

@@ -113,7 +113,7 @@ fn sum(tape: &Tape, x: &Tensor) -> Tensor {
     let part = LinearPart {
         weight: &Arc::new(ones.unwrap()),
         rows: None,
-        bias: None,
+        bias: &[],
         epilogue: Epilogue::Store,
         out: Dtype::F32,
     };

@@ -14,6 +14,7 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod layout;
 pub mod linear;
+pub mod lstm;
 pub mod mse;
 pub mod ordinal;
 pub mod pair_features;

@@ -148,6 +148,6 @@ impl BiMamba {
 
     fn part(&self, rows: Range<usize>) -> LinearPart<'_> {
         let (weight, rows) = (&self.in_proj, Some(rows));
-        LinearPart { weight, rows, bias: None, epilogue: Epilogue::Store, out: Dtype::F32 }
+        LinearPart { weight, rows, bias: &[], epilogue: Epilogue::Store, out: Dtype::F32 }
     }
 }

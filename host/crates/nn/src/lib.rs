@@ -6,7 +6,7 @@
 //! | [`weights`] | the handle by which a model asks for its parameters: read, made, hashed or only listed |
 //! | [`live`] | the parameters of a model in memory, written to a file and read back into it |
 //! | [`init`] | first values, a function of seed and name |
-//! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`], [`conv2d`], [`mamba`], [`bimamba`] | layers |
+//! | [`linear`], [`layer_norm`], [`rms_norm`], [`embedding`], [`conv2d`], [`mamba`], [`bimamba`], [`lstm`] | layers |
 //! | [`optim`] | AdamW, and the learning rate of every step |
 //!
 //! A layer knows the names of its parameters and their shapes; gradients are the tape's business.
@@ -20,6 +20,7 @@ pub mod init;
 pub mod layer_norm;
 pub mod linear;
 pub mod live;
+pub mod lstm;
 pub mod mamba;
 pub mod optim;
 pub mod rms_norm;
@@ -37,6 +38,7 @@ pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use live::{Live, LiveValues, read_live, write_live};
+pub use lstm::{BiLstm, LstmGates};
 pub use mamba::{Mamba, MambaCarry, MambaSizes};
 pub use optim::OptimError;
 pub use rms_norm::RmsNorm;

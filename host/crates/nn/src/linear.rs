@@ -38,7 +38,7 @@ impl Linear {
     /// This layer as one of several that share their input.
     #[must_use]
     pub fn part<'a>(&'a self, epilogue: Epilogue<'a>, out: Dtype) -> LinearPart<'a> {
-        LinearPart { weight: &self.weight, rows: None, bias: self.bias.as_ref(), epilogue, out }
+        LinearPart { weight: &self.weight, rows: None, bias: self.bias.as_slice(), epilogue, out }
     }
 
     /// `y [T,N]` of `x [T,K]`.

@@ -151,7 +151,7 @@ impl Mamba {
         let part = |rows, out| LinearPart {
             weight: &self.x_proj,
             rows: Some(rows),
-            bias: None,
+            bias: &[],
             epilogue: Epilogue::Store,
             out,
         };

@@ -51,7 +51,7 @@ impl World {
             let part = LinearPart {
                 weight: param,
                 rows: None,
-                bias: None,
+                bias: &[],
                 epilogue: Epilogue::Store,
                 out: Dtype::F32,
             };

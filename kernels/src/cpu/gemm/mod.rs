@@ -20,6 +20,7 @@ use half::bf16;
 pub use outer::{CHUNK, Outer, add_outer};
 use own::Own;
 use pack::PackedValues;
+pub(crate) use pack::Panel;
 pub use pack::{Orientation, PackedMatrix};
 use std::ops::Range;
 pub use tile::PANEL;

@@ -1,6 +1,6 @@
 //! Operands in the order in which the tile reads them.
 
-use super::tile::PANEL;
+use super::tile::{PANEL, Sums, tile_bf16, tile_f32};
 use crate::buffer::{Buffer, Element};
 use crate::cpu::pack::{Matrix, Values};
 use crate::cpu::shared::Shared;
@@ -129,6 +129,53 @@ impl PackedMatrix {
             PackedValues::Int8(bytes) => {
                 bytes.quads.len() + 4 * (bytes.corrections.len() + bytes.scales.len())
             }
+        }
+    }
+}
+
+/// One panel of a packed matrix, for operations that finish their sums in their own way.
+#[derive(Clone, Copy)]
+pub(crate) enum Panel<'a> {
+    /// `[inner][32]`
+    F32(&'a [f32]),
+    /// `[inner/2][32][2]`
+    Bf16(&'a [bf16]),
+}
+
+impl PackedMatrix {
+    /// Panel `panel` of the columns.
+    ///
+    /// # Panics
+    /// For bytes, and when there is no such panel.
+    #[inline(always)]
+    pub(crate) fn panel(&self, panel: usize) -> Panel<'_> {
+        let panel = self.first_panel + panel;
+        match &*self.values {
+            PackedValues::F32(values) => {
+                let size = self.inner * PANEL;
+                Panel::F32(&values.as_slice()[panel * size..(panel + 1) * size])
+            }
+            PackedValues::Bf16(values) => {
+                let size = self.inner.next_multiple_of(2) * PANEL;
+                Panel::Bf16(&values.as_slice()[panel * size..(panel + 1) * size])
+            }
+            PackedValues::Int8(_) => panic!("bytes have no panels of numbers"),
+        }
+    }
+}
+
+impl Panel<'_> {
+    /// Sums of a strip of `R` packed rows with `V` vectors of the panel from `first` on.
+    #[inline(always)]
+    pub(crate) fn sums<S: Simd, const R: usize, const V: usize>(
+        self,
+        s: S,
+        strip: &[u32],
+        first: usize,
+    ) -> Sums<S, R, V> {
+        match self {
+            Self::F32(panel) => tile_f32::<S, R, V>(s, bytemuck::cast_slice(strip), panel, first),
+            Self::Bf16(panel) => tile_bf16::<S, R, V>(s, strip, panel, first),
         }
     }
 }

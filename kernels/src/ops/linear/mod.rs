@@ -129,6 +129,13 @@ impl Weights {
         }
     }
 
+    /// The panels for the processor's tiles.
+    pub(crate) fn matrix(&self) -> &PackedMatrix {
+        match &self.packed {
+            Packed::Cpu(matrix) => matrix,
+        }
+    }
+
     /// Which rows of the matrix are held.
     #[must_use]
     pub fn rows(&self) -> Range<usize> {

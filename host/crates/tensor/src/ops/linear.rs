@@ -5,6 +5,7 @@ use crate::gradients::Gradients;
 use crate::param::Param;
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Slot, Tensor, Values};
+use pliant_kernels::ops::elementwise;
 use pliant_kernels::ops::linear::{self, Part, Weights};
 use pliant_kernels::{Buffer, Device, Input};
 use std::ops::Range;
@@ -30,8 +31,8 @@ pub struct LinearPart<'a> {
     pub weight: &'a Arc<Param>,
     /// Which rows of `W` and of its bias are the outputs, where it is not all of them; N is their number then.
     pub rows: Option<Range<usize>>,
-    /// `b`, one number per row of `W`.
-    pub bias: Option<&'a Arc<Param>>,
+    /// Vectors whose sum is `b`, one number per row of `W`; without any it is zero.
+    pub bias: &'a [Arc<Param>],
     /// Last step.
     pub epilogue: Epilogue<'a>,
     /// How the result is held: bf16 where only matrix products and attention read it.
@@ -46,9 +47,7 @@ impl LinearPart<'_> {
             let (found, wanted) = (self.weight.shape().to_vec(), vec![outputs, inner]);
             return Err(TensorError::Shape { op: OP, what: "weight", found, wanted });
         }
-        if let Some(bias) = self.bias {
-            bias.check_vector(OP, "bias", outputs)?;
-        }
+        self.bias.iter().try_for_each(|bias| bias.check_vector(OP, "bias", outputs))?;
         let stretch = self.rows.clone().unwrap_or(0..outputs);
         if let Epilogue::Residual(residual) = self.epilogue {
             residual.check_shape(OP, "residual", [rows, stretch.len()])?;
@@ -57,7 +56,7 @@ impl LinearPart<'_> {
     }
 
     fn params(&self) -> impl Iterator<Item = &Arc<Param>> {
-        [Some(self.weight), self.bias].into_iter().flatten()
+        std::iter::once(self.weight).chain(self.bias)
     }
 
     fn residual(&self) -> Option<&Tensor> {
@@ -138,7 +137,7 @@ impl Run {
         Ok(Self {
             shape,
             weights: part.weight.forward_weights(OP, &rows)?,
-            bias: part.bias.map(|bias| bias.buffer(OP)).transpose()?,
+            bias: bias_of(device, part.bias)?,
             output: Values::scratch(device, part.out, length),
             sums: keep.then(|| device.scratch(length)),
             rows,
@@ -159,7 +158,7 @@ impl Run {
         let step = Step {
             weight: Arc::clone(part.weight),
             rows: self.rows,
-            bias: part.bias.map(Arc::clone),
+            bias: part.bias.iter().filter(|bias| bias.is_trainable()).map(Arc::clone).collect(),
             residual: part.residual().and_then(Tensor::slot),
         };
         (Tensor::new(self.shape, self.output), step)
@@ -186,7 +185,8 @@ impl Saved {
 struct Step {
     weight: Arc<Param>,
     rows: Range<usize>,
-    bias: Option<Arc<Param>>,
+    /// Those that are trained.
+    bias: Vec<Arc<Param>>,
     residual: Option<Slot>,
 }
 
@@ -217,8 +217,11 @@ impl Step {
         grad: &Buffer<f32>,
     ) -> Result<(), TensorError> {
         let device = gradients.device();
-        let bias = self.bias.as_ref().filter(|bias| bias.is_trainable());
-        let mut db = bias.map(|bias| bias.take_gradient());
+        let mut db = match &self.bias[..] {
+            [] => None,
+            [bias] => Some(bias.take_gradient()),
+            [first, ..] => Some(device.zeros(first.len())),
+        };
         let (outputs, inner) = self.weight.matrix_shape(OP)?;
         let sizes = (saved.shape[0], self.weight.precision());
         if let (true, Some(x)) = (self.weight.is_trainable(), &saved.x) {
@@ -241,9 +244,28 @@ impl Step {
             linear::backward_weights(&device, sizes, operands, shape, (&mut dw, true), db.as_mut())
                 .map_err(in_op(OP, [saved.shape]))?;
         }
-        if let (Some(bias), Some(db)) = (bias, db) {
+        let Some(db) = db else { return Ok(()) };
+        if let [bias] = &self.bias[..] {
             gradients.give(bias, db);
+            return Ok(());
         }
-        Ok(())
+        self.bias.iter().try_for_each(|bias| {
+            let mut sum = bias.take_gradient();
+            elementwise::add_into(&device, &db, &mut sum).map_err(in_op(OP, [saved.shape]))?;
+            gradients.give(bias, sum);
+            Ok(())
+        })
     }
+}
+
+/// Sum of the vectors, where there are any.
+fn bias_of(device: &Device, bias: &[Arc<Param>]) -> Result<Option<Arc<Buffer<f32>>>, TensorError> {
+    let mut vectors = bias.iter().map(|bias| bias.buffer(OP));
+    let Some(mut sum) = vectors.next().transpose()? else { return Ok(None) };
+    for vector in vectors {
+        let (vector, mut next) = (vector?, device.scratch(sum.len()));
+        elementwise::add(device, &sum, &vector, &mut next).map_err(in_op(OP, [[1, sum.len()]]))?;
+        sum = Arc::new(next);
+    }
+    Ok(Some(sum))
 }

@@ -65,7 +65,7 @@ impl Block {
         let weight = &self.params["project"];
         let parts = [0..WIDTH, WIDTH..2 * WIDTH].map(|rows| {
             let (epilogue, out) = (Epilogue::Store, Dtype::F32);
-            LinearPart { weight, rows: Some(rows), bias: None, epilogue, out }
+            LinearPart { weight, rows: Some(rows), bias: &[], epilogue, out }
         });
         let halves = ops::linear(tape, &normed, &parts)?;
         let gated = ops::gate(tape, &halves[0], Some(&normed), &halves[1], Dtype::F32)?;

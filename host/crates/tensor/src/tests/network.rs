@@ -103,7 +103,7 @@ impl Network {
 
     pub(super) fn part<'a>(&'a self, name: &str, epilogue: Epilogue<'a>, out: Dtype) -> LinearPart<'a> {
         let weight = &self.params[format!("{name}.weight").as_str()];
-        let bias = Some(&self.params[format!("{name}.bias").as_str()]);
+        let bias = std::slice::from_ref(&self.params[format!("{name}.bias").as_str()]);
         LinearPart { weight, rows: None, bias, epilogue, out }
     }
 
@@ -142,7 +142,7 @@ impl Network {
     }
 
     pub(super) fn loss(&self, tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
-        let (weight, bias) = (&self.params["table"], Some(&self.params["head.bias"]));
+        let (weight, bias) = (&self.params["table"], std::slice::from_ref(&self.params["head.bias"]));
         let part = LinearPart { weight, rows: None, bias, epilogue: Epilogue::Store, out: Dtype::F32 };
         let logits = ops::linear(tape, x, &[part])?;
         ops::cross_entropy(tape, &logits[0], &Ids::new(&self.device, &TARGETS))

@@ -55,7 +55,7 @@ fn stretches_are_weights_of_their_own() {
         let part = |weight, bias, rows| LinearPart {
             weight,
             rows,
-            bias: Some(bias),
+            bias: std::slice::from_ref(bias),
             epilogue: Epilogue::Gelu,
             out: Dtype::F32,
         };
@@ -84,7 +84,7 @@ fn new_values_reach_every_stretch() {
         let part = LinearPart {
             weight: &weight,
             rows: Some(rows),
-            bias: None,
+            bias: &[],
             epilogue: Epilogue::Store,
             out: Dtype::F32,
         };
@@ -110,7 +110,7 @@ fn stretches_of_a_frozen_matrix_share_its_memory() {
     let part = LinearPart {
         weight: &weight,
         rows: Some(60..71),
-        bias: None,
+        bias: &[],
         epilogue: Epilogue::Store,
         out: Dtype::F32,
     };
