@@ -2,6 +2,7 @@
 
 mod bare;
 mod fixture;
+mod published;
 mod sets;
 
 use pliant_seq::tables::{Label, LabelKind};
