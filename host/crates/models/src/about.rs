@@ -14,16 +14,22 @@ pub struct About {
     pub config_summary: String,
     /// Number types of the stored parameters, such as `F16`; several are joined by `+`.
     pub dtype: String,
-    /// Number of parameters that the family uses, a tied one once, rotary frequencies not counted.
+    /// Number of parameters that the family uses, a tied one once, tables that nobody trains not counted.
     pub parameters: u64,
     /// Bytes of those parameters as stored.
     pub stored_bytes: u64,
     /// Number of the last layer.
     pub layers: usize,
+    /// Number of the first layer whose states can be had.
+    pub first_layer: usize,
     /// C
     pub width: usize,
+    /// Width of the projection z of the last states, where there is one.
+    pub projection: Option<usize>,
     /// Residues of the longest sequence seen in training; `None` where the model has no such limit.
     pub training_length: Option<usize>,
+    /// The most residues that can be computed together; `None` where there is no such limit.
+    pub longest: Option<usize>,
     /// What a forward takes.
     pub cost: Cost,
     /// Identity of the vocabulary.
@@ -32,6 +38,8 @@ pub struct About {
     pub vocab_txt: Option<String>,
     /// What became of every stored name.
     pub report: KeyReport,
+    /// Parts that a model of this family may have and this one has not.
+    pub absent: Vec<&'static str>,
 }
 
 /// What a forward takes without a tape: estimates from sizes alone.
@@ -70,7 +78,7 @@ impl About {
         let (records, twins) = (weights.records(), blueprint.twins());
         let seconds = seconds(&twins);
         let counts =
-            |record: &&Record| !record.name.ends_with(identity::INV_FREQ) && !seconds.contains(&*record.name);
+            |record: &&Record| !identity::is_buffer(&record.name) && !seconds.contains(&*record.name);
         let parameters: Vec<&Record> = records.iter().filter(counts).collect();
         let elements = |record: &Record| record.shape.iter().product::<usize>() as u64;
         let mut dtypes: Vec<&str> = parameters.iter().map(|record| record.dtype.name()).collect();
@@ -86,12 +94,16 @@ impl About {
             parameters,
             stored_bytes,
             layers,
+            first_layer: blueprint.first_layer(),
             width,
+            projection: blueprint.projection(),
             training_length: blueprint.training_length(),
+            longest: blueprint.longest(),
             cost: blueprint.cost(parameters),
             vocabulary: family.vocabulary,
             vocab_txt,
             report: weights.report(),
+            absent: blueprint.absent(),
         }
     }
 }

@@ -41,6 +41,12 @@ impl Fields {
         Self { path: path.to_owned(), place: String::new(), members }
     }
 
+    /// The same with another member.
+    pub(crate) fn with(mut self, key: &str, member: Map<String, Value>) -> Self {
+        self.members.insert(key.to_owned(), Value::Object(member));
+        self
+    }
+
     /// All members.
     pub(crate) fn members(&self) -> &Map<String, Value> {
         &self.members

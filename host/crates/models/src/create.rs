@@ -70,6 +70,14 @@ pub fn create(
     })
 }
 
+/// Identity of the vocabulary of the model that a config describes. `config_path` is the name of the config in errors.
+///
+/// # Errors
+/// [`ModelError`] naming the config's key that does not fit.
+pub fn vocabulary_of(config: &str, config_path: &Path) -> Result<&'static str, ModelError> {
+    Ok(read(config, config_path)?.1.vocabulary)
+}
+
 fn read(
     config: &str,
     config_path: &Path,

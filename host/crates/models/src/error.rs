@@ -98,10 +98,12 @@ pub enum ModelError {
         reason: &'static str,
     },
     /// A layer that the model does not have.
-    #[error("layer {found} was asked for, the model has layers 0 (embedding) to {last} (final norm)")]
+    #[error("layer {found} was asked for, the model gives the states of layers {first} to {last}")]
     Layer {
         /// The layer asked for.
         found: usize,
+        /// The first one.
+        first: usize,
         /// The last one.
         last: usize,
     },
@@ -133,6 +135,59 @@ pub enum ModelError {
          (mlm), or take the language model of P-ELMo"
     )]
     SeesItself,
+    /// A projection was asked of a model without one.
+    #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
+    NoProjection,
+    /// Logits of pairs in one chain were asked of a model that has no classifier of first tokens.
+    #[error("this checkpoint has no classifier (cls.*) that compares two sequences in one chain")]
+    NoChains,
+    /// A chain that has more tokens than there are places.
+    #[error(
+        "a chain of {found} tokens was to be computed, but the model has {limit} places, two of which are for the ends: \
+         proteins of at most {} residues", limit.saturating_sub(2)
+    )]
+    TooLong {
+        /// Tokens of the chain.
+        found: usize,
+        /// Rows of the table of places.
+        limit: usize,
+    },
+    /// A file that holds the head of a task and no encoder.
+    #[error(
+        "{} holds {what} alone, which PLUS saves beside its encoder, and no encoder: import the file of the encoder, and \
+         train a head for it with 'pliant finetune'", path.display()
+    )]
+    HeadAlone {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A file of weights whose sizes stand in a file of its own.
+    #[error(
+        "{} holds {family}, whose sizes stand in the authors' file of the model: name it with 'pliant model import {} \
+         --config MODEL.json --out FOLDER'", path.display(), path.display()
+    )]
+    WantsConfig {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        family: &'static str,
+    },
+    /// P-ELMo without its language model, or a language model for something else.
+    #[error("{}: {problem}", path.display())]
+    LanguageModel {
+        /// The file of the model.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// A configuration for a folder that has one.
+    #[error("{} is a folder with a config.json of its own: a configuration goes with a file of weights", path.display())]
+    ConfigOfFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]
     NotEmpty {

@@ -258,7 +258,7 @@ impl Esm2 {
         offsets: &Offsets,
         (layer, sequence): (usize, usize),
     ) -> Result<Vec<f32>, ModelError> {
-        let missing = ModelError::Layer { found: layer + 1, last: self.layer.len() };
+        let missing = ModelError::Layer { found: layer + 1, first: 1, last: self.layer.len() };
         let block = self.layer.get(layer).ok_or(missing)?;
         let mut x = self.embed(tape, ids, offsets)?;
         for below in &self.layer[..layer] {

@@ -13,15 +13,15 @@ use crate::about::About;
 use crate::config::pretty;
 use crate::error::ModelError;
 use crate::folder::NewFolder;
-use crate::import::Import;
+use crate::import::{Beside, Import};
 
 /// What is to be copied.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
-    /// A model folder, or a file of fair-esm.
+    /// A model folder, or a file of weights.
     pub source: &'a Path,
-    /// For a file of fair-esm: the file of the contact head, where it is not the one beside it.
-    pub contact_regression: Option<&'a Path>,
+    /// What goes with a file of weights.
+    pub beside: Beside<'a>,
     /// Text of `vocab.txt`: one token a line.
     pub vocabulary: &'a str,
     /// Folder to be made; it may exist when it is empty.
@@ -72,8 +72,26 @@ pub fn export_hugging_face(transfer: &Transfer<'_>) -> Result<(String, About), M
     Ok((identity, about))
 }
 
+/// Makes a folder in the form of the authors of PLUS: `MODEL.json`, and the weights under their names as safetensors. Gives
+/// the identity of the model and what the source holds.
+///
+/// # Errors
+/// As [`import`], and [`ModelError::NotExportable`] for another family.
+pub fn export_plus(transfer: &Transfer<'_>) -> Result<(String, About), ModelError> {
+    let source = open(transfer)?;
+    let (identity, records) = source.identify(transfer.source)?;
+    let refuse = |reason| ModelError::NotExportable { path: transfer.source.to_owned(), reason };
+    let (tensors, config) = source.blueprint.authors(records).map_err(refuse)?;
+    let about = source.about(&source.survey()?);
+    let folder = NewFolder::create(transfer.out)?;
+    source.weights.copy(&folder.path("weights.safetensors"), tensors)?;
+    folder.write("MODEL.json", &pretty(config))?;
+    folder.commit()?;
+    Ok((identity, about))
+}
+
 fn open(transfer: &Transfer<'_>) -> Result<Import, ModelError> {
-    Import::open_with(transfer.source, transfer.contact_regression, &Device::cpu(1)?, Precision::F32)
+    Import::open_with(transfer.source, &transfer.beside, &Device::cpu(1)?, Precision::F32)
 }
 
 /// All families have the tokens of ESM-2.

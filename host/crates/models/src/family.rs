@@ -13,7 +13,7 @@ use crate::about::Cost;
 use crate::config::Fields;
 use crate::error::ModelError;
 use crate::model::Model;
-use crate::{esm2, lc_plm};
+use crate::{esm2, lc_plm, plus_tfm};
 
 /// What a folder of Pliant's own says it is, under `format`.
 pub(crate) const FORMAT: &str = "pliant-model-1";
@@ -22,7 +22,7 @@ pub(crate) const FORMAT: &str = "pliant-model-1";
 pub(crate) const OWN_KEYS: [&str; 3] = ["format", "family", "vocabulary"];
 
 /// Every family.
-static FAMILIES: [&Family; 2] = [&esm2::FAMILY, &lc_plm::FAMILY];
+static FAMILIES: [&Family; 3] = [&esm2::FAMILY, &lc_plm::FAMILY, &plus_tfm::FAMILY];
 
 /// One family.
 #[derive(Debug)]
@@ -31,9 +31,8 @@ pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// `model_type` in configs of Hugging Face's form.
     pub(crate) model_type: &'static str,
-    /// Keys by which a config is known that does not name a `model_type`, or names one that nobody knows; none where
-    /// they would not tell.
-    pub(crate) marks: &'static [&'static str],
+    /// Whether a config is one of this family that does not name a `model_type`, or names one that nobody knows.
+    pub(crate) known: fn(&Fields) -> bool,
     /// Identity of the vocabulary.
     pub(crate) vocabulary: &'static str,
     /// Reads and checks a config. What it leaves open is as in a new model.
@@ -46,8 +45,7 @@ impl Family {
         if fields.get("format").is_none() {
             let names = FAMILIES.map(|family| family.model_type);
             let by_name = fields.one_of("model_type", &names).map(|place| FAMILIES[place]);
-            let bears = |marks: &[&'static str]| marks.iter().all(|mark| fields.get(mark).is_some());
-            let known = |family: &&Self| !family.marks.is_empty() && bears(family.marks);
+            let known = |family: &&Self| (family.known)(fields);
             return by_name.or_else(|refused| FAMILIES.into_iter().find(known).ok_or(refused));
         }
         fields.must_be("format", FORMAT, FORMAT)?;
@@ -99,6 +97,31 @@ pub(crate) trait Blueprint: fmt::Debug {
     /// Number of the last layer, and C.
     fn sizes(&self) -> (usize, usize);
 
+    /// Number of the first layer that is as wide as the others.
+    fn first_layer(&self) -> usize {
+        0
+    }
+
+    /// Width of the projection z of states, where there is one.
+    fn projection(&self) -> Option<usize> {
+        None
+    }
+
+    /// The most residues that can be computed together, where there is such a limit.
+    fn longest(&self) -> Option<usize> {
+        None
+    }
+
+    /// Parts that a model of this family may have and this one has not, once that is settled.
+    fn absent(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Whether it reads the states of a language model, which is a part of it.
+    fn reads_language_model(&self) -> bool {
+        false
+    }
+
     /// Residues of the longest sequence seen in training, where the config tells or the architecture sets a limit.
     fn training_length(&self) -> Option<usize>;
 
@@ -119,6 +142,11 @@ pub(crate) trait Blueprint: fmt::Debug {
     /// The config of such a folder: every key that the other program would otherwise take for something else.
     /// `dtype` is the number type of the tensors.
     fn published_config(&self, given: &Map<String, Value>, dtype: &str) -> Map<String, Value>;
+
+    /// The tensors and the config in the form of the authors of PLUS; an error says what they do not have.
+    fn authors(&self, _records: Vec<Record>) -> Result<(Vec<Copied>, Map<String, Value>), &'static str> {
+        Err("it is no model of the authors of PLUS")
+    }
 }
 
 /// Two names of one tensor.
@@ -176,6 +204,7 @@ mod tests {
         assert_eq!(name(&format!("{{{marks}}}")), Ok("lc_plm"));
         assert_eq!(name(&format!(r#"{{{marks}, "model_type": "bimamba"}}"#)), Ok("lc_plm"));
         assert_eq!(name(&format!(r#"{{{marks}, "model_type": "esm"}}"#)), Ok("esm2"));
+        assert_eq!(name(r#"{"model_type": "TFM", "num_layers": 2}"#), Ok("plus_tfm"));
         assert!(name(r#"{"d_model": 8, "n_layer": 2}"#).unwrap_err().contains("\"model_type\" is missing"));
     }
 }

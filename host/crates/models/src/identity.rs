@@ -12,12 +12,18 @@ use pliant_nn::Record;
 use serde_json::Value;
 
 use crate::family::{Twin, seconds};
+use crate::plus_tfm::PLACES;
 
 /// Rotary frequencies `[D/2]` that all layers share.
 pub(crate) const SHARED_INV_FREQ: &str = "esm.rotary_embeddings.inv_freq";
 
 /// End of the name of rotary frequencies, shared or of one layer.
 pub(crate) const INV_FREQ: &str = "rotary_embeddings.inv_freq";
+
+/// Whether a tensor of this name is a table that nobody trains: rotary frequencies, or a sinusoid.
+pub(crate) fn is_buffer(name: &str) -> bool {
+    name.ends_with(INV_FREQ) || name == PLACES
+}
 
 /// First line of what is hashed: another form must have another name.
 const FORM: &str = "pliant-identity-1";

@@ -23,6 +23,8 @@ mod identity;
 mod import;
 pub mod lc_plm;
 mod model;
+mod plus;
+pub mod plus_tfm;
 pub mod rope;
 mod save;
 
@@ -35,13 +37,15 @@ use crate::config::pretty;
 use crate::import::Import;
 
 pub use about::{About, Cost};
-pub use create::{NewModel, create, new_folder};
+pub use create::{NewModel, create, new_folder, vocabulary_of};
 pub use error::ModelError;
 pub use esm2::Esm2;
-pub use export::{Transfer, export_hugging_face, import};
+pub use export::{Transfer, export_hugging_face, export_plus, import};
 pub use family::LmHeadKind;
+pub use import::{Beside, LanguageModel};
 pub use lc_plm::LcPlm;
 pub use model::{Member, Model};
+pub use plus_tfm::PlusTfm;
 
 /// What a model is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +103,15 @@ pub fn load(
 /// [`ModelError`] for a config that does not fit, and for files that their headers show to be damaged.
 pub fn inspect(folder: &Path) -> Result<About, ModelError> {
     let import = Import::open(folder, &Device::cpu(1)?, Precision::F32)?;
+    Ok(import.about(&import.survey()?))
+}
+
+/// The same of a file of weights with what goes with it.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_with(source: &Path, beside: &Beside<'_>) -> Result<About, ModelError> {
+    let import = Import::open_with(source, beside, &Device::cpu(1)?, Precision::F32)?;
     Ok(import.about(&import.survey()?))
 }
 

@@ -9,6 +9,7 @@ use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
 use crate::error::ModelError;
 use crate::esm2::Esm2;
 use crate::lc_plm::LcPlm;
+use crate::plus_tfm::PlusTfm;
 
 /// A model of any family.
 #[derive(Debug)]
@@ -17,12 +18,19 @@ pub enum Model {
     Esm2(Esm2),
     /// LC-PLM.
     LcPlm(LcPlm),
+    /// PLUS-TFM.
+    PlusTfm(PlusTfm),
 }
 
 /// What every family does.
 pub(crate) trait Encoder {
     /// Number of the last layer; layer 0 is the embedding.
     fn layers(&self) -> usize;
+
+    /// Number of the first layer that is as wide as the others.
+    fn first_layer(&self) -> usize {
+        0
+    }
 
     /// C
     fn width(&self) -> usize;
@@ -44,6 +52,26 @@ pub(crate) trait Encoder {
 
     /// Logits `[R,V]` of any rows of the states of the last layer.
     fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError>;
+
+    /// Width of z, where states are projected.
+    fn projection(&self) -> Option<usize> {
+        None
+    }
+
+    /// z of any rows of the states of the last layer.
+    fn project(&self, _tape: &Tape, _hidden: &Tensor) -> Result<Tensor, ModelError> {
+        Err(ModelError::NoProjection)
+    }
+
+    /// Whether two sequences are compared as one chain.
+    fn pairs_in_one_chain(&self) -> bool {
+        false
+    }
+
+    /// Logits `[B,K]` of pairs in one chain, from the states `[B,C]` of their first tokens.
+    fn chain_logits(&self, _tape: &Tape, _first: &Tensor) -> Result<Tensor, ModelError> {
+        Err(ModelError::NoChains)
+    }
 
     /// Why it tells no contacts, if it does not.
     fn check_contacts(&self) -> Result<(), ModelError>;
@@ -100,6 +128,7 @@ impl Model {
         match self {
             Self::Esm2(model) => model,
             Self::LcPlm(model) => model,
+            Self::PlusTfm(model) => model,
         }
     }
 
@@ -107,6 +136,12 @@ impl Model {
     #[must_use]
     pub fn layers(&self) -> usize {
         self.encoder().layers()
+    }
+
+    /// Number of the first layer whose states can be had: 1 where the embedding is narrower than the others.
+    #[must_use]
+    pub fn first_layer(&self) -> usize {
+        self.encoder().first_layer()
     }
 
     /// C, the width of states.
@@ -129,9 +164,9 @@ impl Model {
         offsets: &Offsets,
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
-        let last = self.layers();
-        match layers.iter().copied().find(|layer| *layer > last) {
-            Some(found) => Err(ModelError::Layer { found, last }),
+        let (first, last) = (self.first_layer(), self.layers());
+        match layers.iter().copied().find(|layer| !(first..=last).contains(layer)) {
+            Some(found) => Err(ModelError::Layer { found, first, last }),
             None => self.encoder().encode(tape, ids, offsets, layers),
         }
     }
@@ -149,6 +184,36 @@ impl Model {
     /// [`ModelError::NoHead`] for a checkpoint without a language-model head.
     pub fn lm_logits(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
         self.encoder().lm_logits(tape, hidden)
+    }
+
+    /// Width of the projection z of states, where there is one.
+    #[must_use]
+    pub fn projection(&self) -> Option<usize> {
+        self.encoder().projection()
+    }
+
+    /// The projection z `[R,width]` (f32) of any R rows `hidden [R,C]` of the states of the last layer.
+    ///
+    /// # Errors
+    /// [`ModelError::NoProjection`] for a model without one.
+    pub fn project(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        self.encoder().project(tape, hidden)
+    }
+
+    /// Whether it compares two sequences that stand in one chain, `start a end b end`, and can be asked for
+    /// [`Model::chain_logits`].
+    #[must_use]
+    pub fn pairs_in_one_chain(&self) -> bool {
+        self.encoder().pairs_in_one_chain()
+    }
+
+    /// Logits `[B,K]` (f32) of pairs that stand in one chain each, from the states `[B,C]` of the first token of every chain
+    /// in the last layer.
+    ///
+    /// # Errors
+    /// [`ModelError::NoChains`] for a model that compares none in this way.
+    pub fn chain_logits(&self, tape: &Tape, first: &Tensor) -> Result<Tensor, ModelError> {
+        self.encoder().chain_logits(tape, first)
     }
 
     /// Tells whether it tells which residues touch.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use pliant_tensor::ops::{TokenDropout, embedding};
+use pliant_tensor::ops::{TokenDropout, embedding, embedding_with_still_row};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
 
 use crate::error::CheckpointError;
@@ -44,5 +44,19 @@ impl Embedding {
         dropout: Option<TokenDropout>,
     ) -> Result<Tensor, TensorError> {
         embedding(tape, ids, offsets, &self.weight, dropout)
+    }
+
+    /// The same without dropout, where row `still` of the table is never trained.
+    ///
+    /// # Errors
+    /// As [`Embedding::forward`].
+    pub fn forward_with_still_row(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        still: u32,
+    ) -> Result<Tensor, TensorError> {
+        embedding_with_still_row(tape, ids, offsets, &self.weight, still)
     }
 }

@@ -35,6 +35,15 @@ impl Linear {
         Ok(Self { weight, bias: Some(weights.vector("bias", outputs, Init::Zeros)?) })
     }
 
+    /// The same begun as PyTorch begins it: weight and bias even within `±inputs^-½`.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] when one of them cannot be had.
+    pub fn pytorch(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self, CheckpointError> {
+        let weight = weights.matrix("weight", [outputs, inputs], Init::kaiming(inputs))?;
+        Ok(Self { weight, bias: Some(weights.vector("bias", outputs, Init::kaiming(inputs))?) })
+    }
+
     /// This layer as one of several that share their input.
     #[must_use]
     pub fn part<'a>(&'a self, epilogue: Epilogue<'a>, out: Dtype) -> LinearPart<'a> {

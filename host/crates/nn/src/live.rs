@@ -71,23 +71,38 @@ pub fn read_live(path: &Path, tensors: &[Live]) -> Result<(), CheckpointError> {
     for live in tensors {
         let stored = stored(&checkpoint, live)?;
         match &live.values {
-            LiveValues::Param(_) => drop(checkpoint.hash(&live.name, stored)?),
-            LiveValues::Fixed(wanted) => {
-                let (found, _) = checkpoint.read(&live.name, stored)?;
-                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-                if bits(&found) != bits(wanted) {
-                    return Err(CheckpointError::tensor(path, &live.name, TensorProblem::OfAnother));
-                }
+            LiveValues::Param(param) if param.is_trainable() => drop(checkpoint.hash(&live.name, stored)?),
+            LiveValues::Param(param) => {
+                let wanted = param.values().map_err(|source| live.parameter(source))?;
+                same(&checkpoint, live, stored, &wanted)?;
             }
+            LiveValues::Fixed(wanted) => same(&checkpoint, live, stored, wanted)?,
         }
     }
     for live in tensors {
-        if let LiveValues::Param(param) = &live.values {
+        if let LiveValues::Param(param) = &live.values
+            && param.is_trainable()
+        {
             let (values, _) = checkpoint.read(&live.name, stored(&checkpoint, live)?)?;
             param.set_values(&values).map_err(|source| live.parameter(source))?;
         }
     }
     Ok(())
+}
+
+/// Refuses a file whose numbers of a tensor that never changes are not those in memory.
+fn same(
+    checkpoint: &Checkpoint,
+    live: &Live,
+    stored: &Stored,
+    wanted: &[f32],
+) -> Result<(), CheckpointError> {
+    let (found, _) = checkpoint.read(&live.name, stored)?;
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    if bits(&found) == bits(wanted) {
+        return Ok(());
+    }
+    Err(CheckpointError::tensor(checkpoint.path_of(stored), &live.name, TensorProblem::OfAnother))
 }
 
 fn stored<'a>(checkpoint: &'a Checkpoint, live: &Live) -> Result<&'a Stored, CheckpointError> {

@@ -9,7 +9,7 @@
 //! names at once and says what each one means.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -129,6 +129,7 @@ enum Source {
 struct Log {
     used: BTreeMap<String, Record>,
     missing: Vec<String>,
+    passed: BTreeSet<String>,
     planned: Vec<Planned>,
     params: Vec<Arc<Param>>,
     live: Vec<Live>,
@@ -211,6 +212,21 @@ impl Weights {
     pub fn without_bytes(&self) -> Self {
         let precision = if self.precision == Precision::Int8 { Precision::Bf16 } else { self.precision };
         Self { precision, ..self.clone() }
+    }
+
+    /// The same place for parameters that are never trained.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        let take = match self.take {
+            Take::Values { .. } => Take::Values { trainable: false },
+            other => other,
+        };
+        Self { take, ..self.clone() }
+    }
+
+    /// Passes over a stored parameter that this model has no use for: it is ignored, and no breach.
+    pub fn pass_over(&self, name: &str) {
+        self.log.borrow_mut().passed.insert(self.name(name));
     }
 
     /// Whether a checkpoint holds that parameter. Without a checkpoint there is none.
@@ -301,6 +317,21 @@ impl Weights {
         self.param(name, &Wanted { stored: &stored, ..Wanted::new(&shape, ParamKind::Matrix) }, init)
     }
 
+    /// A table `[rows, width]` that files hold as `[1, rows, width]` and that is part of the model: never trained.
+    ///
+    /// # Errors
+    /// As [`Weights::matrix`].
+    pub fn buffer(
+        &self,
+        name: &str,
+        shape @ [rows, width]: [usize; 2],
+        init: Init,
+    ) -> Result<Arc<Param>, CheckpointError> {
+        let stored = [1, rows, width];
+        let wanted = Wanted { stored: &stored, decay: false, ..Wanted::new(&shape, ParamKind::Table) };
+        self.frozen().param(name, &wanted, init)
+    }
+
     /// Numbers of that shape that are part of the model and never trained.
     ///
     /// # Errors
@@ -357,11 +388,14 @@ impl Weights {
         used.sort_unstable();
         let (mut unexpected, mut ignored) = (Vec::new(), Vec::new());
         if let Source::Stored { names, extras, .. } = &*self.source {
-            let unused = names.iter().filter(|(name, _)| !log.used.contains_key(*name));
-            unexpected.extend(unused.map(|(_, stored)| stored.clone()));
             ignored.clone_from(extras);
+            for (name, stored) in names.iter().filter(|(name, _)| !log.used.contains_key(*name)) {
+                let list = if log.passed.contains(name) { &mut ignored } else { &mut unexpected };
+                list.push(stored.clone());
+            }
         }
         unexpected.sort_unstable();
+        ignored.sort_unstable();
         KeyReport { used, missing: log.missing.clone(), unexpected, ignored }
     }
 

@@ -182,6 +182,28 @@ pub enum RecordError {
         /// The training length of the model, in residues.
         trained: usize,
     },
+    /// The sequence, or a piece of it that is computed together, is longer than the model can be.
+    #[error(
+        "has {residues} residues to be computed together, more than the {limit} that this model has positions for; \
+         choose --long window, truncate or skip"
+    )]
+    OverLimit {
+        /// Residues of the piece.
+        residues: usize,
+        /// The most that the model computes together.
+        limit: usize,
+    },
+    /// A residue whose probability the model does not tell.
+    #[error(
+        "the letter {letter} at position {position} is none that this model tells apart, so its likelihood cannot be \
+         had; leave the record out (--on-error skip)"
+    )]
+    Untold {
+        /// The letter.
+        letter: char,
+        /// 1-based position in the sequence.
+        position: usize,
+    },
     /// A cell or a label that is wrong.
     #[error("{place}: found {found}, wanted {wanted}")]
     Cell {

@@ -23,6 +23,10 @@ pub struct Vocabulary {
     pub unknown: u32,
     /// Stands for a hidden residue.
     pub mask: u32,
+    /// Whether the start token speaks for the whole sequence.
+    pub cls: bool,
+    /// How many tokens a language model tells: the first so many.
+    pub told: usize,
 }
 
 /// The 20 standard residues, in the order of the ESM-2 vocabulary.
@@ -43,7 +47,54 @@ pub static ESM2: Vocabulary = Vocabulary {
     padding: 1,
     unknown: 3,
     mask: 32,
+    cls: true,
+    told: ESM2_TOKENS.len(),
 };
+
+const PLUS_TOKENS: [&str; 22] = [
+    "<end>", "A", "R", "N", "D", "C", "Q", "E", "G", "H", "I", "L", "K", "M", "F", "P", "S", "T", "W", "Y",
+    "V", "X",
+];
+
+const PLUS_LETTERS: [u32; 26] = with_alias(with_alias(letters_of(&PLUS_TOKENS, 21), b'U', b'C'), b'O', b'K');
+
+/// The recurrent models of PLUS: 22 tokens, the alphabet of mswzeus/PLUS `plus/data/alphabets.py`. Selenocysteine is read as
+/// cysteine and pyrrolysine as lysine; X is the mask too, and whatever else is no standard residue is X. Both ends of a
+/// sequence are the token 0. No language model tells X.
+pub static PLUS: Vocabulary = Vocabulary {
+    identity: "plus-22/1",
+    tokens: &PLUS_TOKENS,
+    letters: PLUS_LETTERS,
+    start: Some(0),
+    end: Some(0),
+    padding: 0,
+    unknown: 21,
+    mask: 21,
+    cls: false,
+    told: 21,
+};
+
+const PLUS_TFM_TOKENS: [&str; 25] = [
+    "<pad>", "A", "R", "N", "D", "C", "Q", "E", "G", "H", "I", "L", "K", "M", "F", "P", "S", "T", "W", "Y",
+    "V", "X", "<mask>", "<cls>", "<sep>",
+];
+
+/// PLUS-TFM: the same letters with tokens of its own for the mask and the ends.
+pub static PLUS_TFM: Vocabulary = Vocabulary {
+    identity: "plus-tfm-25/1",
+    tokens: &PLUS_TFM_TOKENS,
+    letters: PLUS_LETTERS,
+    start: Some(23),
+    end: Some(24),
+    padding: 0,
+    unknown: 21,
+    mask: 22,
+    cls: true,
+    told: PLUS_TFM_TOKENS.len(),
+};
+
+/// Every vocabulary that a model may name.
+pub static VOCABULARIES: [&Vocabulary; 3] = [&ESM2, &PLUS, &PLUS_TFM];
 
 /// The token of each letter where tokens of one letter stand for themselves.
 const fn letters_of(tokens: &[&str], unknown: u32) -> [u32; 26] {
@@ -56,6 +107,12 @@ const fn letters_of(tokens: &[&str], unknown: u32) -> [u32; 26] {
         }
         token += 1;
     }
+    letters
+}
+
+/// The same with `letter` read as `other`.
+const fn with_alias(mut letters: [u32; 26], letter: u8, other: u8) -> [u32; 26] {
+    letters[(letter - b'A') as usize] = letters[(other - b'A') as usize];
     letters
 }
 
@@ -78,6 +135,17 @@ impl Vocabulary {
     /// Whether the vocabulary has a token of its own for this residue letter.
     pub fn knows(&self, residue: u8) -> bool {
         self.token(residue) != self.unknown
+    }
+
+    /// The letter of the first residue, counted from 0, that a language model does not tell, with its place.
+    pub fn untold(&self, residues: &[u8]) -> Option<(usize, u8)> {
+        let untold = |&(_, residue): &(usize, u8)| self.token(residue) as usize >= self.told;
+        residues.iter().copied().enumerate().find(untold)
+    }
+
+    /// The list of tokens of a model folder, one a line.
+    pub fn text(&self) -> String {
+        self.tokens.join("\n") + "\n"
     }
 
     /// The tokens of `residues` `[L]`: one for each residue, between the start and the end token.
@@ -183,6 +251,27 @@ mod tests {
         for byte in [b'*', b'-', b'.', b'<', 0, 255] {
             assert_eq!(ESM2.token(byte), ESM2.unknown);
         }
+    }
+
+    /// The table of mswzeus/PLUS: letters in its order, then those that share the token of another.
+    #[test]
+    fn every_letter_has_the_token_of_plus() {
+        for vocabulary in [&PLUS, &PLUS_TFM] {
+            for (place, &letter) in b"ARNDCQEGHILKMFPSTWYV".iter().enumerate() {
+                assert_eq!(vocabulary.token(letter), place as u32 + 1, "{}", char::from(letter));
+                assert_eq!(vocabulary.token(letter.to_ascii_lowercase()), place as u32 + 1);
+                assert_eq!(vocabulary.tokens[place + 1].as_bytes(), [letter]);
+                assert!(vocabulary.knows(letter));
+            }
+            assert_eq!((vocabulary.token(b'U'), vocabulary.token(b'O')), (5, 12));
+            for letter in [b'X', b'B', b'Z', b'J', b'*', b'-', 0, 255] {
+                assert_eq!((vocabulary.token(letter), vocabulary.knows(letter)), (21, false));
+            }
+        }
+        assert_eq!(PLUS.encode(b"MKX").ids, [0, 13, 12, 21, 0]);
+        assert_eq!(PLUS_TFM.encode(b"MKX").ids, [23, 13, 12, 21, 24]);
+        assert_eq!(PLUS.untold(b"MUKXB"), Some((3, b'X')));
+        assert_eq!((PLUS.untold(b"MUKO"), PLUS_TFM.untold(b"MX"), ESM2.untold(b"MJ")), (None, None, None));
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Tensor {
         Self { slot: None, ..self.clone() }
     }
 
+    /// The same numbers in another shape of as many, cut off from the tape.
+    pub(crate) fn cut(&self, shape: [usize; 2]) -> Self {
+        Self { shape, slot: None, ..self.clone() }
+    }
+
     /// The numbers, where they are 32-bit.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ const WIDTHS_PER_TOKEN: u64 = 9;
 
 /// The row of ESM-2.
 pub(crate) static FAMILY: Family =
-    Family { name: "esm2", model_type: "esm", marks: &[], vocabulary: "esm2-33/1", read };
+    Family { name: "esm2", model_type: "esm", known: |_| false, vocabulary: "esm2-33/1", read };
 
 fn read(fields: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
     let config = Config::read(fields)?;

@@ -22,7 +22,7 @@ const SCAN_FLOPS: f64 = 10.0;
 pub(crate) static FAMILY: Family = Family {
     name: "lc_plm",
     model_type: "lc_plm",
-    marks: &["d_model", "n_layer", "bidirectional"],
+    known: |fields| ["d_model", "n_layer", "bidirectional"].iter().all(|key| fields.get(key).is_some()),
     vocabulary: "esm2-33/1",
     read,
 };

@@ -192,6 +192,20 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Opens files of weights that make one checkpoint without a config, each with what stands before its names.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_parts(parts: &[(&Path, &str)]) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self::empty(parts.first().map_or(Path::new(""), |(path, _)| path));
+        for (path, prefix) in parts {
+            for (name, stored) in checkpoint.read_file((*path).to_owned())? {
+                checkpoint.tensors.insert(format!("{prefix}{name}"), stored);
+            }
+        }
+        Ok(checkpoint)
+    }
+
     fn empty(folder: &Path) -> Self {
         let (shards, tensors, settings) = (Vec::new(), BTreeMap::new(), Settings::new());
         Self { folder: folder.to_owned(), shards, tensors, settings }

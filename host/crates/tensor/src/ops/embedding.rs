@@ -23,6 +23,30 @@ pub fn embedding(
     table: &Arc<Param>,
     dropout: Option<TokenDropout>,
 ) -> Result<Tensor, TensorError> {
+    look_up(tape, (ids, offsets), table, dropout, None)
+}
+
+/// The same without dropout, where row `still` of the table gets no gradient: it stays as it is.
+///
+/// # Errors
+/// As [`embedding`].
+pub fn embedding_with_still_row(
+    tape: &Tape,
+    ids: &Ids,
+    offsets: &Offsets,
+    table: &Arc<Param>,
+    still: u32,
+) -> Result<Tensor, TensorError> {
+    look_up(tape, (ids, offsets), table, None, Some(still))
+}
+
+fn look_up(
+    tape: &Tape,
+    (ids, offsets): (&Ids, &Offsets),
+    table: &Arc<Param>,
+    dropout: Option<TokenDropout>,
+    still: Option<u32>,
+) -> Result<Tensor, TensorError> {
     let device = tape.device();
     let (vocabulary, width) = table.matrix_shape(OP)?;
     let sizes = Sizes { tokens: ids.len(), vocabulary, width };
@@ -36,8 +60,12 @@ pub fn embedding(
         return Ok(y);
     }
     let (ids, offsets, table) = (ids.clone(), offsets.clone(), Arc::clone(table));
-    Ok(tape.record(y, move |gradients, dy| {
+    Ok(tape.record(y, move |gradients, mut dy| {
         let device = gradients.device();
+        if let Some(still) = still {
+            let rows = ids.buffer().as_slice().iter().zip(dy.as_mut_slice().chunks_exact_mut(width));
+            rows.filter(|(id, _)| **id == still).for_each(|(_, row)| row.fill(0.0));
+        }
         let mut grad = table.take_gradient();
         embedding::backward(&device, sizes, offsets.as_slice(), ids.buffer(), dropout, &dy, &mut grad)
             .map_err(in_op(OP, [shape]))?;
