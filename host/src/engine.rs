@@ -18,7 +18,7 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
 use crate::exit::Code;
-pub use family::{Card, card, export_hugging_face, import, new_folder, verify};
+pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
 pub use mlm::{Examination, examine_mlm, mlm_loss};
 pub use pairs::{PairCounts, PairSums, PairWeights, examine_pairs, pair_loss};
@@ -29,6 +29,8 @@ pub use pupil::Pupil;
 pub enum Head {
     /// Its states `[T, C]` in these layers, counted from 0, the embedding.
     States(Vec<usize>),
+    /// The projection z `[T, W]` of its states in the last layer.
+    Projection,
     /// The natural logarithms `[T, V]` of the probabilities of all V tokens in its place.
     LogProbs,
     /// The probabilities `[L, L]` that the residues of each sequence touch, from the attention of all layers.
@@ -60,6 +62,9 @@ impl Engine {
         let loaded = pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
             .with_context(unusable)?;
         let (model, identity) = (loaded.model, loaded.identity);
+        if head == Head::Projection && model.projection().is_none() {
+            return Err(ModelError::NoProjection).with_context(unusable);
+        }
         if head == Head::LogProbs && !model.has_lm_head() {
             return Err(ModelError::NoHead).with_context(unusable);
         }
@@ -84,7 +89,7 @@ impl Engine {
         &self.device
     }
 
-    /// W, numbers of a row: C of states, V of log-probabilities, 1 of contacts, whose rows are pairs of residues.
+    /// W, numbers of a row: C of states, those of a projection, V of log-probabilities, 1 of contacts, whose rows are pairs of residues.
     pub fn width(&self) -> usize {
         self.card.row_width(&self.head)
     }
@@ -112,6 +117,7 @@ impl Engine {
             .encode(&tape, &ids, &offsets, &self.layers())
             .with_context(|| format!("computing {} tokens", pack.tokens()))?;
         let states = match (&self.head, states.as_slice()) {
+            (Head::Projection, [last]) => vec![self.model.project(&tape, last)?],
             (Head::LogProbs, [last]) => {
                 let logits = self.model.lm_logits(&tape, last)?;
                 vec![self.of_tokens(softmax(&tape, &logits, SoftmaxKind::Logarithms)?)?]

@@ -11,6 +11,7 @@
 //! held at a time, whatever the size of the input. Packs are planned as lists of jobs, and the tokens of one pack are
 //! made when its turn comes: a record that is computed with each of its residues masked has as many jobs as residues.
 
+mod ability;
 pub mod contacts;
 mod gather;
 mod group;
@@ -23,10 +24,11 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use pliant_seq::{Item, LongPolicy, Pack, ReadOptions, RecordReader, Source, Totals, plan_packs};
 
-use crate::cli::embed::Pool;
+use crate::cli::embed::{Pool, Written};
 use crate::cli::print::Progress;
-use crate::engine::{Engine, Head};
+use crate::engine::{Card, Engine, Head};
 use crate::exit::TaskError;
+pub use ability::Ability;
 use group::{Builder, Group, Limits, Rules};
 pub use masks::Masks;
 pub use recall::{CutKeys, Entry, Form, Recall, Recalled};
@@ -62,6 +64,8 @@ pub enum Output {
         pool: Pool,
         /// Whether the states of all residues are wanted too.
         residues: bool,
+        /// What is taken of them.
+        written: Written,
     },
     /// The logarithms of the probabilities of all tokens.
     LogProbs,
@@ -77,10 +81,17 @@ impl Output {
     /// What the model must make for it.
     pub fn head(&self) -> Head {
         match self {
+            Self::States { written: Written::Z, .. } => Head::Projection,
             Self::States { layers, .. } => Head::States(layers.clone()),
             Self::LogProbs | Self::Losses | Self::Answers => Head::LogProbs,
             Self::Contacts => Head::Contacts,
         }
+    }
+
+    /// What of records can be computed for it by the model of `card`.
+    pub fn ability(&self, card: &Card) -> Ability {
+        let likelihoods = matches!(self, Self::Losses);
+        Ability { vocabulary: card.vocabulary, longest: card.about.longest, likelihoods }
     }
 
     /// Numbers that a residue leaves in one layer of the results, of the `width` that the model makes.
@@ -205,7 +216,7 @@ fn read(work: &Work<'_>, engine: &Engine, groups: &Sender<Group>) -> anyhow::Res
     let kept_bytes = work.output.kept_bytes(engine.width());
     let limits = Limits { tokens: group_tokens(work.batch_tokens, kept_bytes) };
     let Work { long, trained, masks, recall, .. } = *work;
-    let rules = Rules { vocabulary: engine.vocabulary(), long, trained, masks, recall };
+    let rules = Rules { ability: work.output.ability(engine.card()), long, trained, masks, recall };
     let mut builder = Builder::new(rules, limits);
     for item in reader.by_ref() {
         let Item::Record(record) = item? else { continue };

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pliant_kernels::Precision;
-use pliant_models::{About, ModelError, Purpose, Transfer, export_hugging_face, import, inspect, verify};
+use pliant_models::{
+    About, Beside, ModelError, Purpose, Transfer, export_hugging_face, import, inspect, verify,
+};
 use pliant_nn::Checkpoint;
 use pliant_tensor::Tape;
 use safetensors::Dtype;
@@ -61,7 +63,7 @@ fn refused(from: &[u8], to: &[u8]) -> String {
 }
 
 fn transfer<'a>(source: &'a Path, out: &'a Path) -> Transfer<'a> {
-    Transfer { source, contact_regression: None, vocabulary: "<cls>\n", out }
+    Transfer { source, beside: Beside::default(), vocabulary: "<cls>\n", out }
 }
 
 /// A copy in a folder of Pliant's own.
@@ -189,11 +191,17 @@ fn the_contact_head_comes_from_its_file() {
     assert!(!without.report.used.iter().any(|name| name.starts_with("contact_head")));
     let regression = fixture(&format!("fair_esm/esm2_t2_tiny{REGRESSION}"));
     let out = folder.path().join("out");
-    let named = Transfer { contact_regression: Some(&regression), ..transfer(&alone, &out) };
+    let named = Transfer {
+        beside: Beside { contact_regression: Some(&regression), ..Beside::default() },
+        ..transfer(&alone, &out)
+    };
     assert_eq!(import(&named).unwrap().0, identity(&fixture("twin")));
     let out = folder.path().join("other");
     let twin = fixture("twin");
-    let folder_with_file = Transfer { contact_regression: Some(&regression), ..transfer(&twin, &out) };
+    let folder_with_file = Transfer {
+        beside: Beside { contact_regression: Some(&regression), ..Beside::default() },
+        ..transfer(&twin, &out)
+    };
     assert!(matches!(import(&folder_with_file), Err(ModelError::NoRegression { .. })));
     assert!(!out.exists());
 }

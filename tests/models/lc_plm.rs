@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
 use pliant_models::{
-    Loaded, ModelError, Purpose, Transfer, create, export_hugging_face, import, inspect, verify,
+    Beside, Loaded, ModelError, Purpose, Transfer, create, export_hugging_face, import, inspect, verify,
 };
 use pliant_tensor::ops::cross_entropy;
 use pliant_tensor::ops::cross_entropy::IGNORE;
@@ -370,7 +370,7 @@ fn imports_and_exports_are_the_same_model() {
     let source = folder(&config, &tensors);
     let scratch = TempDir::new().unwrap();
     let transfer = |source: &Path, out: &Path| {
-        let transfer = Transfer { source, contact_regression: None, vocabulary: "<cls>\n", out };
+        let transfer = Transfer { source, beside: Beside::default(), vocabulary: "<cls>\n", out };
         (import(&transfer).unwrap().0, verify(out).unwrap().0)
     };
     let own = scratch.path().join("own");
@@ -382,7 +382,7 @@ fn imports_and_exports_are_the_same_model() {
     assert_eq!((&own_config["format"], &own_config["family"]), (&json!("pliant-model-1"), &json!("lc_plm")));
     assert_eq!((&own_config["vocabulary"], &own_config["pad_token_id"]), (&json!("esm2-33/1"), &json!(-100)));
     let out = scratch.path().join("hf");
-    let order = Transfer { source: &own, contact_regression: None, vocabulary: "<cls>\n", out: &out };
+    let order = Transfer { source: &own, beside: Beside::default(), vocabulary: "<cls>\n", out: &out };
     assert_eq!(export_hugging_face(&order).unwrap().0, said);
     assert_eq!(verify(&out).unwrap().0, said);
     let (config, exported) = contents(&out);
@@ -416,7 +416,7 @@ fn imports_and_exports_are_the_same_model() {
     let source = folder(&config, &tied);
     let out = scratch.path().join("tied");
     let order =
-        Transfer { source: source.path(), contact_regression: None, vocabulary: "<cls>\n", out: &out };
+        Transfer { source: source.path(), beside: Beside::default(), vocabulary: "<cls>\n", out: &out };
     export_hugging_face(&order).unwrap();
     let (_, exported) = contents(&out);
     assert_eq!(exported["lm_head.weight"], tensors["bimamba.backbone.embedding.weight"]);

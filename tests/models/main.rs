@@ -14,5 +14,8 @@ mod mamba;
 mod mutations;
 mod optim;
 mod pickles;
+mod plus_alphabet;
+mod plus_common;
+mod plus_tfm;
 mod tiny;
 mod training;

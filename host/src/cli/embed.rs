@@ -53,6 +53,17 @@ pub struct EmbedArgs {
         help = "How the states of a protein become one vector: mean or max of its residues, or cls"
     )]
     pool: Pool,
+    /// What is written of the model
+    #[arg(
+        long,
+        env = "PLIANT_OUTPUT",
+        value_name = "NAME",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "What is written: the states of the layer (h), or their projection (z) where the model has one"
+    )]
+    output: Written,
     /// Write the state of every residue too, to this .npz, .h5, .parquet or .safetensors
     #[arg(long, env = "PLIANT_RESIDUES", value_name = "FILE")]
     residues: Option<PathBuf>,
@@ -77,6 +88,16 @@ pub enum Pool {
     Max,
 }
 
+/// What is written of a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Written {
+    /// The states of layers.
+    #[default]
+    H,
+    /// The projection of the states of the last layer.
+    Z,
+}
+
 impl Pool {
     /// The name on the command line and in provenance.
     pub fn name(self) -> &'static str {
@@ -97,6 +118,8 @@ pub struct EmbedPlan {
     pub layers: Vec<i64>,
     /// How states become one vector.
     pub pool: Pool,
+    /// What is written.
+    pub output: Written,
     /// Where the results go.
     pub outputs: OutputPlan,
 }
@@ -130,7 +153,7 @@ impl EmbedArgs {
             return Err(TaskError::Usage { what: what.to_owned() }.into());
         }
         let layers = if self.layer.is_empty() { vec![-1] } else { self.layer };
-        Ok(EmbedPlan { run, layers, pool: self.pool, outputs })
+        Ok(EmbedPlan { run, layers, pool: self.pool, output: self.output, outputs })
     }
 
     fn output_plan(&self) -> anyhow::Result<OutputPlan> {

@@ -13,6 +13,7 @@ Examples:
   pliant model verify esm2_t6_8M
   pliant model new --config config.json --seed 1 --out tiny
   pliant model import esm2_t6_8M_UR50D.pt --out esm2_t6_8M
+  pliant model import PLUS-RNN_BASE.pt --config plus-rnn_base.json --out plus_rnn
   pliant model export esm2_t6_8M --hf --out esm2_t6_8M_hf";
 
 /// The words after `pliant model`.
@@ -37,7 +38,7 @@ pub enum ModelAction {
     Verify(VerifyArgs),
     /// Make a model folder with random weights
     New(NewArgs),
-    /// Copy a model of fair-esm or PyTorch into a model folder
+    /// Copy a model of fair-esm, PLUS or PyTorch into a model folder
     Import(ImportArgs),
     /// Copy a model into the form of another program
     Export(ExportArgs),
@@ -80,7 +81,7 @@ pub struct NewArgs {
 /// The words after `pliant model import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// A .pt file of fair-esm, or a folder with config.json and pytorch_model.bin or safetensors, in shards or not
+    /// A .pt file of fair-esm or PLUS, or a folder with config.json and pytorch_model.bin or safetensors, in shards or not
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
     /// The folder to make; it must not exist or be empty
@@ -89,6 +90,15 @@ pub struct ImportArgs {
     /// The file with the regression of the contact head; where none is named, SRC's -contact-regression.pt beside it
     #[arg(long, env = "PLIANT_CONTACT_REGRESSION", value_name = "FILE")]
     pub contact_regression: Option<PathBuf>,
+    /// For a file of PLUS: the authors' JSON file that says what the model is
+    #[arg(long, env = "PLIANT_CONFIG", value_name = "MODEL.json")]
+    pub config: Option<PathBuf>,
+    /// For P-ELMo: the file of its language model
+    #[arg(long, env = "PLIANT_LM_MODEL", value_name = "FILE", requires_all = ["config", "lm_config"])]
+    pub lm_model: Option<PathBuf>,
+    /// For P-ELMo: the authors' JSON file that says what its language model is
+    #[arg(long, env = "PLIANT_LM_CONFIG", value_name = "MODEL.json", requires = "lm_model")]
+    pub lm_config: Option<PathBuf>,
     /// Write one JSON object instead of text
     #[arg(long, env = "PLIANT_JSON", action = ArgAction::SetTrue,
           value_parser = clap::builder::FalseyValueParser::new())]
@@ -101,10 +111,14 @@ pub struct ExportArgs {
     /// The model folder, or anything that can be imported
     #[arg(value_name = "MODEL")]
     pub source: PathBuf,
-    /// In the form that Hugging Face transformers reads, the only one so far
+    /// In the form that Hugging Face transformers reads
     #[arg(long, env = "PLIANT_HF", action = ArgAction::SetTrue,
           value_parser = clap::builder::FalseyValueParser::new())]
     pub hf: bool,
+    /// In the form of the authors of PLUS: MODEL.json, and their names of weights in a safetensors file
+    #[arg(long, env = "PLIANT_PLUS", action = ArgAction::SetTrue, conflicts_with = "hf",
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub plus: bool,
     /// The folder to make; it must not exist or be empty
     #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
     pub out: PathBuf,

@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pliant_kernels::{KernelError, Precision};
-use pliant_models::{About, ModelError, NewModel, Transfer};
+use pliant_models::{About, Beside, ModelError, NewModel, Transfer};
 use pliant_nn::CheckpointError;
-use pliant_seq::{ESM2, Vocabulary};
+use pliant_seq::{VOCABULARIES, Vocabulary};
 
 use super::Head;
 use crate::exit::{Code, TaskError};
 use crate::hub;
-
-/// Every vocabulary that a model may name.
-static VOCABULARIES: [&Vocabulary; 1] = [&ESM2];
 
 /// What a model folder says of its model before the weights are read.
 #[derive(Debug, Clone)]
@@ -43,12 +40,17 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
 pub(super) fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
-    let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == about.vocabulary);
-    let vocabulary = found.with_context(|| format!("unknown vocabulary {}", about.vocabulary))?;
+    let vocabulary = named(about.vocabulary)?;
     if let Some(text) = &about.vocab_txt {
         vocabulary.check(text).context("vocab.txt")?;
     }
     Ok(vocabulary)
+}
+
+/// The vocabulary of that identity.
+fn named(identity: &str) -> anyhow::Result<&'static Vocabulary> {
+    let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == identity);
+    found.with_context(|| format!("unknown vocabulary {identity}"))
 }
 
 impl Card {
@@ -57,15 +59,16 @@ impl Card {
     /// # Errors
     /// A layer that the model does not have, and one that is named twice.
     pub fn layers_asked(&self, asked: &[i64]) -> Result<Vec<usize>, TaskError> {
-        let last = self.about.layers;
+        let (first, last) = (self.about.first_layer, self.about.layers);
         let mut layers = Vec::with_capacity(asked.len());
         for &number in asked {
             let from_start = if number < 0 { number.saturating_add(last as i64 + 1) } else { number };
-            let layer = usize::try_from(from_start).ok().filter(|layer| *layer <= last);
+            let layer = usize::try_from(from_start).ok().filter(|layer| (first..=last).contains(layer));
             let layer = layer.ok_or_else(|| TaskError::Usage {
                 what: format!(
-                    "--layer {number}: the model has layers 0 (embedding) to {last}, or -{} to -1 from the end",
-                    last + 1
+                    "--layer {number}: the model has layers {first}{} to {last}, or -{} to -1 from the end",
+                    if first == 0 { " (embedding)" } else { "" },
+                    last + 1 - first
                 ),
             })?;
             if layers.contains(&layer) {
@@ -81,7 +84,8 @@ impl Card {
     pub fn row_width(&self, head: &Head) -> usize {
         match head {
             Head::States(_) => self.about.width,
-            Head::LogProbs => self.vocabulary.tokens.len(),
+            Head::Projection => self.about.projection.unwrap_or_default(),
+            Head::LogProbs => self.vocabulary.told,
             Head::Contacts => 1,
         }
     }
@@ -90,7 +94,7 @@ impl Card {
     pub fn row_layers(&self, head: &Head) -> Vec<usize> {
         match head {
             Head::States(layers) => layers.clone(),
-            Head::LogProbs | Head::Contacts => vec![self.about.layers],
+            Head::Projection | Head::LogProbs | Head::Contacts => vec![self.about.layers],
         }
     }
 
@@ -142,14 +146,9 @@ pub fn verify(folder: &Path) -> anyhow::Result<String> {
 pub fn new_folder(config: &Path, seed: u64, out: &Path) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-    let vocabulary = vocab_txt();
+    let vocabulary = named(pliant_models::vocabulary_of(&text, config)?)?.text();
     let new = NewModel { config: &text, config_path: config, seed, vocabulary: &vocabulary, out };
     Ok(pliant_models::new_folder(&new)?)
-}
-
-/// The list of tokens of a model folder.
-pub(super) fn vocab_txt() -> String {
-    ESM2.tokens.join("\n") + "\n"
 }
 
 /// Copies a model of any form that is read into the model folder `out`. Gives its identity and what it holds; the names
@@ -157,33 +156,42 @@ pub(super) fn vocab_txt() -> String {
 ///
 /// # Errors
 /// A source that is missing or damaged, and a folder that cannot be made.
-pub fn import(
-    source: &Path,
-    contact_regression: Option<&Path>,
-    out: &Path,
-) -> anyhow::Result<(String, Card)> {
+pub fn import(source: &Path, beside: &Beside<'_>, out: &Path) -> anyhow::Result<(String, Card)> {
     let unusable = || format!("the model {} cannot be imported", source.display());
-    check_vocabulary(source).with_context(unusable)?;
-    let transfer = Transfer { source, contact_regression, vocabulary: &vocab_txt(), out };
+    let text = source_vocabulary(source, beside).with_context(unusable)?.text();
+    let transfer = Transfer { source, beside: *beside, vocabulary: &text, out };
     let (identity, about) = pliant_models::import(&transfer).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
     Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary }))
 }
 
-/// Copies a model of any form that is read into the folder `out` for Hugging Face transformers, and gives its identity.
-///
-/// # Errors
-/// As [`import`].
-pub fn export_hugging_face(source: &Path, out: &Path) -> anyhow::Result<String> {
-    let unusable = || format!("the model {} cannot be exported", source.display());
-    check_vocabulary(source).with_context(unusable)?;
-    let transfer = Transfer { source, contact_regression: None, vocabulary: &vocab_txt(), out };
-    Ok(pliant_models::export_hugging_face(&transfer).with_context(unusable)?.0)
+/// The form in which a model leaves for another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Export {
+    /// That of Hugging Face transformers.
+    HuggingFace,
+    /// That of the authors of PLUS.
+    Plus,
 }
 
-/// Refuses a source with another list of tokens before anything is written.
-fn check_vocabulary(source: &Path) -> anyhow::Result<()> {
-    vocabulary(&pliant_models::inspect(source)?).map(drop)
+/// Copies a model of any form that is read into the folder `out` for another program, and gives its identity.
+///
+/// # Errors
+/// As [`import`], and a model that the other program does not know.
+pub fn export(source: &Path, form: Export, out: &Path) -> anyhow::Result<String> {
+    let unusable = || format!("the model {} cannot be exported", source.display());
+    let text = source_vocabulary(source, &Beside::default()).with_context(unusable)?.text();
+    let transfer = Transfer { source, beside: Beside::default(), vocabulary: &text, out };
+    let exported = match form {
+        Export::HuggingFace => pliant_models::export_hugging_face(&transfer),
+        Export::Plus => pliant_models::export_plus(&transfer),
+    };
+    Ok(exported.with_context(unusable)?.0)
+}
+
+/// The vocabulary of a source. One with another list of tokens is refused before anything is written.
+fn source_vocabulary(source: &Path, beside: &Beside<'_>) -> anyhow::Result<&'static Vocabulary> {
+    vocabulary(&pliant_models::inspect_with(source, beside)?)
 }
 
 /// The exit code of errors of the rooms below, where no cause of theirs has one.
@@ -203,7 +211,14 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoContactHead
         | ModelError::NoPairs
         | ModelError::SeesItself
-        | ModelError::NoContacts { .. } => Code::Data,
+        | ModelError::NoContacts { .. }
+        | ModelError::NoProjection
+        | ModelError::NoChains
+        | ModelError::TooLong { .. }
+        | ModelError::HeadAlone { .. } => Code::Data,
+        ModelError::WantsConfig { .. }
+        | ModelError::LanguageModel { .. }
+        | ModelError::ConfigOfFolder { .. } => Code::Usage,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,
@@ -227,6 +242,7 @@ fn checkpoint_code(error: &CheckpointError) -> Code {
 mod tests {
     use super::*;
     use pliant_models::Cost;
+    use pliant_seq::ESM2;
 
     fn card(layers: usize) -> Card {
         let cost = Cost {
@@ -244,12 +260,16 @@ mod tests {
             parameters: 1000,
             stored_bytes: 4000,
             layers,
+            first_layer: 0,
             width: 10,
+            projection: None,
             training_length: Some(1022),
+            longest: None,
             cost,
             vocabulary: ESM2.identity,
             vocab_txt: None,
             report: pliant_nn::KeyReport::default(),
+            absent: Vec::new(),
         };
         Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2 }
     }
@@ -259,6 +279,13 @@ mod tests {
         assert_eq!(card(6).layers_asked(&[-1, 0, -7 + 1, 3]).unwrap(), [6, 0, 1, 3]);
         for wrong in [&[7][..], &[-8], &[i64::MIN], &[i64::MAX], &[6, -1]] {
             assert!(matches!(card(6).layers_asked(wrong), Err(TaskError::Usage { .. })), "{wrong:?}");
+        }
+        let mut narrow = card(3);
+        narrow.about.first_layer = 1;
+        assert_eq!(narrow.layers_asked(&[1, -1]).unwrap(), [1, 3]);
+        for wrong in [0, -4] {
+            let refused = narrow.layers_asked(&[wrong]).unwrap_err().to_string();
+            assert!(refused.contains("layers 1 to 3, or -3 to -1"), "{refused}");
         }
     }
 

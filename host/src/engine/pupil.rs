@@ -9,7 +9,7 @@ use pliant_models::{About, Loaded, Model, ModelError, Purpose};
 use pliant_seq::{Pack, Vocabulary};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
 
-use super::family::{vocab_txt, vocabulary};
+use super::family::vocabulary;
 
 /// A model of any family, on a device, and what it is saved as.
 pub struct Pupil {
@@ -97,6 +97,6 @@ impl Pupil {
     /// # Errors
     /// What the system says.
     pub fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        Ok(self.loaded.save(&vocab_txt(), folder)?)
+        Ok(self.loaded.save(&self.vocabulary.text(), folder)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use pliant_seq::{Cut, LongPolicy, Masked, Record, Span, Tokens, Vocabulary};
 
+use super::ability::Ability;
 use super::masks::Masks;
 use super::recall::{Found, Keys, Question, Recall};
 
@@ -76,8 +77,8 @@ pub(super) struct Limits {
 
 /// What becomes of records.
 pub(super) struct Rules<'a> {
-    /// How residues become tokens.
-    pub(super) vocabulary: &'static Vocabulary,
+    /// What can be computed of them, and how residues become tokens.
+    pub(super) ability: Ability,
     /// What becomes of long ones.
     pub(super) long: LongPolicy,
     /// The training length of the model, in residues.
@@ -112,6 +113,10 @@ impl<'a> Builder<'a> {
         let length = record.residues.len();
         let whole = |residues: std::ops::Range<usize>| Span { residues: residues.clone(), owned: residues };
         let cut = self.rules.long.cut(length, self.rules.trained);
+        if self.rules.ability.refusal(&record.residues, &cut).is_some() {
+            // The survey has listed it.
+            return None;
+        }
         let untouched = cut == Cut::Whole;
         let mut spans = match cut {
             Cut::Whole => vec![whole(0..length)],
@@ -120,7 +125,7 @@ impl<'a> Builder<'a> {
             // The survey has listed it.
             Cut::Refused | Cut::Skipped => return None,
         };
-        let Rules { masks, vocabulary, .. } = self.rules;
+        let Rules { masks, ability: Ability { vocabulary, .. }, .. } = self.rules;
         let length = spans.last().map_or(0, |span| span.owned.end);
         let asked = match masks {
             Masks::Drawn(sampler) => Some(sampler.evaluation(&record.residues[..length])),
@@ -183,7 +188,8 @@ mod tests {
     }
 
     fn masked_groups(masks: &Masks, long: LongPolicy, tokens: usize, lengths: &[usize]) -> Vec<Group> {
-        let rules = Rules { vocabulary: &ESM2, long, trained: 10, masks, recall: None };
+        let ability = Ability { vocabulary: &ESM2, longest: None, likelihoods: false };
+        let rules = Rules { ability, long, trained: 10, masks, recall: None };
         let mut builder = Builder::new(rules, Limits { tokens });
         let mut groups: Vec<Group> =
             (0..).zip(lengths).filter_map(|(index, &length)| builder.push(record(index, length))).collect();

@@ -19,7 +19,7 @@ use crate::tasks::run::{ID_CHARS, Order, Ready, Selection, Sizes};
 pub fn run(plan: &LogitsPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
     let card = engine::card(&plan.run.model)?;
-    let (tokens, layer) = (card.vocabulary.tokens, card.about.layers);
+    let (tokens, layer) = (&card.vocabulary.tokens[..card.vocabulary.told], card.about.layers);
     let table = |selection: &Selection, metadata: Metadata| TablePlan {
         rows: selection.records,
         width: tokens.len(),

@@ -1,11 +1,11 @@
 //! `pliant model …`: look at, check, make or copy model folders.
 
-use pliant_models::About;
+use pliant_models::{About, Beside, LanguageModel};
 use serde_json::{Value, json};
 
 use crate::Context;
 use crate::cli::model::{ExportArgs, ImportArgs, InspectArgs, ModelAction};
-use crate::engine::{self, Card};
+use crate::engine::{self, Card, Export};
 use crate::exit::TaskError;
 use crate::hub::{self, HubError};
 use crate::tasks::files::path_text;
@@ -47,13 +47,19 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn import(args: &ImportArgs, context: &Context) -> anyhow::Result<()> {
-    let ImportArgs { source, out, contact_regression, json } = args;
+    let ImportArgs { source, out, contact_regression, config, lm_model, lm_config, json } = args;
     let source = match hub::locate(source) {
         // What is no name is a path, and reading it says what is wrong with it.
         Err(HubError::NoFolder { .. }) => source.clone(),
         found => found?,
     };
-    let (identity, card) = engine::import(&source, contact_regression.as_deref(), out)?;
+    let language_model = lm_model.as_deref().zip(lm_config.as_deref());
+    let beside = Beside {
+        contact_regression: contact_regression.as_deref(),
+        config: config.as_deref(),
+        language_model: language_model.map(|(weights, config)| LanguageModel { weights, config }),
+    };
+    let (identity, card) = engine::import(&source, &beside, out)?;
     let text = if *json {
         let mut said = as_json(&card);
         said["identity"] = identity.into();
@@ -65,11 +71,16 @@ fn import(args: &ImportArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
-    if !args.hf {
-        let what = "say in which form: --hf for Hugging Face transformers, the only one so far".to_owned();
-        return Err(TaskError::Usage { what }.into());
-    }
-    let identity = engine::export_hugging_face(&hub::locate(&args.source)?, &args.out)?;
+    let form = match (args.hf, args.plus) {
+        (true, _) => Export::HuggingFace,
+        (false, true) => Export::Plus,
+        (false, false) => {
+            let what =
+                "say in which form: --hf for Hugging Face transformers, --plus for the authors of PLUS";
+            return Err(TaskError::Usage { what: what.to_owned() }.into());
+        }
+    };
+    let identity = engine::export(&hub::locate(&args.source)?, form, &args.out)?;
     Ok(context.print.data(&format!("identity: {identity}\n"))?)
 }
 
@@ -82,6 +93,8 @@ fn as_json(card: &Card) -> Value {
         "config": serde_json::from_str::<Value>(config_summary).unwrap_or(Value::Null),
         "layers": layers,
         "width": width,
+        "projection": card.about.projection,
+        "longest": card.about.longest,
         "parameters": parameters,
         "dtype": dtype,
         "stored_bytes": stored_bytes,
@@ -93,6 +106,7 @@ fn as_json(card: &Card) -> Value {
             "unexpected": report.unexpected,
             "ignored": report.ignored,
         },
+        "absent": card.about.absent,
     })
 }
 
@@ -106,7 +120,10 @@ fn as_text(card: &Card) -> String {
     let mut lines = vec![
         format!("folder           {}", card.folder.display()),
         format!("family           {family}"),
-        format!("layers           {layers} (0 is the embedding, {layers} or -1 the last)"),
+        match card.about.first_layer {
+            0 => format!("layers           {layers} (0 is the embedding, {layers} or -1 the last)"),
+            first => format!("layers           {first} to {layers}, {layers} or -1 the last"),
+        },
         format!("width            {width}"),
         format!("parameters       {parameters}"),
         format!("stored as        {dtype}, {stored_bytes} bytes"),
@@ -126,5 +143,8 @@ fn as_text(card: &Card) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         lines.push(format!("{what:<16} {}: {shown}{more}", names.len()));
     }
+    lines.extend(card.about.projection.map(|width| format!("projection z     {width} wide")));
+    lines.extend(card.about.longest.map(|most| format!("at most          {most} residues at once")));
+    lines.extend(card.about.absent.iter().map(|part| format!("without          {part}")));
     lines.join("\n") + "\n"
 }

@@ -13,9 +13,10 @@
 //! ```
 //!
 //! Every norm divides by the root of the unbiased standard deviation, and not by the deviation itself. Places count from the
-//! start of a chain; a chain may be one protein or two, `CLS a SEP b SEP`, whose tokens after the first `SEP` are of segment
-//! 1. The table of places is a sinusoid that is stored with the weights, or learnt, and is as long as no chain may surpass.
-//! In training numbers are dropped after norm and products, as published; those of attention's probabilities are not.
+//! start of a chain; a chain may be one protein or two, `CLS a SEP b SEP`, whose tokens after the first `SEP` are of the
+//! second segment. The table of places is a sinusoid that is stored with the weights, or learnt, and is as long as no chain
+//! may surpass. In training numbers are dropped after norm and products, as published; those of attention's probabilities
+//! are not.
 
 mod blueprint;
 mod config;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use pliant_kernels::Precision;
 use pliant_nn::linear::together;
 use pliant_nn::{CheckpointError, Embedding, Init, LayerNorm, Linear, Weights};
-use pliant_tensor::ops::{Epilogue, add, attention, dropout, rotary};
+use pliant_tensor::ops::{Epilogue, add, attention, dropout, reshape, rotary};
 use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
 
 use keys::{DECODER, DECODER_BIAS, PLACES_LEARNT, SEGMENTS, TOKENS};
@@ -64,9 +65,46 @@ struct Block {
     fc2: Linear,
     norm2: LayerNorm,
     heads: usize,
+    /// Where heads are narrower than attention takes them.
+    frame: Option<Frame>,
     /// Turns nothing: it scales queries and rounds them to operands.
     still: Rope,
     drop: Drop,
+}
+
+/// Heads of D columns in frames of as many as attention takes, the others zero, which changes no product.
+#[derive(Debug)]
+struct Frame {
+    /// `[frame,D]`, ones on the diagonal.
+    into: Arc<Param>,
+    /// `[D,frame]`, the same turned around.
+    out_of: Arc<Param>,
+}
+
+impl Frame {
+    /// Frames for heads of `width` columns; none where they fit as they are.
+    fn new(weights: &Weights, width: usize) -> Result<Option<Self>, CheckpointError> {
+        let frame = config::frame(width);
+        if frame == width {
+            return Ok(None);
+        }
+        let diagonal = |rows: usize, columns: usize| -> Vec<f32> {
+            let ones = |at: usize| if at / columns == at % columns { 1.0 } else { 0.0 };
+            (0..rows * columns).map(ones).collect()
+        };
+        let into = weights.fixed("frame of heads", [frame, width], &diagonal(frame, width))?;
+        let out_of = weights.fixed("heads in frames", [width, frame], &diagonal(width, frame))?;
+        Ok(Some(Self { into, out_of }))
+    }
+
+    /// Every head of `x` multiplied with `matrix`.
+    fn change(tape: &Tape, x: &Tensor, matrix: &Arc<Param>, out: Dtype) -> Result<Tensor, TensorError> {
+        let [to, from] = matrix.shape() else { return Ok(x.clone()) };
+        let heads = x.columns() / from;
+        let linear = Linear { weight: Arc::clone(matrix), bias: None };
+        let y = linear.forward(tape, &reshape(tape, x, *from)?, Epilogue::Store, out)?;
+        reshape(tape, &y, to * heads)
+    }
 }
 
 /// What is dropped in training.
@@ -114,7 +152,8 @@ impl Block {
             fc2: linear("pwff.fc2", inner, width)?,
             norm2: LayerNorm::root(&weights.at("norm2"), width, EPSILON)?,
             heads: config.num_heads,
-            still: Rope::new(vec![0.0; config.head_width() / 2]),
+            frame: Frame::new(weights, config.head_width())?,
+            still: Rope::new(vec![0.0; config::frame(config.head_width()) / 2]),
             drop: Drop { probability: config.dropout, first },
         })
     }
@@ -127,11 +166,19 @@ impl Block {
             self.proj_k.part(Epilogue::Store, operand),
             self.proj_v.part(Epilogue::Store, operand),
         ];
-        let [query, key, value] = together(tape, &x, parts)?;
+        let [mut query, mut key, mut value] = together(tape, &x, parts)?;
+        if let Some(Frame { into, .. }) = &self.frame {
+            query = Frame::change(tape, &query, into, Dtype::F32)?;
+            key = Frame::change(tape, &key, into, operand)?;
+            value = Frame::change(tape, &value, into, operand)?;
+        }
         let table = self.still.table(tape.device(), offsets);
         let factor = 1.0 / ((x.columns() / self.heads) as f32).sqrt();
         let query = rotary(tape, &query, offsets, &table, self.heads, factor, operand)?;
-        let mixed = attention(tape, &query, &key, &value, offsets, self.heads, operand)?;
+        let mut mixed = attention(tape, &query, &key, &value, offsets, self.heads, operand)?;
+        if let Some(Frame { out_of, .. }) = &self.frame {
+            mixed = Frame::change(tape, &mixed, out_of, operand)?;
+        }
         let attended = self.drop.residual(tape, (&self.proj, &mixed), &x, 0)?;
         let attended = self.norm1.forward(tape, &attended, Dtype::F32)?;
         let inner = self.fc1.forward(tape, &attended, Epilogue::Gelu, operand)?;

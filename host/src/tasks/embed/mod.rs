@@ -8,8 +8,9 @@ use pliant_seq::Source;
 use serde_json::json;
 
 use crate::Context;
-use crate::cli::embed::EmbedPlan;
-use crate::engine;
+use crate::cli::embed::{EmbedPlan, Pool, Written};
+use crate::engine::{self, Card};
+use crate::exit::TaskError;
 use crate::pipeline::{Masks, Output};
 use crate::tasks::run::{Order, Ready};
 use outputs::Outputs;
@@ -22,6 +23,7 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
     let card = engine::card(&plan.run.model)?;
     let layers = card.layers_asked(&plan.layers)?;
+    check(plan, &card, &layers)?;
     outputs::check(plan, &layers)?;
     let residues = plan.outputs.residues.is_some();
     let order = Order {
@@ -29,7 +31,7 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
         task: "embed",
         plan: &plan.run,
         sources: Source::from_arguments(&plan.run.inputs)?,
-        output: Output::States { layers: layers.clone(), pool: plan.pool, residues },
+        output: Output::States { layers: layers.clone(), pool: plan.pool, residues, written: plan.output },
         masks: Masks::None,
     };
     let ready = Ready::new(card, order)?;
@@ -43,4 +45,27 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let dtype = plan.outputs.dtype.name();
     let details = [("layers", json!(layers)), ("pool", json!(plan.pool.name())), ("dtype", json!(dtype))];
     session.finish(outputs.finish()?, &computed, &details, context)
+}
+
+/// Refuses what the model cannot give.
+fn check(plan: &EmbedPlan, card: &Card, layers: &[usize]) -> anyhow::Result<()> {
+    let family = card.about.family;
+    if plan.pool == Pool::Cls && !card.vocabulary.cls {
+        let what = format!(
+            "--pool cls: a model of the family {family} has no token that speaks for the whole protein; choose --pool mean \
+             or max"
+        );
+        return Err(TaskError::Usage { what }.into());
+    }
+    if plan.output == Written::Z && card.about.projection.is_none() {
+        let what = format!(
+            "--output z: a model of the family {family} has no projection of its states; choose --output h"
+        );
+        return Err(TaskError::Usage { what }.into());
+    }
+    if plan.output == Written::Z && *layers != [card.about.layers] {
+        let what = "--output z is made of the last layer alone: leave --layer away";
+        return Err(TaskError::Usage { what: what.to_owned() }.into());
+    }
+    Ok(())
 }

@@ -103,7 +103,7 @@ pub(super) fn sizes(plan: &OutputPlan, ready: &Ready<'_>, layers: &[usize]) -> a
     let selection = ready.selection();
     let table = TablePlan {
         rows: selection.records,
-        width: ready.card().about.width,
+        width: ready.width(),
         layers: layers.to_vec(),
         dtype: plan.dtype,
         metadata: Metadata::new(),

@@ -85,16 +85,16 @@ impl<'a> Ready<'a> {
             long,
             asked: order.plan.long.policy,
             trained: trained(&card, &long),
-            vocabulary: card.vocabulary,
+            ability: order.output.ability(&card),
             masks: &order.masks,
         };
         let survey = Survey::of(&order.sources, &rules)?;
         Ok(Self { order, card, long, survey })
     }
 
-    /// What the folder says of the model.
-    pub(super) fn card(&self) -> &Card {
-        &self.card
+    /// Numbers of a row of the results.
+    pub(super) fn width(&self) -> usize {
+        self.card.row_width(&self.order.output.head())
     }
 
     /// What is computed, once the policy for long records is known.

@@ -8,6 +8,7 @@ use pliant_store::cache::KeyBase;
 use serde_json::{Value, json};
 
 use super::{Order, Survey};
+use crate::cli::embed::Written;
 use crate::engine::Engine;
 use crate::machine;
 use crate::pipeline::{CutKeys, Masks, Output};
@@ -51,7 +52,12 @@ impl Provenance<'_> {
             Output::States { pool, .. } if kind == "pooled" => json!(pool.name()),
             _ => Value::Null,
         };
-        Metadata::new()
+        // What is not there is what was always there, so that old caches and results keep their meaning.
+        let begun = match &order.output {
+            Output::States { written: Written::Z, .. } => Metadata::new().with("states", "z"),
+            _ => Metadata::new(),
+        };
+        begun
             .with("schema", SCHEMA)
             .with("output", kind)
             .with("model", engine.identity())

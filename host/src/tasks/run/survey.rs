@@ -1,13 +1,15 @@
 //! The first reading of the input: what there is to compute, what fails, and what a user should know.
 
+use std::collections::BTreeSet;
+
 use pliant_seq::{
     Cut, Failure, InputError, Item, LongPolicy, ReadOptions, RecordError, RecordReader, Source, Span,
-    Summary, Vocabulary, scan,
+    Summary, scan,
 };
 
 use crate::cli::shared::Long;
 use crate::exit::TaskError;
-use crate::pipeline::Masks;
+use crate::pipeline::{Ability, Masks};
 use crate::tasks::intake::{Warning, Warnings, counted};
 
 /// What the first reading found.
@@ -57,8 +59,8 @@ pub(super) struct Rules<'a> {
     pub(super) asked: Long,
     /// The training length of the model, in residues.
     pub(super) trained: usize,
-    /// How residues become tokens.
-    pub(super) vocabulary: &'static Vocabulary,
+    /// What can be computed, and how residues become tokens.
+    pub(super) ability: Ability,
     /// Which residues are masked.
     pub(super) masks: &'a Masks,
 }
@@ -70,18 +72,22 @@ impl Survey {
     /// An input that cannot be read to its end.
     pub(super) fn of(sources: &[Source], rules: &Rules<'_>) -> Result<Self, InputError> {
         let mut summary = scan(RecordReader::new(sources, rules.read))?;
-        let selection = Selection::of(&summary.lengths, rules);
+        let over = summary.lengths.iter().any(|&length| length as usize > rules.trained);
+        let refusing = over && matches!(rules.asked, Long::Error | Long::Skip);
         let mut failures = std::mem::take(&mut summary.failures);
-        let refused = selection.over > 0 && matches!(rules.asked, Long::Error | Long::Skip);
-        let mut fatal = failures.len();
-        if refused {
-            let overlong = overlong(sources, rules)?;
-            if rules.asked == Long::Error {
-                fatal += overlong.len();
+        let (mut fatal, mut left_out) = (failures.len(), BTreeSet::new());
+        if refusing || rules.ability.may_refuse(&summary.lengths, &summary.totals.letters) {
+            let refused = refused(sources, rules)?;
+            let skipped = |failure: &Failure| matches!(failure.reason, RecordError::OverTrained { .. });
+            let skips = rules.asked == Long::Skip;
+            fatal += refused.iter().filter(|(_, failure)| !(skips && skipped(failure))).count();
+            for (index, failure) in refused {
+                left_out.insert(index);
+                failures.push(failure);
             }
-            failures.extend(overlong);
             failures.sort_by_key(|failure| failure.record);
         }
+        let selection = Selection::of(&summary.lengths, &left_out, rules);
         let warnings = warnings(&summary, &selection, &failures, rules);
         let inputs = sources.iter().map(|source| source.name().to_string()).collect();
         Ok(Self { inputs, summary, failures, fatal, selection, warnings })
@@ -102,12 +108,15 @@ impl Survey {
 }
 
 impl Selection {
-    fn of(lengths: &[u32], rules: &Rules<'_>) -> Self {
+    fn of(lengths: &[u32], left_out: &BTreeSet<u64>, rules: &Rules<'_>) -> Self {
         let mut selection = Self::default();
         let whole = |residues: std::ops::Range<usize>| Span { residues: residues.clone(), owned: residues };
         for (index, &length) in (0..).zip(lengths) {
             let length = length as usize;
             selection.over += u64::from(length > rules.trained);
+            if left_out.contains(&index) {
+                continue;
+            }
             let (residues, spans) = match rules.long.cut(length, rules.trained) {
                 Cut::Whole => (length, vec![whole(0..length)]),
                 Cut::Beginning(residues) => (residues.len(), vec![whole(residues)]),
@@ -129,14 +138,19 @@ impl Selection {
     }
 }
 
-/// The records that the policy for long ones leaves out. They are known by their lengths alone so far.
-fn overlong(sources: &[Source], rules: &Rules<'_>) -> Result<Vec<Failure>, InputError> {
+/// The records, by their numbers, that the policy for long ones leaves out, and those that the model cannot compute. They
+/// are known by their lengths alone so far.
+fn refused(sources: &[Source], rules: &Rules<'_>) -> Result<Vec<(u64, Failure)>, InputError> {
     let mut failures = Vec::new();
     for item in RecordReader::new(sources, rules.read) {
         let Item::Record(record) = item? else { continue };
         let (residues, trained) = (record.residues.len(), rules.trained);
-        if residues > trained {
-            failures.push(record.failure(RecordError::OverTrained { residues, trained }));
+        let reason = match rules.long.cut(residues, trained) {
+            Cut::Refused | Cut::Skipped => Some(RecordError::OverTrained { residues, trained }),
+            cut => rules.ability.refusal(&record.residues, &cut),
+        };
+        if let Some(reason) = reason {
+            failures.push((record.index, record.failure(reason)));
         }
     }
     Ok(failures)
@@ -151,7 +165,7 @@ fn warnings(
     let (totals, trained) = (&summary.totals, rules.trained);
     let mut warnings = Warnings::default();
     warnings.add_repairs(totals, "computed and written");
-    for (letter, count) in rules.vocabulary.unknown_letters(&totals.letters) {
+    for (letter, count) in rules.ability.vocabulary.unknown_letters(&totals.letters) {
         warnings.add("unknown_letters", count, || {
             let residues = counted(count, "residue", "residues");
             format!("the model does not know the letter {letter}: {residues} computed as unknown")
@@ -177,7 +191,7 @@ fn warnings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pliant_seq::{ESM2, Windows};
+    use pliant_seq::{ESM2, PLUS, Windows};
 
     fn rules(asked: Long) -> Rules<'static> {
         let long = match asked {
@@ -192,7 +206,7 @@ mod tests {
             long,
             asked,
             trained: 4,
-            vocabulary: &ESM2,
+            ability: Ability { vocabulary: &ESM2, longest: None, likelihoods: false },
             masks: &Masks::None,
         }
     }
@@ -218,6 +232,23 @@ mod tests {
             assert_eq!(selection.longest_piece, longest, "{asked:?}");
             assert_eq!((found.failures.len(), found.fatal), (failures, fatal), "{asked:?}");
         }
+    }
+
+    #[test]
+    fn what_the_model_cannot_compute_fails_under_every_policy_that_leaves_it_whole() {
+        let text = ">a\nMKV\n>b\nMKVLATG\n>c\nMXV\n";
+        let found = |asked, longest, likelihoods| {
+            let sources = [Source::from_bytes("in.fasta", text.as_bytes())];
+            let ability = Ability { vocabulary: &PLUS, longest, likelihoods };
+            let found = Survey::of(&sources, &Rules { ability, ..rules(asked) }).unwrap();
+            let failed: Vec<u64> = found.failures.iter().map(|failure| failure.record).collect();
+            (found.selection.records, found.selection.residues, found.fatal, failed)
+        };
+        assert_eq!(found(Long::Whole, Some(6), false), (2, 6, 1, vec![2]));
+        assert_eq!(found(Long::Window, Some(6), false), (3, 13, 0, vec![]));
+        assert_eq!(found(Long::Whole, Some(6), true), (1, 3, 2, vec![2, 3]));
+        assert_eq!(found(Long::Skip, None, true), (1, 3, 1, vec![2, 3]));
+        assert_eq!(found(Long::Error, Some(6), true), (1, 3, 2, vec![2, 3]));
     }
 
     #[test]

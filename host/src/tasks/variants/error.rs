@@ -51,6 +51,16 @@ pub enum VariantError {
         /// What is there.
         found: String,
     },
+    /// A wild type with a residue that the model does not tell.
+    #[error("{file}: found {found}, wanted {wanted}")]
+    Untold {
+        /// The file.
+        file: String,
+        /// What is there.
+        found: String,
+        /// What would be right.
+        wanted: &'static str,
+    },
 }
 
 impl VariantError {

@@ -40,6 +40,12 @@ impl Input {
         match &plan.mutants {
             Mutants::Scan(path) => {
                 let wild = wild_type(path)?;
+                if let Some((place, letter)) = vocabulary.untold(&wild) {
+                    let (file, letter) = (path.display().to_string(), char::from(letter));
+                    let found = format!("the letter {letter} at position {}", place + 1);
+                    let wanted = "a wild type of amino acids that the model tells apart";
+                    return Err(VariantError::Untold { file, found, wanted }.into());
+                }
                 let single = |mutation| Variant { wild: 0, mutations: vec![mutation] };
                 let variants = scan(&wild).into_iter().map(single).collect();
                 let name = path.display().to_string();

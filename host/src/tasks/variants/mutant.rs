@@ -96,6 +96,10 @@ impl Grammar {
             let wanted = format!("{wanted}, which the wild type has there");
             return Err(Wrong::at_place(format!("{found} at position {number} ({name})"), wanted));
         }
+        if let Some((_, letter)) = self.vocabulary.untold(&[from]) {
+            let found = format!("the letter {} of the wild type ({name})", char::from(letter));
+            return Err(Wrong::at_place(found, "an amino acid that the model tells apart"));
+        }
         if self.vocabulary.token(to) == self.vocabulary.unknown {
             let found = format!("the letter {} ({name})", char::from(to));
             return Err(Wrong::new(found, "an amino acid that the model knows"));

@@ -93,7 +93,7 @@ impl<'a> Scorer<'a> {
 
     /// The sum over mutations of what the model believes more in the new letter than in the old one.
     fn marginal(&self, variant: &Variant, row: &Row) -> f64 {
-        let width = self.vocabulary.tokens.len();
+        let width = self.vocabulary.told;
         let rows = row.residues.first().map_or(&[][..], Vec::as_slice);
         let places = &self.places[variant.wild];
         let of = |mutation: &super::mutant::Mutation| {

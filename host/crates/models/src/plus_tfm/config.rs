@@ -99,12 +99,11 @@ impl Config {
             return Err(fields.refuse("num_heads", wanted));
         }
         let head_width = self.head_width();
-        if head_width.is_multiple_of(8) && head_width <= HEAD_WIDTH_MAX {
+        if frame(head_width) <= HEAD_WIDTH_MAX {
             return Ok(());
         }
         let wanted = format!(
-            "heads of a width that is a multiple of 8 and at most {HEAD_WIDTH_MAX}: \"hidden_dim\" {width} makes them \
-             {head_width} wide"
+            "heads at most {HEAD_WIDTH_MAX} wide: \"hidden_dim\" {width} makes them {head_width} wide"
         );
         Err(fields.refuse("num_heads", wanted))
     }
@@ -172,6 +171,11 @@ impl Parts {
     }
 }
 
+/// Columns that attention takes for a head of `width`.
+pub(super) fn frame(width: usize) -> usize {
+    width.next_multiple_of(8)
+}
+
 /// The published sinusoid `[rows, width]`: sines in even columns, cosines in odd ones.
 pub(super) fn sinusoid([rows, width]: [usize; 2]) -> Vec<f32> {
     let angle = |place: usize, column: usize| {
@@ -214,7 +218,7 @@ mod tests {
     fn what_is_not_supported_is_refused_by_name() {
         for (key, value, words) in [
             ("num_heads", "7", "a divisor of \"hidden_dim\", which is 768"),
-            ("num_heads", "256", "makes them 3 wide"),
+            ("num_heads", "2", "makes them 384 wide"),
             ("max_len", "3", "\"max_len\" is 3"),
             ("dropout", "1.0", "\"dropout\" is 1.0, wanted a number from 0, below 1"),
             ("input_dim", "22", "\"input_dim\" is 22"),
