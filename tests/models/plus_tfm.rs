@@ -115,7 +115,7 @@ fn heads_are_optional() {
     let device = device();
     let loaded = loaded(folder.path(), &device, Precision::F32, Purpose::Inference);
     assert_eq!((loaded.about.absent.len(), loaded.about.longest), (2, Some(7)));
-    assert!(!loaded.model.has_lm_head() && !loaded.model.pairs_in_one_chain());
+    assert!(!loaded.model.has_lm_head() && loaded.model.check_pairs().is_err());
     assert!(!states(&loaded.model, (&device, Precision::F32), &[vec![23, 4, 24]], &[1])[0].is_empty());
     assert_eq!(loaded.model.projection(), None);
 }

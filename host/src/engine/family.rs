@@ -213,7 +213,6 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::SeesItself
         | ModelError::NoContacts { .. }
         | ModelError::NoProjection
-        | ModelError::NoChains
         | ModelError::TooLong { .. }
         | ModelError::HeadAlone { .. } => Code::Data,
         ModelError::WantsConfig { .. }

@@ -138,9 +138,6 @@ pub enum ModelError {
     /// A projection was asked of a model without one.
     #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
     NoProjection,
-    /// Logits of pairs in one chain were asked of a model that has no classifier of first tokens.
-    #[error("this checkpoint has no classifier (cls.*) that compares two sequences in one chain")]
-    NoChains,
     /// A chain that has more tokens than there are places.
     #[error(
         "a chain of {found} tokens was to be computed, but the model has {limit} places, two of which are for the ends: \

@@ -63,16 +63,6 @@ pub(crate) trait Encoder {
         Err(ModelError::NoProjection)
     }
 
-    /// Whether two sequences are compared as one chain.
-    fn pairs_in_one_chain(&self) -> bool {
-        false
-    }
-
-    /// Logits `[B,K]` of pairs in one chain, from the states `[B,C]` of their first tokens.
-    fn chain_logits(&self, _tape: &Tape, _first: &Tensor) -> Result<Tensor, ModelError> {
-        Err(ModelError::NoChains)
-    }
-
     /// Why it tells no contacts, if it does not.
     fn check_contacts(&self) -> Result<(), ModelError>;
 
@@ -198,22 +188,6 @@ impl Model {
     /// [`ModelError::NoProjection`] for a model without one.
     pub fn project(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
         self.encoder().project(tape, hidden)
-    }
-
-    /// Whether it compares two sequences that stand in one chain, `start a end b end`, and can be asked for
-    /// [`Model::chain_logits`].
-    #[must_use]
-    pub fn pairs_in_one_chain(&self) -> bool {
-        self.encoder().pairs_in_one_chain()
-    }
-
-    /// Logits `[B,K]` (f32) of pairs that stand in one chain each, from the states `[B,C]` of the first token of every chain
-    /// in the last layer.
-    ///
-    /// # Errors
-    /// [`ModelError::NoChains`] for a model that compares none in this way.
-    pub fn chain_logits(&self, tape: &Tape, first: &Tensor) -> Result<Tensor, ModelError> {
-        self.encoder().chain_logits(tape, first)
     }
 
     /// Tells whether it tells which residues touch.

@@ -335,13 +335,22 @@ impl Encoder for PlusTfm {
     }
 
     fn chain_logits(&self, tape: &Tape, first: &Tensor) -> Result<Tensor, ModelError> {
-        let cls = self.cls.as_ref().ok_or(ModelError::NoChains)?;
+        let cls = self.cls.as_ref().ok_or(ModelError::NoPairs)?;
         let drop = Drop { probability: self.config.dropout, first: 1 + self.blocks.len() as u32 * DROPOUTS };
         Ok(cls.forward(tape, &drop.of(tape, first, 0)?, Epilogue::Store, Dtype::F32)?)
     }
 
     fn pairs_in_one_chain(&self) -> bool {
-        self.cls.is_some()
+        true
+    }
+
+    fn check_pairs(&self) -> Result<(), ModelError> {
+        self.cls.as_ref().map(drop).ok_or(ModelError::NoPairs)
+    }
+
+    fn pair_params(&self) -> Vec<Arc<Param>> {
+        let params = self.cls.iter().flat_map(|cls| [Some(&cls.weight), cls.bias.as_ref()]);
+        params.flatten().map(Arc::clone).collect()
     }
 
     fn check_contacts(&self) -> Result<(), ModelError> {
