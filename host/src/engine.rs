@@ -1,5 +1,6 @@
 //! The only place where a model meets records: a loaded model on a device, and what it makes of packs.
 
+mod align;
 mod family;
 mod learner;
 mod mlm;
@@ -18,6 +19,7 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
 use crate::exit::Code;
+pub use align::Aligned;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
 pub use mlm::{Examination, examine_mlm, mlm_loss};

@@ -26,6 +26,7 @@ use pliant_store::{Action, StoreError};
 
 use crate::engine;
 use crate::hub::HubError;
+use crate::tasks::align::AlignError;
 use crate::tasks::gather::GatherError;
 use crate::tasks::plot::PlotError;
 use crate::tasks::variants::VariantError;
@@ -236,11 +237,13 @@ pub fn report(error: &anyhow::Error) -> Report {
     let parts = error.chain().find_map(|cause| cause.downcast_ref::<GatherError>());
     let hub = error.chain().find_map(|cause| cause.downcast_ref::<HubError>());
     let variants = error.chain().find_map(|cause| cause.downcast_ref::<VariantError>());
+    let pair = error.chain().find_map(|cause| cause.downcast_ref::<AlignError>());
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
     let plot = error.chain().find_map(|cause| cause.downcast_ref::<PlotError>());
     let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
     let hint = hint
         .or_else(|| variants.and_then(VariantError::hint))
+        .or_else(|| pair.and_then(AlignError::hint))
         .or_else(|| plot.and_then(PlotError::hint))
         .or_else(|| training.and_then(TrainError::hint));
     Report {
@@ -338,7 +341,10 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(config) = cause.downcast_ref::<ConfigError>() {
         return config.code();
     }
-    if cause.is::<OptimError>() || cause.is::<SettingError>() || cause.is::<VariantError>() {
+    if cause.is::<OptimError>() || cause.is::<SettingError>() {
+        return Some(Code::Data);
+    }
+    if cause.is::<VariantError>() || cause.is::<AlignError>() {
         return Some(Code::Data);
     }
     match cause.downcast_ref::<KernelError>()? {

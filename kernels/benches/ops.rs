@@ -9,6 +9,7 @@ use pliant_kernels::cpu::gemm::{Epilogue, Orientation, PackedMatrix, Product, Ta
 use pliant_kernels::cpu::simd::{Simd, Task, Work};
 use pliant_kernels::ops::linear::{self, Landing, Weights};
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
+use pliant_kernels::ops::soft_alignment::{self, Pairs, Side};
 use pliant_kernels::ops::{attention, conv1d};
 use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences, bf16};
 use std::hint::black_box;
@@ -279,6 +280,27 @@ fn runs(device: &Device, wanted: &Wanted) {
     }
 }
 
+/// Soft alignment of eight pairs of proteins of one length: forward or backward alone. Each difference of two numbers
+/// counts as a multiply-add, in the backward a second time for the slopes.
+fn pairs(device: &Device, length: usize, backward: bool) -> (f64, f64) {
+    const PAIRS: usize = 8;
+    const WIDTH: usize = 100;
+    let offsets: Vec<usize> = (0..=PAIRS).map(|pair| pair * length).collect();
+    let (a, b) = (waves(device, PAIRS * length * WIDTH), waves(device, PAIRS * length * WIDTH));
+    let [a, b] = [&a, &b].map(|vectors| Side { vectors, offsets: &offsets });
+    let pairs = Pairs { width: WIDTH, a, b };
+    let work = PAIRS * length * length * WIDTH;
+    let (mut scores, slopes) = (device.zeros(PAIRS), device.upload(&[1.0; PAIRS]));
+    let [mut da, mut db] = [(); 2].map(|()| device.zeros(PAIRS * length * WIDTH));
+    fraction(device, Precision::F32, if backward { 2 * work } else { work }, || {
+        if backward {
+            soft_alignment::backward(device, pairs, &slopes, (&mut da, &mut db)).unwrap();
+        } else {
+            soft_alignment::forward(device, pairs, &mut scores).unwrap();
+        }
+    })
+}
+
 /// Which lines are measured.
 struct Wanted(Vec<String>);
 
@@ -311,6 +333,12 @@ fn main() {
     println!("{}", device.describe());
     let wanted = Wanted::of_arguments();
     runs(&device, &wanted);
+    for length in [100, 450] {
+        for (name, backward) in [("forward", false), ("backward", true)] {
+            let line = format!("f32 soft_alignment D 100 L {length:4} {name:8}");
+            wanted.measure(&line, || pairs(&device, length, backward));
+        }
+    }
     inference(&device, &wanted);
     training(&device, &wanted);
 }

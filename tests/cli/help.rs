@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 27] = [
+    let cases: [(&str, &[&str]); 28] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -13,6 +13,7 @@ fn help_is_as_it_was_read_last() {
         ("help_evaluate", &["evaluate", "--help"]),
         ("help_variants", &["variants", "--help"]),
         ("help_contacts", &["contacts", "--help"]),
+        ("help_align", &["align", "--help"]),
         ("help_pretrain", &["pretrain", "--help"]),
         ("help_plot", &["plot", "--help"]),
         ("help_split", &["split", "--help"]),

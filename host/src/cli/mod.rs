@@ -3,6 +3,7 @@
 //! Every flag can also be set by an environment variable: `--max-residues` by `PLIANT_MAX_RESIDUES`. The command
 //! line wins.
 
+pub mod align;
 pub mod cache;
 pub mod contacts;
 pub mod doctor;
@@ -81,6 +82,8 @@ pub enum Command {
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch
     Contacts(Box<contacts::ContactsArgs>),
+    /// Tell how alike two proteins are, residue by residue
+    Align(Box<align::AlignArgs>),
     /// Train a model on proteins
     Pretrain(Box<pretrain::PretrainArgs>),
     /// Draw logs of training

@@ -1,5 +1,6 @@
 //! One recipe per command, in the order of the work.
 
+pub mod align;
 pub mod cache;
 pub mod contacts;
 pub mod doctor;
@@ -34,6 +35,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Evaluate(args) => evaluate::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
+        Command::Align(args) => align::run(&args.plan()?, context),
         Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
         Command::Plot(args) => plot::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),

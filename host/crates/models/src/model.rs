@@ -103,6 +103,12 @@ pub(crate) trait Encoder {
         Err(ModelError::NoPairs)
     }
 
+    /// Logits `[P,K]` of K ordered thresholds from the scores `[P,1]` of soft alignments of z; asked only of a model that
+    /// compares pairs by them.
+    fn pair_levels(&self, _: &Tape, _: &Tensor) -> Result<Tensor, ModelError> {
+        Err(ModelError::NoPairs)
+    }
+
     /// Logits `[P,K]` of P pairs from the states of the last layer of the residues of their members.
     fn pair_logits(&self, _: &Tape, _: Member<'_>, _: Member<'_>) -> Result<Tensor, ModelError> {
         Err(ModelError::NoPairs)
@@ -261,6 +267,15 @@ impl Model {
     /// [`ModelError::NoPairs`].
     pub fn chain_logits(&self, tape: &Tape, first: &Tensor) -> Result<Tensor, ModelError> {
         self.encoder().chain_logits(tape, first)
+    }
+
+    /// Logits `[P,K]` (f32) of the K thresholds between levels of kinship, lowest first, from the scores `[P,1]` of pairs
+    /// that were aligned by their projections ([`Model::project`]).
+    ///
+    /// # Errors
+    /// [`ModelError::NoPairs`] for a model that compares no pairs, or both members in one chain.
+    pub fn pair_levels(&self, tape: &Tape, scores: &Tensor) -> Result<Tensor, ModelError> {
+        self.encoder().pair_levels(tape, scores)
     }
 
     /// The parameters that language modelling reaches, and same-family prediction beside it where there are `pairs`: an

@@ -4,12 +4,14 @@
 //! first line names the columns. What is written has plain line ends and quotes where they are needed.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
 
 use crate::atomic::{Access, AtomicFile, OutputSet};
 use crate::error::{Action, StoreError};
+use crate::metadata::{METADATA_KEY, Metadata};
 
 /// What stands between cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +182,31 @@ impl SheetWriter {
         separator: Separator,
         columns: impl Iterator<Item = &'a str>,
     ) -> Result<Self, StoreError> {
-        let file = AtomicFile::create(path, Access::Stream)?;
+        Self::begin(path, separator, AtomicFile::create(path, Access::Stream)?, columns)
+    }
+
+    /// Begins the file with a line of what it tells of itself, `# pliant_meta` and JSON, then the names of its columns.
+    ///
+    /// # Errors
+    /// Those of [`AtomicFile::create`], and [`StoreError::Io`].
+    pub fn described<'a>(
+        path: &Path,
+        separator: Separator,
+        metadata: &Metadata,
+        columns: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, StoreError> {
+        let mut file = AtomicFile::create(path, Access::Stream)?;
+        let written = writeln!(file, "# {METADATA_KEY} {}", metadata.to_json());
+        written.map_err(|cause| StoreError::io(Action::Write, path, cause))?;
+        Self::begin(path, separator, file, columns)
+    }
+
+    fn begin<'a>(
+        path: &Path,
+        separator: Separator,
+        file: AtomicFile,
+        columns: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, StoreError> {
         let writer = WriterBuilder::new().delimiter(separator.byte()).from_writer(file);
         let mut sheet = Self { path: path.to_path_buf(), writer };
         sheet.push(columns)?;
@@ -251,6 +277,19 @@ mod tests {
             writer.finish().unwrap().commit().unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_table_can_tell_of_itself_in_a_line_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.tsv");
+        let metadata = Metadata::new().with("score", -1.5);
+        let mut writer =
+            SheetWriter::described(&path, Separator::Tab, &metadata, ["a", "b"].into_iter()).unwrap();
+        writer.push(["1", "2"].into_iter()).unwrap();
+        writer.finish().unwrap().commit().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "# pliant_meta {\"score\":-1.5}\na\tb\n1\t2\n");
     }
 
     #[test]
