@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     PairMask,
     /// Pairs that are evaluated.
     EvaluationPair,
+    /// Pairs of domains of a level.
+    Domains,
 }
 
 /// The 32 bytes that stand for a seed, a purpose and what it is done to.

@@ -182,6 +182,16 @@ pub fn domains() -> ProteinTable {
     ProteinTable { id: "id".to_owned(), sequence: "sequence".to_owned(), group: Some(group) }
 }
 
+/// PLUS's domains, `>id a.1.1.1 …`, to draw pairs of (see [`Domains`](super::Domains)).
+pub fn plus_domains() -> SetOptions {
+    headers(HeaderLabel { last: false, until: None }, LabelForm::Class(ClassList::Found))
+}
+
+/// A table of domains, columns `id sccs sequence`, to draw pairs of (see [`Domains`](super::Domains)).
+pub fn domain_codes() -> SetOptions {
+    table(Columns::one("sequence", "sccs").id(&["id"]), LabelForm::Class(ClassList::Found))
+}
+
 fn named_pairs(proteins: Arc<Proteins>, label: &str, form: LabelForm) -> SetOptions {
     let ids = ["id_a", "id_b"].map(str::to_owned);
     table(Columns::of(ProteinColumns::Named { ids, proteins }, label), form)

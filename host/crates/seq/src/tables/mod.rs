@@ -5,6 +5,7 @@
 //! | [`SetOptions`] | how examples stand in their files ([`Form`]) and what their labels are ([`LabelForm`]) |
 //! | [`LabelledSet`] | examples in memory, at least one: proteins or pairs of them, labels, weights, parts; `digest` names it |
 //! | [`SetReport`] | what became of every example of the input |
+//! | [`Domains`] | domains by their structure, of which pairs of every level are drawn |
 //! | [`Sides`] | a set in two, no protein or group of proteins on both sides |
 //!
 //! A table that cannot be read is a [`TableError`]; an example that is wrong is a [`Failure`](crate::Failure) with file and
@@ -12,6 +13,7 @@
 //! Sequences take a byte a residue, labels of residues another.
 
 mod build;
+mod domains;
 mod error;
 pub mod forms;
 mod intake;
@@ -27,6 +29,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use domains::Domains;
 pub use error::TableError;
 pub use intake::SetReport;
 pub use labels::{IGNORED, Label, LabelKind, Labels, MOST_RESIDUE_CLASSES, ResidueAlphabet};

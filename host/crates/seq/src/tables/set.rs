@@ -136,7 +136,7 @@ impl LabelledSet {
         self.ids.get(sequence)
     }
 
-    /// What keeps a sequence together with others where some are held out; its id where no column says so.
+    /// What keeps a sequence together with others where some are held out; nothing where the input does not say so.
     pub fn group(&self, sequence: usize) -> Option<&str> {
         self.groups.as_ref().map(|groups| groups.get(sequence))
     }

@@ -65,7 +65,7 @@ impl LabelledSet {
         Some(picked.sealed())
     }
 
-    fn take_sequence(&mut self, from: &Self, number: usize) -> u32 {
+    pub(super) fn take_sequence(&mut self, from: &Self, number: usize) -> u32 {
         self.letters.extend_from_slice(from.sequence(number));
         self.offsets.push(self.letters.len());
         self.ids.push(from.id(number));

@@ -1,5 +1,6 @@
 //! Labelled sets: text in, examples out.
 
+mod domains;
 mod errors;
 mod forms;
 mod real;

@@ -153,3 +153,16 @@ fn homologous_domains_are_read_and_split_by_folds() {
     );
     assert!(sides.held_out.counts().iter().all(|&count| count > 100), "{:?}", sides.held_out.counts());
 }
+
+#[test]
+fn pairs_of_every_level_are_drawn_of_real_domains() {
+    let Some(folder) = data() else { return };
+    let (set, _) = whole(&folder, "homology_scope/domains.tsv.gz", &forms::domain_codes());
+    let domains = super::super::Domains::of(&set).unwrap();
+    assert_eq!(domains.pairs().iter().sum::<u64>(), 9_535 * 9_534);
+    let begun = Instant::now();
+    let drawn = domains.draw(100_000, 1, 0, 0.5).unwrap();
+    eprintln!("{:?} pairs by level, drawn {:?} in {:.2?}", domains.pairs(), drawn.counts(), begun.elapsed());
+    // The rarest level has one in thousands of all pairs, and is drawn often.
+    assert!(drawn.counts().iter().all(|&count| count > 500), "{:?}", drawn.counts());
+}
