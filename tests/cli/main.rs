@@ -25,6 +25,7 @@ mod long;
 mod model;
 mod outputs;
 mod plot;
+mod plus;
 mod pretrain;
 mod pretrain_learns;
 mod pull;

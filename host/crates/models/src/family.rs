@@ -13,7 +13,7 @@ use crate::about::Cost;
 use crate::config::Fields;
 use crate::error::ModelError;
 use crate::model::Model;
-use crate::{esm2, lc_plm, plus_tfm};
+use crate::{esm2, lc_plm, p_elmo, p_elmo_lm, plus_rnn, plus_tfm};
 
 /// What a folder of Pliant's own says it is, under `format`.
 pub(crate) const FORMAT: &str = "pliant-model-1";
@@ -22,7 +22,14 @@ pub(crate) const FORMAT: &str = "pliant-model-1";
 pub(crate) const OWN_KEYS: [&str; 3] = ["format", "family", "vocabulary"];
 
 /// Every family.
-static FAMILIES: [&Family; 3] = [&esm2::FAMILY, &lc_plm::FAMILY, &plus_tfm::FAMILY];
+static FAMILIES: [&Family; 6] = [
+    &esm2::FAMILY,
+    &lc_plm::FAMILY,
+    &plus_rnn::FAMILY,
+    &plus_tfm::FAMILY,
+    &p_elmo::FAMILY,
+    &p_elmo_lm::FAMILY,
+];
 
 /// One family.
 #[derive(Debug)]
@@ -205,6 +212,12 @@ mod tests {
         assert_eq!(name(&format!(r#"{{{marks}, "model_type": "bimamba"}}"#)), Ok("lc_plm"));
         assert_eq!(name(&format!(r#"{{{marks}, "model_type": "esm"}}"#)), Ok("esm2"));
         assert_eq!(name(r#"{"model_type": "TFM", "num_layers": 2}"#), Ok("plus_tfm"));
+        let recurrent = |more: &str| name(&format!(r#"{{"model_type": "RNN", "num_layers": 2{more}}}"#));
+        assert_eq!(recurrent(r#", "rnn_type": "B", "embedding_dim": 100"#), Ok("plus_rnn"));
+        assert_eq!(recurrent(r#", "rnn_type": "B", "lm_proj_dim": -1"#), Ok("plus_rnn"));
+        assert_eq!(recurrent(r#", "rnn_type": "B", "lm_proj_dim": 512"#), Ok("p_elmo"));
+        assert_eq!(recurrent(r#", "rnn_type": "TFR""#), Ok("p_elmo_lm"));
+        assert!(recurrent("").unwrap_err().contains("\"model_type\" is \"RNN\""));
         assert!(name(r#"{"d_model": 8, "n_layer": 2}"#).unwrap_err().contains("\"model_type\" is missing"));
     }
 }

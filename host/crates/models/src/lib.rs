@@ -23,7 +23,10 @@ mod identity;
 mod import;
 pub mod lc_plm;
 mod model;
+pub mod p_elmo;
+pub mod p_elmo_lm;
 mod plus;
+pub mod plus_rnn;
 pub mod plus_tfm;
 pub mod rope;
 mod save;
@@ -45,6 +48,9 @@ pub use family::LmHeadKind;
 pub use import::{Beside, LanguageModel};
 pub use lc_plm::LcPlm;
 pub use model::{Member, Model};
+pub use p_elmo::PElmo;
+pub use p_elmo_lm::PElmoLm;
+pub use plus_rnn::PlusRnn;
 pub use plus_tfm::PlusTfm;
 
 /// What a model is loaded for.

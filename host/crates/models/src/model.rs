@@ -9,6 +9,9 @@ use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
 use crate::error::ModelError;
 use crate::esm2::Esm2;
 use crate::lc_plm::LcPlm;
+use crate::p_elmo::PElmo;
+use crate::p_elmo_lm::PElmoLm;
+use crate::plus_rnn::PlusRnn;
 use crate::plus_tfm::PlusTfm;
 
 /// A model of any family.
@@ -18,8 +21,14 @@ pub enum Model {
     Esm2(Esm2),
     /// LC-PLM.
     LcPlm(LcPlm),
+    /// PLUS-RNN.
+    PlusRnn(PlusRnn),
     /// PLUS-TFM.
     PlusTfm(PlusTfm),
+    /// P-ELMo.
+    PElmo(PElmo),
+    /// The language model of P-ELMo.
+    PElmoLm(PElmoLm),
 }
 
 /// What every family does.
@@ -124,7 +133,10 @@ impl Model {
         match self {
             Self::Esm2(model) => model,
             Self::LcPlm(model) => model,
+            Self::PlusRnn(model) => model,
             Self::PlusTfm(model) => model,
+            Self::PElmo(model) => model,
+            Self::PElmoLm(model) => model,
         }
     }
 

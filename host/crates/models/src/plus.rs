@@ -3,11 +3,19 @@
 //! Canonical names are those that mswzeus/PLUS saves. Files that were saved from several GPUs begin every name with
 //! `module.`. Heads of tasks are saved in files of their own, and are known by their names.
 
+mod pairs;
+
 use std::path::Path;
 
-use pliant_nn::Meaning;
+use pliant_nn::{Meaning, Weights};
+use serde_json::{Value, json};
 
+use crate::about::Cost;
+use crate::config::Fields;
 use crate::error::ModelError;
+
+use pairs::ORDINAL;
+pub(crate) use pairs::PairHead;
 
 /// What training on several GPUs puts before every name.
 const WRAPPER: &str = "module.";
@@ -21,6 +29,75 @@ const HEADS: [(&[&str], &str); 2] = [
 /// Why no family of PLUS can be exported for transformers.
 pub(crate) const NOT_IN_TRANSFORMERS: &str =
     "Hugging Face transformers has no PLUS; --plus writes the form of its authors";
+
+/// Most ordered classes of a head for pairs.
+const CLASSES_MAX: usize = 1 << 12;
+
+/// What a config of a recurrent model leaves open and the checkpoint decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Whether there is a language-model head.
+    pub decoder: bool,
+    /// K, one less than the ordered classes of pairs; 0 where there is no head for pairs.
+    pub levels: usize,
+}
+
+impl Parts {
+    /// The parts of a checkpoint. Heads of one class are stored without a number, and are none.
+    pub(crate) fn of(weights: &Weights) -> Self {
+        let levels = weights.stored_as(ORDINAL[1]).and_then(|(_, shape)| shape.first().copied());
+        Self { decoder: weights.has("decoder.weight"), levels: levels.unwrap_or(0) }
+    }
+
+    /// The ordered classes of pairs, 0 for no head.
+    pub(crate) fn classes(self) -> usize {
+        if self.levels == 0 { 0 } else { self.levels + 1 }
+    }
+
+    /// The keys that say so in a config.
+    pub(crate) fn settled(self) -> Vec<(&'static str, Value)> {
+        vec![("decoder", json!(self.decoder)), ("num_classes", json!(self.classes()))]
+    }
+
+    /// What is not there.
+    pub(crate) fn absent(self) -> Vec<&'static str> {
+        let parts = [
+            (self.decoder, "the language-model head (decoder.*)"),
+            (self.levels > 0, "the head for pairs (ordinal_weight, ordinal_bias)"),
+        ];
+        parts.into_iter().filter(|(there, _)| !there).map(|(_, what)| what).collect()
+    }
+}
+
+/// The parts of a new model: as in pretraining, where the config does not say otherwise.
+pub(crate) fn begun(fields: &Fields) -> Result<Parts, ModelError> {
+    let classes = fields.count("num_classes", 0..=CLASSES_MAX, Some(2))?;
+    Ok(Parts { decoder: fields.flag("decoder", true)?, levels: classes.saturating_sub(1) })
+}
+
+/// Whether a config is the authors' of a recurrent model of that type.
+pub(crate) fn is_recurrent(fields: &Fields, rnn_type: &str) -> bool {
+    let text = |key| fields.get(key).and_then(Value::as_str);
+    let is = text("rnn_type") == Some(rnn_type);
+    is && text("model_type").is_none_or(|model_type| model_type == "RNN")
+}
+
+/// Whether such a config is of a model that reads a language model.
+pub(crate) fn reads_language_model(fields: &Fields) -> bool {
+    fields.get("lm_proj_dim").is_some_and(|width| width.as_i64() != Some(-1))
+}
+
+/// What a forward of a recurrent model takes: two operations for each weight and token.
+pub(crate) fn recurrent_cost(bytes_per_token: usize, parameters: u64) -> Cost {
+    Cost {
+        bytes_per_token: bytes_per_token as u64,
+        tile_bytes_per_token: 0,
+        tile_tokens: 0,
+        least_bytes_per_token: bytes_per_token as u64,
+        flops_per_token: 2.0 * parameters as f64,
+        flops_per_pair: 0.0,
+    }
+}
 
 /// The name without what training wraps around it.
 pub(crate) fn unwrapped(stored: &str) -> &str {
