@@ -187,14 +187,6 @@ impl Encoder for PElmo {
         self.pairs.logits(tape, first, second)
     }
 
-    fn aligns_pairs(&self) -> bool {
-        self.pairs.check().is_ok()
-    }
-
-    fn pair_vectors(&self, tape: &Tape, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        self.project(tape, hidden)
-    }
-
     fn pair_levels(&self, tape: &Tape, scores: &Tensor) -> Result<Tensor, ModelError> {
         self.pairs.levels(tape, scores)
     }
