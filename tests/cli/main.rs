@@ -28,6 +28,7 @@ mod plot;
 mod plus;
 mod pretrain;
 mod pretrain_learns;
+mod pretrain_pairs;
 mod pull;
 mod results;
 mod scores;

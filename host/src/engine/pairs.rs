@@ -264,3 +264,6 @@ fn targets_of(pack: &PairPack, first: bool) -> Vec<u32> {
     let own = |place: usize| (place < pack.first_places) == first;
     targets.map(|(place, target)| if own(place) { *target } else { IGNORE }).collect()
 }
+
+#[cfg(test)]
+mod tests;

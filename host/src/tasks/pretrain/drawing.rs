@@ -38,6 +38,11 @@ impl Drawing {
         if !pupil.model().pairs_in_one_chain() {
             return Ok(Self::Pairs(PairSampler::new(sampler, families, (PairForm::Apart, None))?));
         }
+        if config.compat.pair_loss {
+            let what = "compat.pair_loss is true, wanted false: the model reads a pair in one chain, and has one loss of \
+                        residues for both members";
+            return Err(TaskError::Usage { what: what.to_owned() }.into());
+        }
         // What it was made for in residues, and the ends of a chain.
         let longest = pupil.about().training_length.map(|residues| residues + 2);
         let pairs = PairSampler::new(sampler, families, (PairForm::Joined, longest))?;

@@ -29,16 +29,39 @@ const CONFIG: &str = "[model]\nconfig = \"model.json\"\n[data]\ntrain = [\"train
     [schedule]\nwarmup_steps = 2\n[run]\nsteps = 8\nbudget_tokens = 100\naccumulate = 2\n\
     [checkpoint]\nevery_steps = 3\nkeep_last = 1\n[log]\nevery_steps = 2\nevaluate_every_steps = 4\n";
 
-fn prepare(folder: &Path) {
+/// A model that reads pairs, and drops numbers while it learns.
+const PAIRS_MODEL: &str = r#"{ "model_type": "TFM", "num_layers": 1, "hidden_dim": 16, "num_heads": 2,
+    "feedforward_dim": 32, "pos_encode": true, "max_len": 90, "dropout": 0.1 }"#;
+
+/// The same of pairs of families.
+const PAIRS_CONFIG: &str = "[model]\nconfig = \"model.json\"\n[objective]\nkind = \"mlm+sfp\"\n\
+    [data]\ntrain = [\"train.tsv\"]\nheld_out = 0.3\ncrop = 40\nmin_residues = 20\nmin_family = 2\n\
+    [masking]\nrounding = \"down\"\nmost = 9\n\
+    [optimizer]\nkind = \"bert-adam\"\nlearning_rate = 1e-2\nbeta1 = 0.9\nbeta2 = 0.98\nepsilon = 1e-6\n\
+    weight_decay = 0.01\nclip = 0.5\n[schedule]\nkind = \"bert\"\nwarmup_steps = 2\n\
+    [run]\nsteps = 8\nbudget_tokens = 100\nleast_sequences = 6\naccumulate = 2\n\
+    [checkpoint]\nevery_steps = 3\nkeep_last = 1\n\
+    [log]\nevery_steps = 2\nevaluate_every_steps = 4\nevaluate_pairs = 10\n";
+
+fn sequence(number: usize) -> String {
     let letters = b"ACDEFGHIKLMNPQRSTVWY";
-    let sequence = |number: usize| -> String {
-        let letter = |place: usize| letters[(number * 7 + place * place + place * number) % 20] as char;
-        (0..20 + number * 3).map(letter).collect()
-    };
+    let letter = |place: usize| letters[(number * 7 + place * place + place * number) % 20] as char;
+    (0..20 + number * 3).map(letter).collect()
+}
+
+fn prepare(folder: &Path) {
     let fasta: String = (0..25).map(|number| format!(">p{number}\n{}\n", sequence(number))).collect();
     fs::write(folder.join("train.fasta"), fasta).unwrap();
     fs::write(folder.join("model.json"), MODEL).unwrap();
     fs::write(folder.join("c.toml"), CONFIG).unwrap();
+}
+
+fn prepare_pairs(folder: &Path) {
+    let rows = (0..25).map(|number| format!("f{}\t{}\n", number % 3, sequence(number)));
+    let table: String = std::iter::once("family\tsequence\n".to_owned()).chain(rows).collect();
+    fs::write(folder.join("train.tsv"), table).unwrap();
+    fs::write(folder.join("model.json"), PAIRS_MODEL).unwrap();
+    fs::write(folder.join("c.toml"), PAIRS_CONFIG).unwrap();
 }
 
 fn plan(folder: &Path, threads: usize) -> PretrainPlan {
@@ -114,6 +137,17 @@ fn timeless(text: &str) -> Vec<u8> {
 
 #[test]
 fn every_moment_is_a_good_one() {
+    // The first passing of each, and a later one that differs from point to point.
+    every_moment_of(prepare, |index| vec![0, 1 + index % 3]);
+}
+
+#[test]
+fn every_moment_of_pairs_is_a_good_one() {
+    every_moment_of(prepare_pairs, |_| vec![0]);
+}
+
+/// Kills the run that `prepare` prepares at every moment, at those of its passings that `passings` gives.
+fn every_moment_of(prepare: fn(&Path), passings: fn(usize) -> Vec<usize>) {
     let whole = tempfile::tempdir().unwrap();
     prepare(whole.path());
     assert!(!killed_at(whole.path(), "none", 0, 1));
@@ -126,8 +160,7 @@ fn every_moment_is_a_good_one() {
     }
     let mut reached = Vec::new();
     for (index, point) in POINTS.into_iter().enumerate() {
-        // The first passing, and a later one that differs from point to point.
-        for times in [0, 1 + index % 3] {
+        for times in passings(index) {
             let scratch = tempfile::tempdir().unwrap();
             prepare(scratch.path());
             if killed_at(scratch.path(), point, times, 1) {
