@@ -2,6 +2,7 @@
 
 mod align;
 mod family;
+mod judge;
 mod learner;
 mod mlm;
 mod pairs;
@@ -12,7 +13,7 @@ use std::ops::Range;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Model, ModelError, Purpose};
+use pliant_models::{Model, ModelError, Purpose, composition};
 use pliant_seq::{Pack, Vocabulary};
 use pliant_tensor::ops::{Kind, SoftmaxKind, pool, softmax};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
@@ -21,6 +22,7 @@ use crate::cli::embed::Pool;
 use crate::exit::Code;
 pub use align::Aligned;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
+pub use judge::Judge;
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
 pub use mlm::{Examination, examine_mlm, mlm_loss};
 pub use pairs::{PairCounts, PairSums, PairWeights, examine_pairs, pair_loss};
@@ -61,8 +63,12 @@ impl Engine {
     /// A folder that is damaged or holds another model than its configuration says, and a model without the head.
     pub fn load(card: Card, device: Device, precision: Precision, head: Head) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", card.folder.display());
-        let loaded = pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
-            .with_context(unusable)?;
+        let loaded = if card.about.family == composition::NAME {
+            pliant_models::composition(&device, precision)
+        } else {
+            pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
+        };
+        let loaded = loaded.with_context(unusable)?;
         let (model, identity) = (loaded.model, loaded.identity);
         if head == Head::Projection && model.projection().is_none() {
             return Err(ModelError::NoProjection).with_context(unusable);
@@ -201,6 +207,7 @@ fn kernel_kind(pool: Pool) -> Kind {
         Pool::Mean => Kind::Mean,
         Pool::Cls => Kind::Cls,
         Pool::Max => Kind::Max,
+        Pool::Sum => Kind::Sum,
     }
 }
 

@@ -26,6 +26,7 @@ use pliant_store::{Action, StoreError};
 
 use crate::engine;
 use crate::hub::HubError;
+use crate::supervised::HeadError;
 use crate::tasks::align::AlignError;
 use crate::tasks::gather::GatherError;
 use crate::tasks::plot::PlotError;
@@ -241,11 +242,13 @@ pub fn report(error: &anyhow::Error) -> Report {
     let hint = task.and_then(TaskError::hint).or_else(|| parts.and_then(GatherError::hint));
     let plot = error.chain().find_map(|cause| cause.downcast_ref::<PlotError>());
     let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
+    let head = error.chain().find_map(|cause| cause.downcast_ref::<HeadError>());
     let hint = hint
         .or_else(|| variants.and_then(VariantError::hint))
         .or_else(|| pair.and_then(AlignError::hint))
         .or_else(|| plot.and_then(PlotError::hint))
-        .or_else(|| training.and_then(TrainError::hint));
+        .or_else(|| training.and_then(TrainError::hint))
+        .or_else(|| head.and_then(HeadError::hint));
     Report {
         details: task
             .map(TaskError::details)
@@ -337,6 +340,9 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(training) = cause.downcast_ref::<TrainError>() {
         return training.code();
+    }
+    if let Some(head) = cause.downcast_ref::<HeadError>() {
+        return head.code();
     }
     if let Some(config) = cause.downcast_ref::<ConfigError>() {
         return config.code();

@@ -7,6 +7,7 @@
 //! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
 //! | [`engine`] | the only place where a model meets records |
 //! | [`eval`] | how well a task is done: measures, intervals, baselines |
+//! | [`supervised`] | tasks with labels: their table, examples, losses, heads on disk |
 //! | [`train`] | training: configuration, order of the steps, checkpoints, log |
 //! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
 //! | [`machine`] | memory, threads, file systems and drivers of this machine |
@@ -19,6 +20,7 @@ pub mod exit;
 pub mod hub;
 pub mod machine;
 pub mod pipeline;
+pub mod supervised;
 pub mod tasks;
 pub mod train;
 

@@ -5,15 +5,17 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 28] = [
+    let cases: [(&str, &[&str]); 30] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
         ("help_perplexity", &["perplexity", "--help"]),
         ("help_evaluate", &["evaluate", "--help"]),
+        ("help_predict", &["predict", "--help"]),
         ("help_variants", &["variants", "--help"]),
         ("help_contacts", &["contacts", "--help"]),
         ("help_align", &["align", "--help"]),
+        ("help_finetune", &["finetune", "--help"]),
         ("help_pretrain", &["pretrain", "--help"]),
         ("help_plot", &["plot", "--help"]),
         ("help_split", &["split", "--help"]),

@@ -13,6 +13,7 @@ mod doctor;
 mod errors;
 mod evaluate;
 mod fasta;
+mod finetune;
 mod gather;
 mod help;
 mod hub;

@@ -5,6 +5,7 @@ mod common;
 mod configs;
 mod create;
 mod golden;
+mod heads;
 mod hostile;
 mod identity;
 mod import;

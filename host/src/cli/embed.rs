@@ -50,7 +50,7 @@ pub struct EmbedArgs {
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        help = "How the states of a protein become one vector: mean or max of its residues, or cls"
+        help = "How the states of a protein become one vector: mean, max or sum of its residues, or cls"
     )]
     pool: Pool,
     /// What is written of the model
@@ -86,6 +86,8 @@ pub enum Pool {
     Cls,
     /// The largest value of its residues, column by column.
     Max,
+    /// The sum of its residues.
+    Sum,
 }
 
 /// What is written of a model.
@@ -105,6 +107,7 @@ impl Pool {
             Self::Mean => "mean",
             Self::Cls => "cls",
             Self::Max => "max",
+            Self::Sum => "sum",
         }
     }
 }

@@ -3,16 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
-use pliant_store::{ColumnTable, Format, StoreError, Target};
+use clap::Args;
+use pliant_store::{ColumnTable, Format, StoreError, Target, failures_path};
 
+use crate::cli::finetune::FormFlags;
 use crate::cli::reading::format_among;
-use crate::cli::shared::{RunPlan, SourceArgs, WorkArgs};
+use crate::cli::shared::{RunPlan, WorkArgs};
+use crate::exit::TaskError;
+use crate::supervised::registry::{self, Task};
 
 const EXAMPLES: &str = "\
 Examples:
   pliant evaluate --task mlm held_out.fasta --model run --out scores.json
   pliant evaluate --task mlm held_out.fasta --model run --out scores.tsv --bins 0,100,1000 --proteins each.tsv
+  pliant evaluate --task solubility test.tsv --head head --model esm2_t6_8M --out scores.json
+
+The task of a head: every measure of its labels with the interval that holds 95 % of draws of examples, and beside it the
+baseline: who answers how frequent each class is in the training, or the mean number, without looking at any protein.
 
 Task mlm, masked language modelling: of each protein 15 % of the residues are chosen, by the seed and the sequence alone,
 so that a protein is asked the same in any company; of these 80 % are masked and 10 % replaced by any residue. For all
@@ -34,13 +41,25 @@ pub struct EvaluateArgs {
         long,
         env = "PLIANT_TASK",
         value_name = "NAME",
-        value_enum,
-        hide_possible_values = true,
-        help = "What the model has to do: mlm (tell residues that are masked)"
+        value_parser = task_named,
+        help = "What has to be done: mlm (tell residues that are masked), or the task of a head, as solubility"
     )]
     task: EvaluateTask,
+    /// FASTA files, plain or gz, bz2, xz or zst; '-' is standard input. For the task of a head its examples: tables, or
+    /// FASTA with labels
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    /// The model: a folder with config.json and weights as safetensors, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// The head to ask: the folder that 'pliant finetune --out' made
+    #[arg(long, env = "PLIANT_HEAD", value_name = "DIR")]
+    head: Option<PathBuf>,
+    /// Parts of the examples to ask about, with commas between
+    #[arg(long, env = "PLIANT_PART", value_name = "NAME", value_delimiter = ',')]
+    part: Vec<String>,
     #[command(flatten)]
-    source: SourceArgs,
+    form: FormFlags,
     /// Where the numbers go; the suffix names the format: .json, .tsv or .parquet. '-' is standard output
     #[arg(long, env = "PLIANT_OUT", value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
@@ -64,10 +83,23 @@ pub struct EvaluateArgs {
 }
 
 /// What a model has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy)]
 pub enum EvaluateTask {
     /// Tell residues that are masked.
     Mlm,
+    /// Tell labels, with a head.
+    Labels(&'static Task),
+}
+
+fn task_named(name: &str) -> Result<EvaluateTask, String> {
+    if name == "mlm" {
+        return Ok(EvaluateTask::Mlm);
+    }
+    let found = registry::find(name).map(EvaluateTask::Labels);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = registry::TASKS.iter().map(|task| task.name).collect();
+        format!("the tasks are mlm, {}", names.join(", "))
+    })
 }
 
 /// A format of reports.
@@ -133,6 +165,14 @@ pub struct EvaluatePlan {
     pub bootstrap: u64,
     /// Whether a cache was named, which is not used.
     pub cache_unused: bool,
+    /// The model that was named.
+    pub model: Option<PathBuf>,
+    /// The head to ask.
+    pub head: Option<PathBuf>,
+    /// Parts of the examples.
+    pub parts: Vec<String>,
+    /// How examples stand in their files, where that is not as the head was taught.
+    pub form: FormFlags,
 }
 
 impl EvaluateArgs {
@@ -145,8 +185,24 @@ impl EvaluateArgs {
         let proteins =
             self.proteins.map(|path| table_format(&path).map(|format| (path, format))).transpose()?;
         let more = proteins.as_ref().map(|(path, _)| path.as_path());
-        let mut run = self.source.plan(self.work, self.out.as_deref(), &[more])?;
-        let cache_unused = run.cache.take().is_some();
+        let is_mlm = matches!(self.task, EvaluateTask::Mlm);
+        let model = match (&self.model, is_mlm) {
+            (None, true) => {
+                let what = "--task mlm needs the --model to ask".to_owned();
+                return Err(TaskError::Usage { what }.into());
+            }
+            (model, _) => model.clone().unwrap_or_default(),
+        };
+        if is_mlm && (self.head.is_some() || !self.part.is_empty()) {
+            let what = "--head and --part are for the task of a head".to_owned();
+            return Err(TaskError::Usage { what }.into());
+        }
+        let failures = self.out.as_deref().map(failures_path).transpose()?.flatten();
+        let outputs: Vec<&Path> =
+            [self.out.as_deref(), failures.as_deref(), more].into_iter().flatten().collect();
+        let mut run = self.work.plan(model, &self.inputs, &outputs)?;
+        run.failures = failures;
+        let cache_unused = is_mlm && run.cache.take().is_some();
         Ok(EvaluatePlan {
             run,
             task: self.task,
@@ -157,6 +213,10 @@ impl EvaluateArgs {
             seed: self.seed,
             bootstrap: self.bootstrap,
             cache_unused,
+            model: self.model,
+            head: self.head,
+            parts: self.part,
+            form: self.form,
         })
     }
 

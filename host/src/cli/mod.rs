@@ -9,12 +9,14 @@ pub mod contacts;
 pub mod doctor;
 pub mod embed;
 pub mod evaluate;
+pub mod finetune;
 pub mod gather;
 pub mod kernels;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod predict;
 pub mod pretrain;
 pub mod print;
 pub mod pull;
@@ -78,6 +80,8 @@ pub enum Command {
     Perplexity(Box<perplexity::PerplexityArgs>),
     /// Tell what a model can do
     Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Tell what was taught, of proteins
+    Predict(Box<predict::PredictArgs>),
     /// Score mutants of proteins
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch
@@ -86,6 +90,8 @@ pub enum Command {
     Align(Box<align::AlignArgs>),
     /// Train a model on proteins
     Pretrain(Box<pretrain::PretrainArgs>),
+    /// Teach a task with examples
+    Finetune(Box<finetune::FinetuneArgs>),
     /// Draw logs of training
     Plot(plot::PlotArgs),
     /// Cut proteins into shards that can be embedded apart

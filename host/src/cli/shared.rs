@@ -236,6 +236,20 @@ pub struct RunPlan {
     pub dry_run: bool,
 }
 
+impl WorkArgs {
+    /// The plan of a command that names its model and its inputs in its own way and writes `outputs`. The list of failures
+    /// is the caller's.
+    ///
+    /// # Errors
+    /// Flags that do not go together, and outputs that cannot be.
+    pub fn plan(self, model: PathBuf, inputs: &[PathBuf], outputs: &[&Path]) -> anyhow::Result<RunPlan> {
+        let Self { compute, reading, keep } = self;
+        let mut plan = ModelFlag { model }.plan(compute, keep, inputs, outputs)?;
+        (plan.read, plan.on_error) = (reading.options(), reading.on_error);
+        Ok(plan)
+    }
+}
+
 impl SourceArgs {
     /// Checks what was typed, as far as that goes without opening a model or a device. The list of failures stands
     /// beside the results `out`; `more` are further outputs.

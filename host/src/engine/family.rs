@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pliant_kernels::{KernelError, Precision};
-use pliant_models::{About, Beside, ModelError, NewModel, Transfer};
+use pliant_models::{About, Beside, ModelError, NewModel, Transfer, composition};
 use pliant_nn::CheckpointError;
 use pliant_seq::{VOCABULARIES, Vocabulary};
 
@@ -25,11 +25,16 @@ pub struct Card {
 }
 
 /// Reads the configuration of a model and the headers of its weights. The model is a folder, or the name of one that
-/// was pulled.
+/// was pulled; `composition` is the yardstick that lies in no folder.
 ///
 /// # Errors
 /// A model that is missing or damaged or is not as it was pulled, and a vocabulary that is not the model's.
 pub fn card(model: &Path) -> anyhow::Result<Card> {
+    if model == Path::new(composition::NAME) && !model.exists() {
+        let about = pliant_models::about_composition()?;
+        let vocabulary = vocabulary(&about)?;
+        return Ok(Card { folder: model.to_owned(), about, vocabulary });
+    }
     let folder = hub::locate(model)?;
     let unusable = || format!("the model {} cannot be used", folder.display());
     hub::check_sizes(&folder).with_context(unusable)?;
@@ -214,6 +219,7 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoContacts { .. }
         | ModelError::NoProjection
         | ModelError::TooLong { .. }
+        | ModelError::Head { .. }
         | ModelError::HeadAlone { .. } => Code::Data,
         ModelError::WantsConfig { .. }
         | ModelError::LanguageModel { .. }

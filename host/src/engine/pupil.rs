@@ -43,6 +43,20 @@ impl Pupil {
         Self::new(loaded.with_context(unusable)?).with_context(unusable)
     }
 
+    /// The model of a folder, of which only the `layers` last layers and what comes after them can be trained.
+    ///
+    /// # Errors
+    /// As [`Pupil::load`].
+    pub fn load_top(
+        folder: &Path,
+        layers: usize,
+        (device, precision): (&Device, Precision),
+    ) -> anyhow::Result<Self> {
+        let unusable = || format!("the model {} cannot be used", folder.display());
+        let loaded = pliant_models::load(folder, device, precision, Purpose::Top(layers));
+        Self::new(loaded.with_context(unusable)?).with_context(unusable)
+    }
+
     fn new(loaded: Loaded) -> anyhow::Result<Self> {
         let vocabulary = vocabulary(&loaded.about)?;
         Ok(Self { loaded, vocabulary })
@@ -86,10 +100,25 @@ impl Pupil {
     /// # Errors
     /// What the model or the device cannot do.
     pub fn states(&self, tape: &Tape, pack: &Pack) -> anyhow::Result<Tensor> {
+        self.layer_states(tape, pack, self.model().layers())
+    }
+
+    /// The same of any layer.
+    ///
+    /// # Errors
+    /// As [`Pupil::states`].
+    pub fn layer_states(&self, tape: &Tape, pack: &Pack, layer: usize) -> anyhow::Result<Tensor> {
+        self.states_of(tape, pack, &[layer])?.into_iter().next().context("the model gave no states")
+    }
+
+    /// The same of several layers.
+    ///
+    /// # Errors
+    /// As [`Pupil::states`].
+    pub fn states_of(&self, tape: &Tape, pack: &Pack, layers: &[usize]) -> anyhow::Result<Vec<Tensor>> {
         let ids = Ids::new(tape.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
-        let states = self.model().encode(tape, &ids, &offsets, &[self.model().layers()])?;
-        states.into_iter().next().context("the model gave no states")
+        Ok(self.model().encode(tape, &ids, &offsets, layers)?)
     }
 
     /// Writes the model folder `folder`, which must be new.

@@ -159,7 +159,7 @@ fn span(pool: Pool, pack: &Pack, b: usize) -> (usize, usize) {
     let first = pack.offsets[b];
     match pool {
         Pool::Cls => (first, first + 1),
-        Pool::Mean | Pool::Max => (pack.residues[b].start, pack.residues[b].end),
+        Pool::Mean | Pool::Max | Pool::Sum => (pack.residues[b].start, pack.residues[b].end),
     }
 }
 

@@ -5,8 +5,10 @@ pub mod cache;
 pub mod contacts;
 pub mod doctor;
 pub mod embed;
+mod encode;
 pub mod evaluate;
 mod files;
+pub mod finetune;
 pub mod gather;
 mod intake;
 pub mod kernels;
@@ -14,6 +16,7 @@ pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod predict;
 pub mod pretrain;
 pub mod pull;
 mod run;
@@ -36,7 +39,9 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
         Command::Align(args) => align::run(&args.plan()?, context),
+        Command::Predict(args) => predict::run(&args.plan()?, context),
         Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
+        Command::Finetune(args) => finetune::run(&args.plan()?, context),
         Command::Plot(args) => plot::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),

@@ -10,6 +10,7 @@
 //! | [`run`] | the order of the steps, whatever is learnt |
 //! | [`course`] | what is learnt: packs, their losses, what is told and what held-out sequences say |
 //! | [`stop`] | signals and the clock |
+//! | [`tuning`] | the same as [`config`] of a fine-tuning |
 //! | [`result`] | the model folder at the end |
 //!
 //! Everything random is a function of seed and step, and a checkpoint holds everything else that a step depends on: a run
@@ -26,5 +27,6 @@ pub mod result;
 pub mod resume;
 pub mod run;
 pub mod stop;
+pub mod tuning;
 
 pub use error::TrainError;

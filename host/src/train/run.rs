@@ -228,6 +228,7 @@ impl<'a> Run<'a> {
         let mut numbers = vec![("held_out_loss".to_owned(), json!(found.loss))];
         numbers.extend(found.parts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
         numbers.push(("seconds".to_owned(), json!(self.state.milliseconds as f64 / 1000.0)));
+        numbers.extend(self.course.beside().into_iter().map(|(name, value)| (name.to_owned(), value)));
         let now = held_out(step, found);
         let is_best = self.state.best.as_ref().is_none_or(|best| now.rank() < best.rank());
         if is_best {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
 use pliant_nn::checkpoint::CONFIG;
-use pliant_nn::{Take, Weights, write_safetensors};
+use pliant_nn::{Weights, write_safetensors};
 
 use crate::about::About;
 use crate::config::{Fields, pretty};
@@ -12,7 +12,7 @@ use crate::error::ModelError;
 use crate::family::{Blueprint, Family};
 use crate::folder::NewFolder;
 use crate::identity::identity;
-use crate::{Loaded, Purpose};
+use crate::{Loaded, Purpose, taken};
 
 /// What a new model is made of.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +58,7 @@ pub fn create(
     purpose: Purpose,
 ) -> Result<Loaded, ModelError> {
     let (fields, family, blueprint) = read(config, config_path)?;
-    let take = Take::Values { trainable: purpose == Purpose::Training };
-    let weights = Weights::random(seed, device, precision).take(take);
+    let weights = taken(&Weights::random(seed, device, precision), purpose, &*blueprint)?;
     let model = blueprint.construct(&weights)?;
     Ok(Loaded {
         model,

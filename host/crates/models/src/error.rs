@@ -185,6 +185,16 @@ pub enum ModelError {
         /// The folder.
         path: PathBuf,
     },
+    /// A head with sizes that cannot be.
+    #[error("a head cannot have \"{what}\" {found}, wanted {wanted}")]
+    Head {
+        /// The key.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// What works.
+        wanted: &'static str,
+    },
     /// A folder for a new model that holds something already.
     #[error("{} exists and is not empty: name a new folder", folder.display())]
     NotEmpty {

@@ -13,7 +13,7 @@ use crate::about::Cost;
 use crate::config::Fields;
 use crate::error::ModelError;
 use crate::model::Model;
-use crate::{esm2, lc_plm, p_elmo, p_elmo_lm, plus_rnn, plus_tfm};
+use crate::{composition, esm2, lc_plm, p_elmo, p_elmo_lm, plus_rnn, plus_tfm};
 
 /// What a folder of Pliant's own says it is, under `format`.
 pub(crate) const FORMAT: &str = "pliant-model-1";
@@ -22,13 +22,14 @@ pub(crate) const FORMAT: &str = "pliant-model-1";
 pub(crate) const OWN_KEYS: [&str; 3] = ["format", "family", "vocabulary"];
 
 /// Every family.
-static FAMILIES: [&Family; 6] = [
+static FAMILIES: [&Family; 7] = [
     &esm2::FAMILY,
     &lc_plm::FAMILY,
     &plus_rnn::FAMILY,
     &plus_tfm::FAMILY,
     &p_elmo::FAMILY,
     &p_elmo_lm::FAMILY,
+    &composition::FAMILY,
 ];
 
 /// One family.
@@ -129,6 +130,12 @@ pub(crate) trait Blueprint: fmt::Debug {
         false
     }
 
+    /// The number of the layer that a parameter of this canonical name belongs to, the first block's being 1; what comes
+    /// after the last block belongs to the last layer. `None` for what lies below all of them, such as the embedding.
+    fn layer_of(&self, _name: &str) -> Option<usize> {
+        None
+    }
+
     /// Residues of the longest sequence seen in training, where the config tells or the architecture sets a limit.
     fn training_length(&self) -> Option<usize>;
 
@@ -169,6 +176,15 @@ pub(crate) struct Twin {
     pub(crate) advice: &'static str,
 }
 
+/// The number of the layer of a name like `{place}.{block}.…`, or the last of `layers` where it begins with one of `after`.
+pub(crate) fn layer_of(name: &str, place: &str, after: &[&str], layers: usize) -> Option<usize> {
+    if after.iter().any(|start| name.starts_with(start)) {
+        return Some(layers);
+    }
+    let (block, _) = name.strip_prefix(place)?.strip_prefix('.')?.split_once('.')?;
+    block.parse::<usize>().ok().map(|block| block + 1)
+}
+
 /// The names that do not count.
 pub(crate) fn seconds(twins: &[Twin]) -> BTreeSet<&str> {
     twins.iter().map(|twin| twin.second.as_str()).collect()
@@ -200,6 +216,15 @@ impl LmHeadKind {
 mod tests {
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn a_name_tells_its_layer() {
+        let of = |name| layer_of(name, "a.layer", &["a.norm", "lm_head."], 6);
+        assert_eq!(of("a.layer.0.x"), Some(1));
+        assert_eq!(of("a.layer.11.x"), Some(12));
+        assert_eq!((of("a.norm.weight"), of("lm_head.bias")), (Some(6), Some(6)));
+        assert_eq!((of("a.embed.weight"), of("a.layer.x.y"), of("a.layers.1.x")), (None, None, None));
+    }
 
     #[test]
     fn a_config_without_a_known_model_type_is_told_by_its_keys() {

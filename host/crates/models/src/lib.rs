@@ -12,6 +12,7 @@
 //! A new family is a file with its model and its blueprint, a row in `family.rs` and an arm of [`Model`].
 
 mod about;
+pub mod composition;
 mod config;
 mod create;
 mod error;
@@ -19,6 +20,7 @@ pub mod esm2;
 mod export;
 mod family;
 mod folder;
+pub mod heads;
 mod identity;
 mod import;
 pub mod lc_plm;
@@ -34,12 +36,14 @@ mod save;
 use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
-use pliant_nn::{Live, Take};
+use pliant_nn::{Live, Take, Weights};
 
 use crate::config::pretty;
+use crate::family::Blueprint;
 use crate::import::Import;
 
 pub use about::{About, Cost};
+pub use composition::{Composition, about_composition, composition};
 pub use create::{NewModel, create, new_folder, vocabulary_of};
 pub use error::ModelError;
 pub use esm2::Esm2;
@@ -60,6 +64,8 @@ pub enum Purpose {
     Inference,
     /// Every weight can be trained.
     Training,
+    /// The weights of so many of the last layers can be trained, with what comes after them; those below never change.
+    Top(usize),
 }
 
 /// A model that is ready to run.
@@ -91,7 +97,7 @@ pub fn load(
 ) -> Result<Loaded, ModelError> {
     let import = Import::open(folder, device, precision)?;
     import.require_all(folder)?;
-    let weights = import.weights.take(Take::Values { trainable: purpose == Purpose::Training });
+    let weights = taken(&import.weights, purpose, &*import.blueprint)?;
     let model = import.blueprint.construct(&weights)?;
     Ok(Loaded {
         model,
@@ -100,6 +106,22 @@ pub fn load(
         config: pretty(import.family.complete(import.members(), &*import.blueprint)),
         live: weights.live(),
     })
+}
+
+/// The values of a model for what it is loaded for.
+pub(crate) fn taken(
+    weights: &Weights,
+    purpose: Purpose,
+    blueprint: &dyn Blueprint,
+) -> Result<Weights, ModelError> {
+    let weights = weights.take(Take::Values { trainable: purpose != Purpose::Inference });
+    let Purpose::Top(count) = purpose else { return Ok(weights) };
+    let names = weights.take(Take::Shapes);
+    blueprint.construct(&names)?;
+    let below = blueprint.sizes().0.saturating_sub(count);
+    let on_top = |name: &String| blueprint.layer_of(name).is_some_and(|layer| layer > below);
+    let chosen = names.records().into_iter().map(|record| record.name).filter(on_top);
+    Ok(weights.only_trainable(chosen.collect()))
 }
 
 /// Tells what a model folder holds from its config and headers alone. Missing and unexpected names are in

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pliant_kernels::Precision;
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor, TensorError};
 
+use crate::composition::Composition;
 use crate::error::ModelError;
 use crate::esm2::Esm2;
 use crate::lc_plm::LcPlm;
@@ -29,6 +30,8 @@ pub enum Model {
     PElmo(PElmo),
     /// The language model of P-ELMo.
     PElmoLm(PElmoLm),
+    /// No model: letters and length.
+    Composition(Composition),
 }
 
 /// What every family does.
@@ -137,6 +140,7 @@ impl Model {
             Self::PlusTfm(model) => model,
             Self::PElmo(model) => model,
             Self::PElmoLm(model) => model,
+            Self::Composition(model) => model,
         }
     }
 

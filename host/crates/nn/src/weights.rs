@@ -110,6 +110,8 @@ pub struct Weights {
     device: Device,
     precision: Precision,
     path: String,
+    /// Names of the parameters that can be trained where others are taken so; `None`: all.
+    chosen: Option<Rc<BTreeSet<String>>>,
 }
 
 #[derive(Debug)]
@@ -192,6 +194,7 @@ impl Weights {
             device: device.clone(),
             precision,
             path: String::new(),
+            chosen: None,
         }
     }
 
@@ -199,6 +202,12 @@ impl Weights {
     #[must_use]
     pub fn take(&self, take: Take) -> Self {
         Self { log: Rc::default(), take, path: String::new(), ..self.clone() }
+    }
+
+    /// The same source with no other parameter trainable than those of these names.
+    #[must_use]
+    pub fn only_trainable(self, names: BTreeSet<String>) -> Self {
+        Self { chosen: Some(Rc::new(names)), ..self }
     }
 
     /// The place `segment` below this one.
@@ -489,7 +498,7 @@ impl Weights {
         let kept = values.is_some();
         let param = match (values, self.take) {
             (None, _) => Param::frozen(device, precision, &name, &[1], &[0.0], ParamKind::Vector),
-            (Some(values), Take::Values { trainable: true }) => {
+            (Some(values), Take::Values { trainable: true }) if self.is_chosen(&name) => {
                 Param::trainable(device, precision, &name, shape, &values, kind)
             }
             (Some(values), _) => Param::frozen(device, precision, &name, shape, &values, kind),
@@ -505,6 +514,10 @@ impl Weights {
             log.live.push(Live { name, shape: stored.to_vec(), values });
         }
         Ok(param)
+    }
+
+    fn is_chosen(&self, name: &str) -> bool {
+        self.chosen.as_ref().is_none_or(|names| names.contains(name))
     }
 
     /// The numbers of a parameter where they are kept.

@@ -1,5 +1,6 @@
 //! `pliant evaluate`: what a model can do, in numbers.
 
+mod labels;
 mod mlm;
 mod report;
 mod score;
@@ -14,5 +15,6 @@ use crate::cli::evaluate::{EvaluatePlan, EvaluateTask};
 pub fn run(plan: &EvaluatePlan, context: &Context) -> anyhow::Result<()> {
     match plan.task {
         EvaluateTask::Mlm => mlm::run(plan, context),
+        EvaluateTask::Labels(task) => labels::run(plan, task, context),
     }
 }

@@ -252,6 +252,11 @@ impl Session<'_> {
         Ok(files.commit()?)
     }
 
+    /// Ends a run without files of its own: what is still to be kept is kept.
+    pub(super) fn close(mut self, print: &Printer) {
+        cached::finish(self.recall.take(), self.order.plan.cache.as_ref(), print);
+    }
+
     fn provenance(&self) -> Provenance<'_> {
         let Self { order, engine, survey, long, .. } = self;
         Provenance { order, engine, survey, long: long.to_string() }

@@ -1,6 +1,6 @@
 //! Ranges of values, and values that do not go together.
 
-use super::keys::Key;
+use super::keys::PRETRAIN;
 use super::{ConfigError, ObjectiveKind, RoundingKind, ScheduleKind, TrainConfig};
 
 /// Checks every value.
@@ -22,7 +22,7 @@ struct Checked<'a> {
 impl Checked<'_> {
     /// Refuses the value `found` of the key at `path` unless it `fits`.
     fn that(&self, path: &str, found: impl ToString, fits: bool) -> Result<(), ConfigError> {
-        match Key::of(path) {
+        match PRETRAIN.of(path) {
             Some(key) if !fits => Err(ConfigError::value(self.place, key, found.to_string())),
             _ => Ok(()),
         }

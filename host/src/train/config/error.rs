@@ -27,7 +27,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A key that there is not.
-    #[error("{place}: there is no key \"{key}\"{}", suggestion(near))]
+    #[error("{place}: there is no key \"{key}\"{}", suggestion(near, command))]
     Unknown {
         /// The file, or the flag.
         place: String,
@@ -35,6 +35,8 @@ pub enum ConfigError {
         key: String,
         /// Keys that may have been meant.
         near: Vec<&'static str>,
+        /// The command that has the others.
+        command: &'static str,
     },
     /// A value that cannot be used.
     #[error("{place}: \"{key}\" is {found}, wanted {wanted}")]
@@ -67,20 +69,20 @@ impl ConfigError {
     }
 
     /// The error of a value that `key` cannot have.
-    pub(super) fn value(place: &str, key: &Key, found: impl Into<String>) -> Self {
+    pub(crate) fn value(place: &str, key: &Key, found: impl Into<String>) -> Self {
         Self::with(place, key.path, found, key.wanted)
     }
 
     /// The error of a value that does not go with another one.
-    pub(super) fn with(place: &str, key: &str, found: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub(crate) fn with(place: &str, key: &str, found: impl Into<String>, wanted: impl Into<String>) -> Self {
         let (place, key) = (place.to_owned(), key.to_owned());
         Self::Value { place, key, found: found.into(), wanted: wanted.into() }
     }
 }
 
-fn suggestion(near: &[&str]) -> String {
+fn suggestion(near: &[&str], command: &str) -> String {
     match near {
-        [] => "; 'pliant pretrain --print-config' lists all".to_owned(),
+        [] => format!("; 'pliant {command} --print-config' lists all"),
         near => format!(
             "; did you mean {}?",
             near.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(" or ")

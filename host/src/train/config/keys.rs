@@ -1,46 +1,60 @@
 //! Every key of a configuration: what it is for, and what it may be.
 
+/// The keys of a command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys {
+    /// The command that lists them with `--print-config`.
+    pub(crate) command: &'static str,
+    /// All of them, in the order in which a configuration is written.
+    pub(crate) all: &'static [Key],
+}
+
+impl Keys {
+    /// The key of that section and name.
+    pub(crate) fn find(self, section: &str, name: &str) -> Option<&'static Key> {
+        self.all.iter().find(|key| key.parts() == (section, name))
+    }
+
+    /// The key of that path.
+    pub(crate) fn of(self, path: &str) -> Option<&'static Key> {
+        self.all.iter().find(|key| key.path == path)
+    }
+}
+
+/// The keys of a pretraining.
+pub(super) const PRETRAIN: Keys = Keys { command: "pretrain", all: &KEYS };
+
 /// One key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Section and name, as in `run.steps`.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     /// What it may be.
-    pub(super) wanted: &'static str,
+    pub(crate) wanted: &'static str,
     /// What it is for.
-    pub(super) about: &'static str,
+    pub(crate) about: &'static str,
     /// Whether it has no default.
-    pub(super) required: bool,
+    pub(crate) required: bool,
     /// Whether a run that goes on must have the value that it began with.
-    pub(super) binds: bool,
+    pub(crate) binds: bool,
     /// Whether it names files.
-    pub(super) names_files: bool,
+    pub(crate) names_files: bool,
     /// Whether runs have begun without it, which went on as its default says.
-    pub(super) is_later: bool,
+    pub(crate) is_later: bool,
 }
 
 impl Key {
     /// The section and the name in it.
-    pub(super) fn parts(&self) -> (&'static str, &'static str) {
+    pub(crate) fn parts(&self) -> (&'static str, &'static str) {
         self.path.split_once('.').unwrap_or((self.path, ""))
     }
 
-    /// The key of that section and name.
-    pub(super) fn find(section: &str, name: &str) -> Option<&'static Self> {
-        KEYS.iter().find(|key| key.parts() == (section, name))
-    }
-
-    /// The key of that path.
-    pub(super) fn of(path: &str) -> Option<&'static Self> {
-        KEYS.iter().find(|key| key.path == path)
-    }
-
-    const fn required(self) -> Self {
+    pub(crate) const fn required(self) -> Self {
         Self { required: true, ..self }
     }
 
     /// The key does not decide what a run that goes on has in common with its beginning.
-    const fn free(self) -> Self {
+    pub(crate) const fn free(self) -> Self {
         Self { binds: false, ..self }
     }
 
@@ -50,12 +64,12 @@ impl Key {
     }
 
     /// What the key names is compared by content.
-    const fn files(self) -> Self {
+    pub(crate) const fn files(self) -> Self {
         Self { names_files: true, binds: false, ..self }
     }
 }
 
-const fn key(path: &'static str, wanted: &'static str, about: &'static str) -> Key {
+pub(crate) const fn key(path: &'static str, wanted: &'static str, about: &'static str) -> Key {
     Key { path, wanted, about, required: false, binds: true, names_files: false, is_later: false }
 }
 

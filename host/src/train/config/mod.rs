@@ -5,7 +5,7 @@
 
 mod check;
 mod error;
-mod keys;
+pub(crate) mod keys;
 mod read;
 mod write;
 
@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::cli::reading::OnError;
 pub use error::ConfigError;
 pub use read::{Change, read};
+pub(crate) use read::{place_of, read_as};
 pub use write::template;
+pub(crate) use write::{get, settings_of, written};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

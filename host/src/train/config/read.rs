@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::keys::{KEYS, Key};
+use super::keys::{Keys, PRETRAIN};
 use super::{ConfigError, TrainConfig, check};
 
 /// The key that may also name a model that was pulled.
@@ -28,17 +29,40 @@ pub struct Change {
 /// # Errors
 /// [`ConfigError`] naming the file and the key.
 pub fn read(file: &Path, sets: &[String], changes: &[Change]) -> Result<TrainConfig, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
     let place = file.display().to_string();
-    let mut table = parse(file, &text)?;
-    known(&table, &place)?;
-    resolve(&mut table, file);
+    let config = read_as(PRETRAIN, (Some(file), Table::new()), sets, changes)?;
+    check::check(&config, &place)?;
+    Ok(config)
+}
+
+/// The same for the keys of any command: values of `defaults` are those of keys that nothing sets. Ranges are not looked
+/// at.
+///
+/// # Errors
+/// [`ConfigError`] naming the file and the key.
+pub(crate) fn read_as<T: DeserializeOwned>(
+    keys: Keys,
+    (file, defaults): (Option<&Path>, Table),
+    sets: &[String],
+    changes: &[Change],
+) -> Result<T, ConfigError> {
+    let place = place_of(file);
+    let mut table = match file {
+        None => Table::new(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
+            let mut table = parse(file, &text)?;
+            known(keys, &table, &place)?;
+            resolve(keys, &mut table, file);
+            table
+        }
+    };
     for word in sets {
         let (key, value) = word.split_once('=').ok_or_else(|| ConfigError::Set { word: word.clone() })?;
         let (section, name) = key.trim().split_once('.').unwrap_or((key.trim(), ""));
-        if Key::find(section, name).is_none() {
-            return Err(unknown(&format!("--set {word}"), section, name));
+        if keys.find(section, name).is_none() {
+            return Err(unknown(keys, &format!("--set {word}"), section, name));
         }
         assign(&mut table, section, name, Some(value_of(value)));
     }
@@ -46,10 +70,21 @@ pub fn read(file: &Path, sets: &[String], changes: &[Change]) -> Result<TrainCon
         let (section, name) = key.split_once('.').unwrap_or((key, ""));
         assign(&mut table, section, name, value.clone());
     }
-    complete(&table, &place)?;
-    let config = typed(table, &place)?;
-    check::check(&config, &place)?;
-    Ok(config)
+    complete(keys, &table, &place)?;
+    for (section, members) in defaults {
+        let Value::Table(members) = members else { continue };
+        for (name, value) in members {
+            if table.get(&section).and_then(|section| section.get(&name)).is_none() {
+                assign(&mut table, &section, &name, Some(value));
+            }
+        }
+    }
+    typed(keys, table, &place)
+}
+
+/// What errors call the place of a configuration.
+pub(crate) fn place_of(file: Option<&Path>) -> String {
+    file.map_or_else(|| "the command line".to_owned(), |file| file.display().to_string())
 }
 
 fn parse(file: &Path, text: &str) -> Result<Table, ConfigError> {
@@ -89,15 +124,15 @@ fn from_json(value: serde_json::Value) -> Option<Value> {
 }
 
 /// Refuses keys that there are not.
-fn known(table: &Table, place: &str) -> Result<(), ConfigError> {
+fn known(keys: Keys, table: &Table, place: &str) -> Result<(), ConfigError> {
     for (section, value) in table {
-        let Value::Table(members) = value else { return Err(unknown(place, section, "")) };
-        if !KEYS.iter().any(|key| key.parts().0 == section) {
-            return Err(unknown(place, section, members.keys().next().map_or("", String::as_str)));
+        let Value::Table(members) = value else { return Err(unknown(keys, place, section, "")) };
+        if !keys.all.iter().any(|key| key.parts().0 == section) {
+            return Err(unknown(keys, place, section, members.keys().next().map_or("", String::as_str)));
         }
         for name in members.keys() {
-            if Key::find(section, name).is_none() {
-                return Err(unknown(place, section, name));
+            if keys.find(section, name).is_none() {
+                return Err(unknown(keys, place, section, name));
             }
         }
     }
@@ -106,9 +141,9 @@ fn known(table: &Table, place: &str) -> Result<(), ConfigError> {
 
 /// Makes relative paths of a file relative to the current folder. What begins with a model may be the name of one that
 /// was pulled, and is left as it is where there is no such path.
-fn resolve(table: &mut Table, file: &Path) {
+fn resolve(keys: Keys, table: &mut Table, file: &Path) {
     let Some(folder) = file.parent() else { return };
-    for key in KEYS.iter().filter(|key| key.names_files) {
+    for key in keys.all.iter().filter(|key| key.names_files) {
         let (section, name) = key.parts();
         let joined = |value: &mut Value| {
             if let Value::String(path) = value {
@@ -144,8 +179,8 @@ fn assign(table: &mut Table, section: &str, name: &str, value: Option<Value>) {
 }
 
 /// Refuses a configuration that lacks a value without default.
-fn complete(table: &Table, place: &str) -> Result<(), ConfigError> {
-    for key in KEYS.iter().filter(|key| key.required) {
+fn complete(keys: Keys, table: &Table, place: &str) -> Result<(), ConfigError> {
+    for key in keys.all.iter().filter(|key| key.required) {
         let (section, name) = key.parts();
         if table.get(section).and_then(|section| section.get(name)).is_none() {
             return Err(ConfigError::value(place, key, "missing"));
@@ -155,12 +190,14 @@ fn complete(table: &Table, place: &str) -> Result<(), ConfigError> {
 }
 
 /// The values in their types.
-fn typed(table: Table, place: &str) -> Result<TrainConfig, ConfigError> {
+fn typed<T: DeserializeOwned>(keys: Keys, table: Table, place: &str) -> Result<T, ConfigError> {
     let value = Value::Table(table);
     serde_path_to_error::deserialize(value.clone()).map_err(|error| {
         let path = error.path().to_string();
-        let key =
-            KEYS.iter().find(|key| path.starts_with(key.path) && !path[key.path.len()..].starts_with('_'));
+        let key = keys
+            .all
+            .iter()
+            .find(|key| path.starts_with(key.path) && !path[key.path.len()..].starts_with('_'));
         match key {
             Some(key) => {
                 let (section, name) = key.parts();
@@ -181,16 +218,16 @@ fn shown(value: Option<&Value>) -> String {
     shown
 }
 
-fn unknown(place: &str, section: &str, name: &str) -> ConfigError {
+fn unknown(keys: Keys, place: &str, section: &str, name: &str) -> ConfigError {
     let key = if name.is_empty() { section.to_owned() } else { format!("{section}.{name}") };
-    ConfigError::Unknown { place: place.to_owned(), near: near(&key), key }
+    ConfigError::Unknown { place: place.to_owned(), near: near(keys, &key), key, command: keys.command }
 }
 
 /// Keys that are spelt nearly so, or have the same name in another section.
-fn near(key: &str) -> Vec<&'static str> {
+fn near(keys: Keys, key: &str) -> Vec<&'static str> {
     let name = key.rsplit('.').next().unwrap_or(key);
     let same: Vec<&str> =
-        KEYS.iter().map(|key| key.path).filter(|path| path.rsplit('.').next() == Some(name)).collect();
+        keys.all.iter().map(|key| key.path).filter(|path| path.rsplit('.').next() == Some(name)).collect();
     if !same.is_empty() {
         return same;
     }
@@ -199,7 +236,7 @@ fn near(key: &str) -> Vec<&'static str> {
         edits(path, key)
             .min(edits(own, name) + usize::from(!key.starts_with(&path[..path.len() - own.len()])))
     };
-    let mut near: Vec<(usize, &str)> = KEYS.iter().map(|key| (distance(key.path), key.path)).collect();
+    let mut near: Vec<(usize, &str)> = keys.all.iter().map(|key| (distance(key.path), key.path)).collect();
     near.sort_unstable();
     let limit = near.first().map_or(0, |(least, _)| *least).min(1 + name.len() / 4);
     near.into_iter().filter(|(distance, _)| *distance <= limit).map(|(_, path)| path).take(3).collect()

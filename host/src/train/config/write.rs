@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, Keys, PRETRAIN};
 use super::read::MODEL_NAME;
 use super::{
     CheckpointConfig, CompatConfig, DataConfig, LogConfig, MaskingConfig, ObjectiveConfig, OptimizerKind,
@@ -16,7 +16,7 @@ impl TrainConfig {
     /// The complete configuration as TOML: every key with its value, or, where it is not set, in a comment. Paths are
     /// absolute, so that the text means the same wherever it lies.
     pub fn to_toml(&self) -> String {
-        written(&self.table())
+        written(PRETRAIN, &self.table())
     }
 
     /// The keys that a run which goes on must not change, with their values.
@@ -31,15 +31,7 @@ impl TrainConfig {
 
     /// Everything but what names files of this machine, as JSON: sections of keys.
     pub fn settings(&self) -> serde_json::Value {
-        let mut table = self.table();
-        for key in KEYS.iter().filter(|key| key.names_files) {
-            let (section, name) = key.parts();
-            if let Some(Value::Table(members)) = table.get_mut(section) {
-                members.remove(name);
-            }
-        }
-        table.retain(|_, section| section.as_table().is_some_and(|section| !section.is_empty()));
-        serde_json::to_value(table).unwrap_or_default()
+        settings_of(PRETRAIN, self.table())
     }
 
     fn table(&self) -> Table {
@@ -48,7 +40,20 @@ impl TrainConfig {
     }
 }
 
-fn get<'a>(table: &'a Table, key: &Key) -> Option<&'a Value> {
+/// Everything but what names files of this machine.
+pub(crate) fn settings_of(keys: Keys, mut table: Table) -> serde_json::Value {
+    for key in keys.all.iter().filter(|key| key.names_files) {
+        let (section, name) = key.parts();
+        if let Some(Value::Table(members)) = table.get_mut(section) {
+            members.remove(name);
+        }
+    }
+    table.retain(|_, section| section.as_table().is_some_and(|section| !section.is_empty()));
+    serde_json::to_value(table).unwrap_or_default()
+}
+
+/// The value of a key, where it is set.
+pub(crate) fn get<'a>(table: &'a Table, key: &Key) -> Option<&'a Value> {
     let (section, name) = key.parts();
     table.get(section)?.get(name)
 }
@@ -70,7 +75,7 @@ fn absolute(key: &Key, value: &Value) -> Value {
 
 /// Every key with what it may be, and its value where it has one by itself.
 pub fn template() -> String {
-    written(&defaults())
+    written(PRETRAIN, &defaults())
 }
 
 /// Every value that a key has by itself.
@@ -93,10 +98,11 @@ fn defaults() -> Table {
     sections.map(named).into_iter().collect()
 }
 
-fn written(table: &Table) -> String {
+/// Every key with what it is for and its value, or what it may be.
+pub(crate) fn written(keys: Keys, table: &Table) -> String {
     let mut text = String::new();
     let mut last = "";
-    for key in &KEYS {
+    for key in keys.all {
         let (section, name) = key.parts();
         if section != last {
             text.push_str(if last.is_empty() { "" } else { "\n" });

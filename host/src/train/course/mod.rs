@@ -2,14 +2,18 @@
 //!
 //! | file | what is learnt |
 //! |---|---|
+//! | [`labels`] | to tell labels of proteins, residues and pairs |
 //! | [`mlm`] | to tell residues: hidden ones, or each from its neighbours |
 //! | [`pairs`] | to tell hidden residues, and whether two proteins are of one family |
 
+pub mod labels;
 pub mod mlm;
 pub mod pairs;
 
 use std::ops::Range;
 use std::path::Path;
+
+use serde_json::Value;
 
 use super::checkpoint::{MODEL, OPTIMIZER};
 use super::kill::point;
@@ -32,6 +36,11 @@ pub trait Course {
     /// # Errors
     /// What the model or the device cannot do.
     fn examine(&self) -> anyhow::Result<Option<Findings>>;
+
+    /// What else stands in the line of an examination and is not kept in a checkpoint: what depends on the machine.
+    fn beside(&self) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
 
     /// Writes everything that a checkpoint holds beside the state of the run into `folder`, which is new.
     ///

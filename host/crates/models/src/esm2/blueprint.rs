@@ -11,7 +11,7 @@ use super::{Esm2, MASK_ID, PADDING_ID, VOCABULARY};
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin};
+use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin, layer_of};
 use crate::identity::{INV_FREQ, SHARED_INV_FREQ};
 use crate::model::Model;
 use crate::rope::RopeInvFreq;
@@ -71,6 +71,11 @@ impl Blueprint for Plan {
 
     fn sizes(&self) -> (usize, usize) {
         (self.config.num_hidden_layers, self.config.hidden_size)
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        let after = ["esm.encoder.emb_layer_norm_after.", "lm_head."];
+        layer_of(name, "esm.encoder.layer", &after, self.config.num_hidden_layers)
     }
 
     fn training_length(&self) -> Option<usize> {

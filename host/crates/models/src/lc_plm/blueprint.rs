@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::LcPlm;
 use super::config::Config;
-use super::keys::{self, EMBEDDING, LM_HEAD};
+use super::keys::{self, BACKBONE, EMBEDDING, LM_HEAD};
 use super::tiles::TILE_TOKENS;
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin};
+use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin, layer_of};
 use crate::model::Model;
 
 /// Operations of a scan for each number of state and token: a power counts as four.
@@ -78,6 +78,11 @@ impl Blueprint for Plan {
 
     fn sizes(&self) -> (usize, usize) {
         (self.config.n_layer, self.config.d_model)
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        let norm = format!("{BACKBONE}.norm_f.");
+        layer_of(name, &format!("{BACKBONE}.layers"), &[&norm, LM_HEAD], self.config.n_layer)
     }
 
     /// Nothing in the architecture sets one, and none is published.

@@ -1,0 +1,328 @@
+//! `pliant finetune`: what was typed, and the plan that it becomes.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use pliant_kernels::CpuPath;
+use pliant_store::check_targets;
+use toml::Value;
+
+use crate::cli::cache::{CacheFlags, CachePlan};
+use crate::cli::reading::{OnError, count, not_an_input};
+use crate::cli::shared::{DeviceChoice, cpu_path};
+use crate::machine;
+use crate::train::config::{Change, ConfigError};
+use crate::train::tuning::FormConfig;
+
+const EXAMPLES: &str = "\
+Examples:
+  pliant finetune --task solubility --train train.tsv --valid valid.tsv --model esm2_t6_8M --out head
+  pliant finetune --task classification --train table.csv --label-column kind --valid-fraction 0.1 \\
+      --model esm2_t6_8M --out head
+  pliant finetune --task secstr --train train.tsv --valid valid.tsv --model esm2_t6_8M --tune all --out head
+  pliant finetune --task stability --train all.tsv --part-column split --train-part train --valid-part valid \\
+      --model composition --out baseline
+  pliant finetune --print-config
+  pliant predict proteins.fasta --head head --model esm2_t6_8M --out labels.tsv
+
+Tasks: homology, solubility, localization, localization-single, stability, fluorescence, secstr, transmembrane, and of any
+table classification, multilabel, regression, residue and pair. Examples stand in .csv or .tsv, or in the FASTA forms of
+PLUS. With a frozen encoder (--tune frozen, the default) each protein is encoded once. The model 'composition' is no model:
+the letters of a protein and its length, as a baseline.";
+
+/// The words after `pliant finetune`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct FinetuneArgs {
+    /// What is learnt, in the place of task.name
+    #[arg(long, env = "PLIANT_TASK", value_name = "NAME")]
+    task: Option<String>,
+    /// What the training is: TOML, or YAML where the suffix says so; paths in it are relative to its folder
+    #[arg(long, env = "PLIANT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change a key of it, repeatable, as in --set run.epochs=10
+    #[arg(long, env = "PLIANT_SET", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The folder of the run: checkpoints and log, and at the end the head
+    #[arg(long, env = "PLIANT_OUT", value_name = "DIR", required_unless_present = "print_config")]
+    out: Option<PathBuf>,
+    /// Go on from the last checkpoint in that folder; where there is none, begin
+    #[arg(long, env = "PLIANT_RESUME", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    resume: bool,
+    /// Write the complete configuration to standard output and do nothing; without --train, all keys with what they may
+    /// be
+    #[arg(long, env = "PLIANT_PRINT_CONFIG", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    print_config: bool,
+    /// The model to encode with, in the place of model.init and model.config: a folder, or the name of one that was
+    /// pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL", conflicts_with = "model_config")]
+    model: Option<PathBuf>,
+    /// The config.json of a model to begin with random weights, in the place of model.config and model.init
+    #[arg(long, env = "PLIANT_MODEL_CONFIG", value_name = "FILE")]
+    model_config: Option<PathBuf>,
+    #[command(flatten)]
+    examples: ExampleFlags,
+    #[command(flatten)]
+    form: FormFlags,
+    /// What of the encoder learns, in the place of tuning.encoder: frozen (nothing), top (its last layers) or all
+    #[arg(long, env = "PLIANT_TUNE", value_name = "WHAT")]
+    tune: Option<String>,
+    /// How many layers 'top' is, in the place of tuning.top_layers
+    #[arg(long, env = "PLIANT_TOP_LAYERS", value_name = "N", value_parser = count::<usize>)]
+    top_layers: Option<usize>,
+    /// Train as many times, with the seed and those after it, each in a folder seed_N of its own
+    #[arg(long, env = "PLIANT_SEEDS", value_name = "N", value_parser = count::<u64>)]
+    seeds: Option<u64>,
+    #[command(flatten)]
+    cache: CacheFlags,
+    /// Where to compute
+    #[arg(
+        long,
+        env = "PLIANT_DEVICE",
+        value_name = "NAME",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "Where to compute: auto (says what it takes), cpu or cuda"
+    )]
+    device: DeviceChoice,
+    /// Instructions of the processor to use: portable, avx2, avx512 or avx512-bf16 [default: the fastest it has]
+    #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
+    cpu_path: Option<CpuPath>,
+    /// Threads that compute; they change no number [default: the cores that this process may use]
+    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
+    threads: Option<usize>,
+    /// Write what was done, with what and how fast to this JSON file
+    #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]
+    summary: Option<PathBuf>,
+}
+
+/// Which examples.
+#[derive(Debug, Args)]
+struct ExampleFlags {
+    /// Examples to learn from, repeatable, in the place of data.train
+    #[arg(long, env = "PLIANT_TRAIN", value_name = "FILE")]
+    train: Vec<PathBuf>,
+    /// Examples kept apart, repeatable, in the place of data.valid
+    #[arg(long, env = "PLIANT_VALID", value_name = "FILE")]
+    valid: Vec<PathBuf>,
+    /// Parts of the training files to learn from, with commas between, in the place of data.train_parts
+    #[arg(long, env = "PLIANT_TRAIN_PART", value_name = "NAME", value_delimiter = ',')]
+    train_part: Vec<String>,
+    /// Parts of the training files kept apart, in the place of data.valid_parts
+    #[arg(long, env = "PLIANT_VALID_PART", value_name = "NAME", value_delimiter = ',')]
+    valid_part: Vec<String>,
+    /// The fraction of the examples kept apart instead, in the place of data.valid_fraction
+    #[arg(long, env = "PLIANT_VALID_FRACTION", value_name = "F")]
+    valid_fraction: Option<f64>,
+    /// What a failed example does
+    #[arg(
+        long,
+        env = "PLIANT_ON_ERROR",
+        value_name = "WHAT",
+        value_enum,
+        hide_possible_values = true,
+        help = "What a failed example does, in the place of data.on_error: fail ends the run before anything is \
+                  computed, skip leaves it out and lists it in failures.tsv in the folder of the run"
+    )]
+    on_error: Option<OnError>,
+}
+
+/// How examples stand in their files.
+#[derive(Debug, Clone, Args)]
+pub struct FormFlags {
+    /// The sequences of the proteins that pairs name: FASTA or a table
+    #[arg(long, env = "PLIANT_SEQUENCES", value_name = "FILE")]
+    pub sequences: Option<PathBuf>,
+    /// The protein that mutants are written as differences from
+    #[arg(long, env = "PLIANT_WILD_TYPE", value_name = "FILE")]
+    pub wild_type: Option<PathBuf>,
+    /// The column of sequences; two of pairs, with a comma between
+    #[arg(long, env = "PLIANT_SEQUENCE_COLUMN", value_name = "NAME", value_delimiter = ',')]
+    pub sequence_column: Vec<String>,
+    /// The column of labels; several, with commas between, where each says with 0 or 1 whether a class holds
+    #[arg(long, env = "PLIANT_LABEL_COLUMN", value_name = "NAME", value_delimiter = ',')]
+    pub label_column: Vec<String>,
+    /// The columns that name an example; of pairs those of the ids of both proteins
+    #[arg(long, env = "PLIANT_ID_COLUMN", value_name = "NAME", value_delimiter = ',')]
+    pub id_column: Vec<String>,
+    /// The column of parts, as train and test
+    #[arg(long, env = "PLIANT_PART_COLUMN", value_name = "NAME")]
+    pub part_column: Option<String>,
+    /// The column with 1 for each residue whose label counts and 0 for the others
+    #[arg(long, env = "PLIANT_MASK_COLUMN", value_name = "NAME")]
+    pub mask_column: Option<String>,
+    /// The column of weights of examples
+    #[arg(long, env = "PLIANT_WEIGHT_COLUMN", value_name = "NAME")]
+    pub weight_column: Option<String>,
+    /// The column of what stays on one side where some examples are kept apart
+    #[arg(long, env = "PLIANT_GROUP_COLUMN", value_name = "NAME")]
+    pub group_column: Option<String>,
+    /// The classes there are, with commas between [default: those that are found]
+    #[arg(long, env = "PLIANT_CLASSES", value_name = "NAME", value_delimiter = ',')]
+    pub classes: Vec<String>,
+    /// What stands between the classes of one example
+    #[arg(long, env = "PLIANT_SEPARATOR", value_name = "CHAR")]
+    pub separator: Option<char>,
+    /// Letters of the classes of residues, in their order, as HEC
+    #[arg(long, env = "PLIANT_LETTERS", value_name = "LETTERS")]
+    pub letters: Option<String>,
+}
+
+/// What to train, and where. Nothing of it has been opened.
+#[derive(Debug, Clone)]
+pub struct FinetunePlan {
+    /// The configuration, where one is in a file.
+    pub config: Option<PathBuf>,
+    /// Words that change it.
+    pub sets: Vec<String>,
+    /// What flags change of it, after them.
+    pub changes: Vec<Change>,
+    /// The folder of the run; where the configuration is only to be printed, perhaps none.
+    pub out: Option<PathBuf>,
+    /// Whether a run that is there goes on.
+    pub resume: bool,
+    /// Only print the configuration.
+    pub print_config: bool,
+    /// Trainings with other seeds; `None`: one, in the folder itself.
+    pub seeds: Option<u64>,
+    /// Where results of earlier runs are, and those of this one go.
+    pub cache: Option<CachePlan>,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// With which instructions of the processor.
+    pub cpu_path: CpuPath,
+    /// Threads.
+    pub threads: usize,
+    /// What was done.
+    pub summary: Option<PathBuf>,
+}
+
+impl FinetuneArgs {
+    /// Checks what was typed, as far as that goes without opening anything.
+    ///
+    /// # Errors
+    /// Outputs that cannot be.
+    pub fn plan(self) -> anyhow::Result<FinetunePlan> {
+        let changes = self.changes()?;
+        let summary = self.summary.as_deref();
+        if let Some(summary) = summary {
+            check_targets(&[summary])?;
+            let ExampleFlags { train, valid, .. } = &self.examples;
+            let inputs = train.iter().chain(valid).chain(&self.config).chain(&self.model_config);
+            let inputs = inputs.chain(&self.form.sequences).chain(&self.form.wild_type);
+            not_an_input(&inputs.cloned().collect::<Vec<_>>(), summary)?;
+        }
+        let cache = self.cache.plan(&summary.into_iter().collect::<Vec<_>>())?;
+        Ok(FinetunePlan {
+            config: self.config,
+            sets: self.set,
+            changes,
+            out: self.out,
+            resume: self.resume,
+            print_config: self.print_config,
+            seeds: self.seeds,
+            cache,
+            device: self.device,
+            cpu_path: self.cpu_path.unwrap_or_else(CpuPath::best),
+            threads: self.threads.unwrap_or_else(|| machine::cores().0),
+            summary: self.summary,
+        })
+    }
+
+    /// What the flags say of the configuration. Of keys that exclude each other the named one stays.
+    fn changes(&self) -> Result<Vec<Change>, ConfigError> {
+        let mut changes = self.form.changes()?;
+        let examples = &self.examples;
+        for (key, path, other) in
+            [("model.init", &self.model, "model.config"), ("model.config", &self.model_config, "model.init")]
+        {
+            if let Some(path) = path {
+                changes.extend([Change::path(key, path)?, Change::gone(other)]);
+            }
+        }
+        for (key, paths) in [("data.train", &examples.train), ("data.valid", &examples.valid)] {
+            if !paths.is_empty() {
+                changes.push(Change::paths(key, paths)?);
+            }
+        }
+        let lists = [("data.train_parts", &examples.train_part), ("data.valid_parts", &examples.valid_part)];
+        changes.extend(lists.into_iter().filter_map(|(key, words)| list(key, words)));
+        let on_error = examples.on_error.map(|on_error| match on_error {
+            OnError::Fail => "fail".to_owned(),
+            OnError::Skip => "skip".to_owned(),
+        });
+        let texts = [("task.name", &self.task), ("tuning.encoder", &self.tune), ("data.on_error", &on_error)];
+        changes.extend(texts.into_iter().filter_map(|(key, word)| text(key, word.as_ref())));
+        if let Some(fraction) = examples.valid_fraction {
+            changes.push(Change { key: "data.valid_fraction", value: Some(Value::Float(fraction)) });
+        }
+        if let Some(layers) = self.top_layers {
+            let layers = i64::try_from(layers).unwrap_or(i64::MAX);
+            changes.push(Change { key: "tuning.top_layers", value: Some(Value::Integer(layers)) });
+        }
+        Ok(changes)
+    }
+}
+
+impl FormFlags {
+    /// What is said of files already, with what the flags say of them.
+    pub fn over(&self, form: FormConfig) -> FormConfig {
+        let list = |own: &[String], given: Vec<String>| if own.is_empty() { given } else { own.to_vec() };
+        FormConfig {
+            proteins: self.sequences.clone().or(form.proteins),
+            wild_type: self.wild_type.clone().or(form.wild_type),
+            sequence_columns: list(&self.sequence_column, form.sequence_columns),
+            label_columns: list(&self.label_column, form.label_columns),
+            id_columns: list(&self.id_column, form.id_columns),
+            part_column: self.part_column.clone().or(form.part_column),
+            mask_column: self.mask_column.clone().or(form.mask_column),
+            weight_column: self.weight_column.clone().or(form.weight_column),
+            group_column: self.group_column.clone().or(form.group_column),
+            classes: list(&self.classes, form.classes),
+            separator: self.separator.or(form.separator),
+            letters: self.letters.clone().or(form.letters),
+            ..form
+        }
+    }
+
+    /// What the flags say of the configuration.
+    ///
+    /// # Errors
+    /// Paths that are no Unicode.
+    pub fn changes(&self) -> Result<Vec<Change>, ConfigError> {
+        let mut changes = Vec::new();
+        for (key, path) in [("data.proteins", &self.sequences), ("data.wild_type", &self.wild_type)] {
+            changes.extend(path.as_ref().map(|path| Change::path(key, path)).transpose()?);
+        }
+        let lists = [
+            ("data.sequence_columns", &self.sequence_column),
+            ("data.label_columns", &self.label_column),
+            ("data.id_columns", &self.id_column),
+            ("data.classes", &self.classes),
+        ];
+        changes.extend(lists.into_iter().filter_map(|(key, words)| list(key, words)));
+        let separator = self.separator.map(String::from);
+        let texts = [
+            ("data.part_column", &self.part_column),
+            ("data.mask_column", &self.mask_column),
+            ("data.weight_column", &self.weight_column),
+            ("data.group_column", &self.group_column),
+            ("data.separator", &separator),
+            ("data.letters", &self.letters),
+        ];
+        changes.extend(texts.into_iter().filter_map(|(key, word)| text(key, word.as_ref())));
+        Ok(changes)
+    }
+}
+
+fn text(key: &'static str, word: Option<&String>) -> Option<Change> {
+    word.map(|word| Change { key, value: Some(Value::String(word.clone())) })
+}
+
+fn list(key: &'static str, words: &[String]) -> Option<Change> {
+    let values = words.iter().cloned().map(Value::String).collect();
+    (!words.is_empty()).then_some(Change { key, value: Some(Value::Array(values)) })
+}

@@ -1,0 +1,141 @@
+//! Proteins to numbers of a model that does not learn, each different one once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use pliant_models::heads::Pooling;
+use pliant_seq::tables::LabelledSet;
+use pliant_seq::{ReadOptions, Source};
+use serde_json::Value;
+
+use crate::Context;
+use crate::cli::cache::CachePlan;
+use crate::cli::embed::{Pool, Written};
+use crate::cli::reading::OnError;
+use crate::cli::shared::{ComputePlan, LongPlan, RunPlan};
+use crate::engine::Card;
+use crate::pipeline::{Masks, Output};
+use crate::supervised::stored::Stored;
+use crate::tasks::run::{Order, Ready, Sizes};
+
+/// What is wanted of every protein.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    /// The layer, counted from 0, the embedding.
+    pub(super) layer: usize,
+    /// How states become one vector; `None`: the states of all residues.
+    pub(super) pool: Option<Pool>,
+    /// What becomes of long ones.
+    pub(super) long: LongPlan,
+    /// How to compute.
+    pub(super) compute: ComputePlan,
+    /// Where results of earlier runs are.
+    pub(super) cache: Option<CachePlan>,
+}
+
+/// What was computed.
+pub(super) struct Encoded {
+    /// For each list of proteins their numbers, in their order.
+    pub(super) sets: Vec<Stored>,
+    /// What the model is, in hex.
+    pub(super) identity: String,
+}
+
+/// How the pipeline pools for a head; what pools by itself reads the states of residues, and needs no other.
+pub(super) fn pool(pooling: Pooling) -> Pool {
+    match pooling {
+        Pooling::Mean | Pooling::Attention => Pool::Mean,
+        Pooling::Cls => Pool::Cls,
+        Pooling::Max => Pool::Max,
+        Pooling::Sum => Pool::Sum,
+    }
+}
+
+/// The sequences of a set.
+pub(super) fn sequences(set: &LabelledSet) -> Vec<&[u8]> {
+    (0..set.sequences()).map(|number| set.sequence(number)).collect()
+}
+
+/// Encodes every different sequence of the lists once. `admit` is asked with the identity of the model before anything is
+/// computed.
+///
+/// # Errors
+/// A model that cannot be used, what `admit` says, and what the device cannot do.
+pub(super) fn encode(
+    card: Card,
+    lists: &[Vec<&[u8]>],
+    wish: &Wish,
+    context: &Context,
+    admit: impl FnOnce(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<Encoded> {
+    let (places, text) = listed(lists);
+    let plan = RunPlan {
+        inputs: Vec::new(),
+        model: card.folder.clone(),
+        read: ReadOptions { max_residues: u32::MAX, ..ReadOptions::default() },
+        on_error: OnError::Fail,
+        long: wish.long,
+        compute: wish.compute,
+        cache: wish.cache.clone(),
+        summary: None,
+        failures: None,
+        dry_run: false,
+    };
+    let order = Order {
+        start: Instant::now(),
+        task: "encode",
+        plan: &plan,
+        sources: vec![Source::from_bytes("examples", text.as_bytes())],
+        output: Output::States {
+            layers: vec![wish.layer],
+            pool: wish.pool.unwrap_or_default(),
+            residues: wish.pool.is_none(),
+            written: Written::H,
+        },
+        masks: Masks::None,
+    };
+    let ready = Ready::new(card, order)?;
+    let sizes = Sizes { held_bytes: 0, output_bytes: Value::Null };
+    let session = ready.load(&sizes, &context.print)?;
+    let identity = session.engine().identity().to_owned();
+    admit(&identity)?;
+    let mut all = Stored::new(session.engine().width());
+    session.compute(&context.print, |row| {
+        let rows = if wish.pool.is_some() { row.pooled } else { row.residues };
+        rows.first().map_or(Ok(()), |rows| all.push(rows))
+    })?;
+    session.close(&context.print);
+    if let [only] = places.as_slice()
+        && only.iter().copied().eq(0..all.sequences())
+    {
+        return Ok(Encoded { sets: vec![all], identity });
+    }
+    let mut sets = Vec::with_capacity(places.len());
+    let mut rows = Vec::new();
+    for places in places {
+        let mut own = Stored::new(all.width());
+        for place in places {
+            rows.clear();
+            all.read(place, &mut rows)?;
+            own.push(&rows)?;
+        }
+        sets.push(own);
+    }
+    Ok(Encoded { sets, identity })
+}
+
+/// For each list the number of each of its sequences among the different ones, and these as FASTA.
+fn listed(lists: &[Vec<&[u8]>]) -> (Vec<Vec<usize>>, String) {
+    let (mut numbers, mut text) = (BTreeMap::new(), String::new());
+    let mut number = |residues: &&[u8]| {
+        let next = numbers.len();
+        *numbers.entry(residues.to_vec()).or_insert_with(|| {
+            // Writing into a text does not fail.
+            let _ = write!(text, ">{next}\n{}\n", String::from_utf8_lossy(residues));
+            next
+        })
+    };
+    let places = lists.iter().map(|list| list.iter().map(&mut number).collect()).collect();
+    (places, text)
+}

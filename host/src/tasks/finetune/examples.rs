@@ -1,0 +1,139 @@
+//! The examples of a fine-tuning: what is learnt from, and what is kept apart.
+
+use pliant_seq::Failure;
+use pliant_seq::tables::{LabelledSet, SetReport};
+use serde_json::{Value, json};
+
+use crate::cli::reading::OnError;
+use crate::supervised::reading::Reading;
+use crate::supervised::registry::Task;
+use crate::tasks::intake::{self, Warnings, counted};
+use crate::train::tuning::{ExamplesConfig, TuningConfig};
+
+/// Examples in memory, and what became of those of the files.
+pub(super) struct Examples {
+    /// What is learnt from.
+    pub(super) train: LabelledSet,
+    /// What is kept apart.
+    pub(super) held_out: Option<LabelledSet>,
+    /// Examples that failed.
+    pub(super) failures: Vec<Failure>,
+    /// What may not be what was meant.
+    pub(super) warnings: Warnings,
+}
+
+impl Examples {
+    /// Reads every file that `config` names.
+    ///
+    /// # Errors
+    /// Files that cannot be read, failed examples where they end a run, and nothing to learn from.
+    pub(super) fn read(task: &'static Task, config: &TuningConfig) -> anyhow::Result<Self> {
+        let data = &config.data;
+        let mut account = Account::default();
+        let reading = Reading { task, form: &data.form, classes: None };
+        let (all, report) = reading.read(&data.train)?;
+        account.add("the examples to learn from", report);
+        let (train, held_out) = if data.valid.is_empty() {
+            divided(all, data, config.run.seed, &mut account.warnings)?
+        } else {
+            let train = of_parts(all, &data.train_parts)?;
+            let reading = Reading { classes: Some(train.classes()), ..reading };
+            let (apart, report) = reading.read(&data.valid)?;
+            account.add("the examples kept apart", report);
+            (train, Some(apart))
+        };
+        train.varied()?;
+        let Account { failures, warnings, rows } = account;
+        if data.on_error == OnError::Fail && !failures.is_empty() {
+            intake::refuse(&failures, rows, None)?;
+        }
+        Ok(Self { train, held_out, failures, warnings })
+    }
+
+    /// The examples for the account of the training.
+    pub(super) fn json(&self) -> [(&'static str, Value); 2] {
+        let tell = |set: &LabelledSet| json!({ "examples": set.len(), "sequences": set.sequences(), "residues": set.residues(), "digest": set.digest() });
+        [("train", tell(&self.train)), ("held_out", self.held_out.as_ref().map_or(Value::Null, tell))]
+    }
+}
+
+/// A set in two, as the configuration says.
+fn divided(
+    all: LabelledSet,
+    data: &ExamplesConfig,
+    seed: u64,
+    warnings: &mut Warnings,
+) -> anyhow::Result<(LabelledSet, Option<LabelledSet>)> {
+    if !data.valid_parts.is_empty() {
+        let apart = of_parts(all.clone(), &data.valid_parts)?;
+        let train = if data.train_parts.is_empty() {
+            let rest: Vec<String> =
+                all.parts().iter().filter(|part| !data.valid_parts.contains(part)).cloned().collect();
+            of_parts(all, &rest)?
+        } else {
+            of_parts(all, &data.train_parts)?
+        };
+        return Ok((train, Some(apart)));
+    }
+    let train = of_parts(all, &data.train_parts)?;
+    let Some(fraction) = data.valid_fraction else { return Ok((train, None)) };
+    let sides = train.hold_out(fraction, seed)?;
+    warnings.add("between", sides.dropped as u64, || {
+        let pairs = counted(sides.dropped as u64, "pair is", "pairs are");
+        format!("{pairs} not used: one of the two proteins is kept apart and the other is not")
+    });
+    Ok((sides.train, Some(sides.held_out)))
+}
+
+/// The examples of some parts; all of them where none is named.
+fn of_parts(set: LabelledSet, parts: &[String]) -> anyhow::Result<LabelledSet> {
+    if parts.is_empty() {
+        return Ok(set);
+    }
+    for part in parts {
+        // Names the parts that there are.
+        set.of_part(part).map(drop)?;
+    }
+    let of = |example: &usize| set.part(*example).is_some_and(|part| parts.iter().any(|named| named == part));
+    let chosen: Vec<usize> = (0..set.len()).filter(of).collect();
+    Ok(set.select(&chosen).unwrap_or(set))
+}
+
+/// What became of examples, over several sets.
+#[derive(Default)]
+struct Account {
+    failures: Vec<Failure>,
+    warnings: Warnings,
+    rows: u64,
+}
+
+impl Account {
+    fn add(&mut self, what: &str, report: SetReport) {
+        let SetReport { rows, failures, duplicates, repeated, contradictions, stops, .. } = report;
+        self.rows += rows;
+        self.warnings.add("duplicates", duplicates, || {
+            let times = counted(duplicates, "example repeats", "examples repeat");
+            format!(
+                "of {what} {times} an earlier one and {} taken once",
+                if duplicates == 1 { "is" } else { "are" }
+            )
+        });
+        self.warnings.add("repeated", repeated, || {
+            format!(
+                "of {what} {} the proteins and the label of an earlier one under another id",
+                counted(repeated, "example has", "examples have")
+            )
+        });
+        self.warnings.add("contradictions", contradictions, || {
+            format!(
+                "of {what} {} the proteins of an earlier one and another label",
+                counted(contradictions, "example has", "examples have")
+            )
+        });
+        self.warnings.add("stops", stops, || {
+            format!("a final '*' dropped from {}", counted(stops, "sequence", "sequences"))
+        });
+        self.warnings.add_left_out(failures.len() as u64);
+        self.failures.extend(failures);
+    }
+}

@@ -1,0 +1,91 @@
+//! `pliant finetune`: a head learns labels, alone or with the encoder below it.
+
+mod account;
+mod examples;
+mod publish;
+mod session;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::Context;
+use crate::cli::finetune::FinetunePlan;
+use crate::supervised::card::no_task;
+use crate::supervised::registry::{self, Task};
+use crate::tasks::files;
+use crate::tasks::run::device;
+use crate::train::checkpoint;
+use crate::train::folder::RunFolder;
+use crate::train::resume;
+use crate::train::tuning::{self, TuningConfig};
+use account::Account;
+use examples::Examples;
+use session::Session;
+
+/// Trains a head, from its beginning or from a checkpoint; with several seeds one after the other.
+///
+/// # Errors
+/// Whatever ends it before its last step.
+pub fn run(plan: &FinetunePlan, context: &Context) -> anyhow::Result<()> {
+    let print = &context.print;
+    let nothing = plan.config.is_none() && plan.changes.is_empty() && plan.sets.is_empty();
+    if plan.print_config && nothing {
+        return Ok(print.data(&tuning::template())?);
+    }
+    let config = tuning::read(plan.config.as_deref(), &plan.sets, &plan.changes)?;
+    let task = registry::find(&config.task.name).ok_or_else(|| no_task(&config.task.name))?;
+    let Some(out) = plan.out.as_ref().filter(|_| !plan.print_config) else {
+        return Ok(print.data(&config.to_toml())?);
+    };
+    let begin = Instant::now();
+    let mut told = Vec::new();
+    match plan.seeds {
+        None => told.push(train(&Work { plan, config: &config, task, out, begin }, context)?),
+        Some(seeds) => {
+            files::make_folder(out)?;
+            for turn in 0..seeds {
+                let mut config = config.clone();
+                config.run.seed = config.run.seed.wrapping_add(turn);
+                let own: PathBuf = out.join(format!("seed_{}", config.run.seed));
+                print.note(&format!("seed {} of {seeds} in {}", config.run.seed, own.display()));
+                told.push(train(&Work { plan, config: &config, task, out: &own, begin }, context)?);
+            }
+            let text = account::over_seeds(&told);
+            files::text_file(&out.join("seeds.json"), &text)?.commit()?;
+        }
+    }
+    if let Some(path) = &plan.summary {
+        files::text_file(path, &account::summary(plan, &told, begin, context))?.commit()?;
+    }
+    Ok(())
+}
+
+/// One training.
+struct Work<'a> {
+    plan: &'a FinetunePlan,
+    config: &'a TuningConfig,
+    task: &'static Task,
+    out: &'a Path,
+    begin: Instant,
+}
+
+/// Trains with one seed, and gives what is to be told of it.
+fn train(work: &Work<'_>, context: &Context) -> anyhow::Result<Value> {
+    let Work { plan, config, task, out, .. } = work;
+    let print = &context.print;
+    let device = device(plan.device, plan.cpu_path, plan.threads, print)?;
+    // A run that is over already, as the earlier ones of several seeds may be, only tells what it found.
+    let folder = RunFolder::open(out, plan.resume)?;
+    let newest = resume::newest(&folder, print)?;
+    let examples = Examples::read(task, config)?;
+    examples.warnings.0.iter().for_each(|warning| print.warning(&warning.message));
+    let session = Session { plan, config, task, folder: &folder, device: &device, examples: &examples };
+    let outcome = session.run(newest, context)?;
+    let account = Account { work, outcome: &outcome, examples: &examples };
+    let best = outcome.state.best.as_ref().map_or(outcome.state.step, |best| best.step);
+    let checkpoint = checkpoint::path_of(&folder.checkpoints(), best);
+    publish::publish(&folder, &checkpoint, &account, task)?;
+    Ok(account.told())
+}

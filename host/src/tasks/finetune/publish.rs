@@ -1,0 +1,89 @@
+//! The folder of a head that a run ends with.
+
+use std::fs;
+use std::path::Path;
+
+use pliant_store::{Access, Action, AtomicFile, StoreError};
+use serde_json::Value;
+
+use super::account::Account;
+use crate::engine;
+use crate::supervised::card::{
+    CARD_FILE, ENCODER_FOLDER, EncoderCard, FORMAT, HeadCard, LabelsCard, WEIGHTS_FILE, digest,
+};
+use crate::supervised::registry::Task;
+use crate::tasks::files::{self, make_folder};
+use crate::train::TrainError;
+use crate::train::checkpoint::MODEL;
+use crate::train::course::labels::HEAD;
+use crate::train::folder::RunFolder;
+use crate::train::kill::point;
+use crate::train::result::TRAINING_FILE;
+
+/// Copies the head of a checkpoint, and the encoder where it learnt, into the folder of the run. Each file appears whole,
+/// the description of the head last: without it nobody takes the folder for a head.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn publish(
+    folder: &RunFolder,
+    checkpoint: &Path,
+    account: &Account<'_>,
+    task: &'static Task,
+) -> anyhow::Result<()> {
+    point("result: begun");
+    let to = folder.path();
+    let mut encoder = account.encoder();
+    if encoder.inside {
+        let (from, to) = (checkpoint.join(MODEL), to.join(ENCODER_FOLDER));
+        make_folder(&to)?;
+        for name in ["vocab.txt", "model.safetensors", "config.json"] {
+            copy(&from.join(name), &to.join(name))?;
+        }
+        encoder.identity = engine::verify(&to)?;
+    }
+    copy(&checkpoint.join(HEAD), &to.join(WEIGHTS_FILE))?;
+    point("result: model.safetensors named");
+    let training = account.training();
+    files::text_file(&to.join(TRAINING_FILE), &format!("{training:#}\n"))?.commit()?;
+    point("result: training.json named");
+    let card = card(account, task, encoder, digest(&to.join(WEIGHTS_FILE))?, training)?;
+    files::text_file(&to.join(CARD_FILE), &card)?.commit()?;
+    point("result: config.json named");
+    Ok(())
+}
+
+/// What the head says of itself.
+fn card(
+    account: &Account<'_>,
+    task: &'static Task,
+    encoder: EncoderCard,
+    weights: String,
+    training: Value,
+) -> anyhow::Result<String> {
+    let mut reader = account.work.config.data.form.clone();
+    // Files of this machine are none of the head's business.
+    (reader.proteins, reader.wild_type) = (None, None);
+    let card = HeadCard {
+        format: FORMAT.to_owned(),
+        task: task.name.to_owned(),
+        labels: LabelsCard::of(&account.examples.train),
+        head: account.outcome.head.clone(),
+        encoder,
+        reader,
+        weights,
+        training,
+    };
+    Ok(format!("{}\n", serde_json::to_string_pretty(&card)?))
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mut source = fs::File::open(from).map_err(|source| TrainError::Io {
+        action: "read",
+        path: from.to_owned(),
+        source,
+    })?;
+    let mut file = AtomicFile::create(to, Access::Stream)?;
+    std::io::copy(&mut source, &mut file).map_err(|source| StoreError::io(Action::Write, to, source))?;
+    Ok(file.commit()?)
+}

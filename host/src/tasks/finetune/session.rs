@@ -1,0 +1,421 @@
+//! Everything that a training needs, and the training itself.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use anyhow::Context as _;
+use pliant_kernels::{Device, Precision};
+use pliant_models::heads::{HeadConfig, HeadKind, LoadedHead};
+use pliant_seq::MlmSettings;
+use pliant_seq::tables::{LabelKind, LabelledSet};
+
+use super::examples::Examples;
+use crate::Context;
+use crate::cli::finetune::FinetunePlan;
+use crate::cli::shared::{ComputePlan, Long, LongPlan};
+use crate::engine::{self, Card, Group, Learner, LearnerSettings, Pupil};
+use crate::supervised::HeadError;
+use crate::supervised::measures::measured;
+use crate::supervised::registry::Task;
+use crate::supervised::stored::Stored;
+use crate::supervised::targets::{Balance, Scale, Targets};
+use crate::tasks::encode::{self, Encoded, Wish, pool};
+use crate::tasks::files;
+use crate::train::checkpoint::{Checkpoint, MODEL, OPTIMIZER, Origin, State};
+use crate::train::config::Beginning;
+use crate::train::course::labels::{Batches, Beside, HEAD, LabelCourse, Lecture, States, usable};
+use crate::train::folder::{CONFIG_FILE, RunFolder};
+use crate::train::kill::point;
+use crate::train::resume;
+use crate::train::run::{Pace, Rhythm, Run};
+use crate::train::tuning::{BestBy, ClassWeights, EncoderTuning, LongChoice, PairHead, TuningConfig};
+
+/// A training about to begin.
+pub(super) struct Session<'a> {
+    pub(super) plan: &'a FinetunePlan,
+    pub(super) config: &'a TuningConfig,
+    pub(super) task: &'static Task,
+    pub(super) folder: &'a RunFolder,
+    pub(super) device: &'a Device,
+    pub(super) examples: &'a Examples,
+}
+
+/// What a training has led to.
+pub(super) struct Outcome {
+    /// Where it ended.
+    pub(super) state: State,
+    /// Steps of an epoch.
+    pub(super) steps_of_epoch: u64,
+    /// What the head is.
+    pub(super) head: HeadConfig,
+    /// What encodes.
+    pub(super) encoder: EncoderFacts,
+    /// Parameters that learnt, and all of them.
+    pub(super) parameters: [u64; 2],
+    /// Where it computed.
+    pub(super) numerics: String,
+}
+
+/// What encodes.
+#[derive(Debug, Clone)]
+pub(super) struct EncoderFacts {
+    /// Its family.
+    pub(super) family: &'static str,
+    /// How residues become tokens.
+    pub(super) vocabulary: &'static str,
+    /// The layer that the head reads.
+    pub(super) layer: usize,
+    /// What it was before the training, in hex.
+    pub(super) identity: String,
+    /// Whether it learnt.
+    pub(super) learns: bool,
+}
+
+/// What encodes, ready.
+enum Encoder {
+    Stored(Vec<Stored>),
+    Pupil(Box<Pupil>),
+}
+
+impl Session<'_> {
+    /// Trains to the end, from the beginning or from `newest`.
+    ///
+    /// # Errors
+    /// Whatever ends it before its last step.
+    pub(super) fn run(&self, newest: Option<Checkpoint>, context: &Context) -> anyhow::Result<Outcome> {
+        let config = self.config;
+        self.fits()?;
+        let card = self.card()?;
+        let (width, training_length) = match &card {
+            Some(card) => (card.about.width, card.about.training_length),
+            None => (0, None),
+        };
+        let (encoder, mut facts) = self.encoder(card, newest.as_ref(), context)?;
+        let (width, training_length) = match &encoder {
+            Encoder::Pupil(pupil) => (pupil.about().width, pupil.about().training_length),
+            Encoder::Stored(_) => (width, training_length),
+        };
+        let head_config = self.head_config(width);
+        let precision = self.precision();
+        let head = self.head(&head_config, newest.as_ref(), precision)?;
+        let limit = match config.data.long {
+            LongChoice::Truncate => training_length.unwrap_or(usize::MAX),
+            LongChoice::Whole => usize::MAX,
+        };
+        let lecture = self.lecture(&head, &encoder, &facts, limit)?;
+        let (mut learner, parameters) = self.learner(&lecture, &encoder, &head, precision)?;
+        if let Some(Checkpoint { path, state }) = &newest {
+            learner.restore(&path.join(OPTIMIZER), state.step)?;
+        }
+        let steps_of_epoch = lecture.steps();
+        let identity = std::mem::take(&mut facts.identity);
+        let origin = self.origin(&identity, steps_of_epoch * config.run.epochs);
+        facts.identity = identity;
+        let saved = newest.is_some();
+        let steps = steps_of_epoch * config.run.epochs;
+        let state = resume::state(self.folder, origin, newest.map(|newest| newest.state), steps)?;
+        self.begin()?;
+        let state = self.train((state, saved), (lecture, &mut learner, parameters), context)?;
+        let numerics = self.device.numerics().to_owned();
+        Ok(Outcome { state, steps_of_epoch, head: head_config, encoder: facts, parameters, numerics })
+    }
+
+    /// Refuses what the task and its labels do not go with.
+    fn fits(&self) -> anyhow::Result<()> {
+        let set = &self.examples.train;
+        let wants_pairs = self.task.kind.takes_pairs();
+        if set.are_pairs() != wants_pairs {
+            let what = format!(
+                "the task {} wants {}",
+                self.task.name,
+                if wants_pairs { "pairs" } else { "single proteins" }
+            );
+            return Err(HeadError::Unfit { what }.into());
+        }
+        if (set.kind() == LabelKind::Residues) != (self.task.kind == HeadKind::Residue) {
+            let what = format!("the task {} does not go with labels that are {}", self.task.name, set.kind());
+            return Err(HeadError::Unfit { what }.into());
+        }
+        Ok(())
+    }
+
+    /// The folder of the model, where there is one.
+    fn card(&self) -> anyhow::Result<Option<Card>> {
+        match self.config.model.beginning() {
+            Beginning::Weights(model) => Ok(Some(engine::card(model)?)),
+            Beginning::Random(_) => Ok(None),
+        }
+    }
+
+    fn frozen(&self) -> bool {
+        self.config.tuning.encoder == EncoderTuning::Frozen
+    }
+
+    /// A head alone computes in f32, as it does when it is asked.
+    fn precision(&self) -> Precision {
+        if self.frozen() { Precision::F32 } else { self.config.run.precision.into() }
+    }
+
+    fn encoder(
+        &self,
+        card: Option<Card>,
+        newest: Option<&Checkpoint>,
+        context: &Context,
+    ) -> anyhow::Result<(Encoder, EncoderFacts)> {
+        if let (Some(card), true) = (&card, self.frozen()) {
+            let layer = self.layer(card.about.layers)?;
+            let (family, vocabulary) = (card.about.family, card.about.vocabulary);
+            let Encoded { sets, identity } = self.encode(card.clone(), layer, context)?;
+            let facts = EncoderFacts { family, vocabulary, layer, identity, learns: false };
+            return Ok((Encoder::Stored(sets), facts));
+        }
+        let pupil = self.pupil(card.as_ref(), newest)?;
+        let layer = self.layer(pupil.about().layers)?;
+        let identity = self.beginning(card.as_ref(), &pupil, newest)?;
+        let (family, vocabulary) = (pupil.about().family, pupil.about().vocabulary);
+        let facts = EncoderFacts { family, vocabulary, layer, identity, learns: true };
+        Ok((Encoder::Pupil(Box::new(pupil)), facts))
+    }
+
+    /// The number of the layer that the head reads.
+    fn layer(&self, last: usize) -> Result<usize, HeadError> {
+        let asked = self.config.tuning.layer;
+        let from_start = if asked < 0 { asked.saturating_add(last as i64 + 1) } else { asked };
+        usize::try_from(from_start).ok().filter(|layer| *layer <= last).ok_or_else(|| HeadError::Unfit {
+            what: format!(
+                "\"tuning.layer\" is {asked}: the model has layers 0 (embedding) to {last}, or -{} to -1 from the end",
+                last + 1
+            ),
+        })
+    }
+
+    fn encode(&self, card: Card, layer: usize, context: &Context) -> anyhow::Result<Encoded> {
+        let config = self.config;
+        let reads_states = self.head_config(1).reads_states();
+        let pool = (!reads_states).then(|| pool(config.head.pooling));
+        let truncates = config.data.long == LongChoice::Truncate;
+        let long = if truncates { Long::Truncate } else { Long::Whole };
+        let wish = Wish {
+            layer,
+            pool,
+            long: LongPlan { policy: long, window: None, stride: None },
+            compute: ComputePlan {
+                device: self.plan.device,
+                cpu_path: self.plan.cpu_path,
+                precision: config.run.precision.into(),
+                threads: self.plan.threads,
+                batch_tokens: config.run.budget_tokens,
+            },
+            cache: self.plan.cache.clone(),
+        };
+        let sets = std::iter::once(&self.examples.train).chain(&self.examples.held_out);
+        let lists: Vec<Vec<&[u8]>> = sets.map(encode::sequences).collect();
+        encode::encode(card, &lists, &wish, context, |_| Ok(()))
+    }
+
+    /// The encoder that learns: from its beginning, or as a checkpoint has it.
+    fn pupil(&self, card: Option<&Card>, newest: Option<&Checkpoint>) -> anyhow::Result<Pupil> {
+        let config = self.config;
+        let place = (self.device, config.run.precision.into());
+        let load = |folder: &Path| match config.tuning.top_layers {
+            Some(layers) => Pupil::load_top(folder, layers, place),
+            None => Pupil::load(folder, place),
+        };
+        let pupil = match (newest, config.model.beginning()) {
+            (Some(Checkpoint { path, .. }), _) => load(&path.join(MODEL))?,
+            (None, Beginning::Random(file)) => Pupil::create(file, config.run.seed, place)?,
+            (None, Beginning::Weights(_)) => {
+                let card = card.context("a model without a folder")?;
+                if card.about.parameters == 0 {
+                    let what = format!(
+                        "the model {} has nothing that could learn: take --tune frozen",
+                        card.about.family
+                    );
+                    return Err(HeadError::Unfit { what }.into());
+                }
+                load(&card.folder)?
+            }
+        };
+        if config.tuning.mlm_weight > 0.0 {
+            pupil.check_lm_head()?;
+        }
+        Ok(pupil)
+    }
+
+    /// A digest of what the weights began with.
+    fn beginning(
+        &self,
+        card: Option<&Card>,
+        pupil: &Pupil,
+        newest: Option<&Checkpoint>,
+    ) -> anyhow::Result<String> {
+        match (self.config.model.beginning(), newest, card) {
+            (Beginning::Random(file), ..) => {
+                let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                Ok(blake3::hash(&text).to_hex().to_string())
+            }
+            (Beginning::Weights(_), Some(_), Some(card)) => engine::verify(&card.folder),
+            _ => Ok(pupil.identity().to_owned()),
+        }
+    }
+
+    fn head_config(&self, inputs: usize) -> HeadConfig {
+        let head = &self.config.head;
+        let kind = match (self.task.kind, head.pairs) {
+            (HeadKind::Symmetric, PairHead::Alignment) => HeadKind::Alignment,
+            (kind, _) => kind,
+        };
+        let pools = matches!(kind, HeadKind::Sequence | HeadKind::Symmetric);
+        let outputs = self.examples.train.labels().width();
+        HeadConfig {
+            kind,
+            inputs,
+            outputs,
+            pooling: pools.then_some(head.pooling),
+            hidden: if kind == HeadKind::Alignment { None } else { head.hidden },
+            embedding: head.embedding.filter(|_| kind == HeadKind::Alignment),
+            dropout: head.dropout as f32,
+        }
+    }
+
+    fn head(
+        &self,
+        config: &HeadConfig,
+        newest: Option<&Checkpoint>,
+        precision: Precision,
+    ) -> anyhow::Result<LoadedHead> {
+        let head = LoadedHead::random(config, self.config.run.seed, (self.device, precision))?;
+        if let Some(Checkpoint { path, .. }) = newest {
+            head.restore(&path.join(HEAD))?;
+        }
+        Ok(head)
+    }
+
+    fn lecture<'b>(
+        &'b self,
+        head: &'b LoadedHead,
+        encoder: &'b Encoder,
+        facts: &EncoderFacts,
+        limit: usize,
+    ) -> anyhow::Result<Lecture<'b>> {
+        let TuningConfig { tuning, run, masking, head: section, .. } = self.config;
+        let states = match encoder {
+            Encoder::Stored(sets) => {
+                let train = sets.first().context("nothing was encoded")?;
+                States::Stored { train, held_out: sets.get(1) }
+            }
+            Encoder::Pupil(pupil) => States::Pupil { pupil: pupil.as_ref(), layer: facts.layer },
+        };
+        let balanced = tuning.class_weights == ClassWeights::Balanced;
+        let scale = Scale::of(&self.examples.train);
+        let balance = if balanced { Balance::of(&self.examples.train) } else { None };
+        let train = Targets { set: &self.examples.train, limit, scale, balance };
+        let held_out =
+            self.examples.held_out.as_ref().map(|set| Targets { set, limit, scale, balance: None });
+        let usable = usable(&train)?;
+        let head_config = self.head_config(1);
+        Ok(Lecture {
+            head,
+            kind: head_config.kind,
+            pooling: section.pooling,
+            reads_states: head_config.reads_states(),
+            states,
+            train,
+            held_out,
+            batches: Batches { examples: run.batch, budget_tokens: run.budget_tokens, seed: run.seed },
+            beside: Beside {
+                task: tuning.task_weight,
+                mlm: tuning.mlm_weight,
+                masking: MlmSettings { choose: masking.choose, mask: masking.mask, random: masking.random },
+                rounding: masking.rounding(),
+            },
+            usable,
+            order: RefCell::new(None),
+        })
+    }
+
+    /// How the head and what of the encoder the loss reaches learn; with the parameters that do, and all there are.
+    fn learner(
+        &self,
+        lecture: &Lecture<'_>,
+        encoder: &Encoder,
+        head: &LoadedHead,
+        precision: Precision,
+    ) -> anyhow::Result<(Learner, [u64; 2])> {
+        let TuningConfig { optimizer, tuning, run, .. } = self.config;
+        let (all, reached) = match encoder {
+            Encoder::Stored(_) => (&[][..], Vec::new()),
+            Encoder::Pupil(pupil) => {
+                (pupil.params(), lecture.reached((self.device, precision), pupil.params())?)
+            }
+        };
+        let settings = LearnerSettings {
+            precision,
+            optimizer: optimizer.settings(),
+            recompute: run.recompute,
+            seed: run.seed,
+        };
+        let clip = optimizer.largest_norm();
+        let mut groups = vec![Group { prefix: "head.", params: head.params(), rate: tuning.head_rate, clip }];
+        if !reached.is_empty() {
+            groups.push(Group { prefix: "", params: &reached, rate: tuning.encoder_rate, clip });
+        }
+        let count = |params: &[std::sync::Arc<pliant_tensor::Param>]| -> u64 {
+            params.iter().map(|param| param.len() as u64).sum()
+        };
+        let parameters = [count(head.params()) + count(&reached), count(head.params()) + count(all)];
+        Ok((Learner::new(self.device, settings, &groups)?, parameters))
+    }
+
+    fn origin(&self, model: &str, steps: u64) -> Origin {
+        let held_out = self.examples.held_out.as_ref();
+        Origin {
+            settings: self.config.binding(),
+            model: model.to_owned(),
+            train: self.examples.train.digest(),
+            held_out: held_out.map(LabelledSet::digest).unwrap_or_default(),
+            schedule_end: self.config.schedule.end(steps),
+            numerics: self.device.numerics().to_owned(),
+        }
+    }
+
+    /// Says in the folder what is going on there.
+    fn begin(&self) -> anyhow::Result<()> {
+        self.folder.write(CONFIG_FILE, &self.config.to_toml())?;
+        point("run: configuration named");
+        if !self.examples.failures.is_empty() {
+            let path = self.folder.path().join("failures.tsv");
+            files::failure_list(&path, &self.examples.failures)?.commit()?;
+        }
+        Ok(())
+    }
+
+    fn train(
+        &self,
+        (state, saved): (State, bool),
+        (lecture, learner, parameters): (Lecture<'_>, &mut Learner, [u64; 2]),
+        context: &Context,
+    ) -> anyhow::Result<State> {
+        let config = self.config;
+        let steps_of_epoch = lecture.steps();
+        let steps = steps_of_epoch * config.run.epochs;
+        let schedule = config.schedule.over(steps).context("the schedule cannot be")?;
+        let progress = context.print.progress_from(state.step, steps, "steps");
+        let pace = Pace {
+            folder: self.folder,
+            steps,
+            accumulate: 1,
+            learning_rate: config.optimizer.learning_rate,
+            schedule,
+            checkpoint: &config.checkpoint,
+            log_every: steps_of_epoch,
+            examine: Rhythm::Every(steps_of_epoch),
+            patience: config.run.patience,
+            minutes: config.run.minutes,
+        };
+        let by_metric = config.run.best_by == BestBy::Metric;
+        let measure = |targets: &Targets<'_>, told: &[Vec<f32>]| measured(targets, told, by_metric);
+        let mut course = LabelCourse { lecture, learner, measure: &measure, parameters };
+        Run::new(pace, &mut course, state, saved)?.finish(&progress)
+    }
+}

@@ -1,0 +1,320 @@
+//! `pliant finetune`, `predict` and `evaluate` of what was taught.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::tool::{Scratch, model};
+
+/// Proteins of two kinds, each with five letters of its own in most places: whoever counts letters tells them apart.
+/// Columns: id, sequence, kind, number (the part of the first letters), kinds, places, part.
+fn table(rows: usize) -> String {
+    let alphabets = [b"LAGVS", b"KRDEN"];
+    let mut text = "id\tsequence\tkind\tnumber\tkinds\tplaces\tpart\n".to_owned();
+    for row in 0..rows {
+        let kind = row % 2;
+        let length = 20 + row % 17;
+        let letter = |place: usize| {
+            let odd = (row * 31 + place * place * 7 + place) % 10 < 2;
+            alphabets[if odd { 1 - kind } else { kind }][(row + place * 3 + place * place) % 5] as char
+        };
+        let sequence: String = (0..length).map(letter).collect();
+        let first = sequence.bytes().filter(|letter| alphabets[0].contains(letter)).count();
+        let places: String =
+            sequence.bytes().map(|letter| if alphabets[0].contains(&letter) { 'A' } else { 'B' }).collect();
+        let number = first as f64 / length as f64;
+        let kinds = ["greasy", "charged|loose"][kind];
+        let part = if row % 5 == 4 { "valid" } else { "train" };
+        let _ =
+            writeln!(text, "p{row}\t{sequence}\t{}\t{number}\t{kinds}\t{places}\t{part}", ["x", "y"][kind]);
+    }
+    text
+}
+
+/// The words that teach a task of the table.
+fn words<'a>(task: &'a str, label: &'a str, encoder: &'a str, out: &'a str) -> Vec<&'a str> {
+    let parts = ["--part-column", "part", "--train-part", "train", "--valid-part", "valid"];
+    let mut words = vec!["finetune", "--task", task, "--train", "t.tsv", "--label-column", label];
+    words.extend(parts);
+    words.extend(["--model", encoder, "--out", out, "--set", "optimizer.learning_rate=0.05"]);
+    words
+}
+
+fn json(scratch: &Scratch, name: &str) -> Value {
+    serde_json::from_slice(&scratch.read(name)).unwrap()
+}
+
+#[test]
+fn a_head_on_letters_beats_who_looks_at_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("t.tsv", table(100));
+    scratch.write(
+        "t.fasta",
+        table(100).lines().skip(1).fold(String::new(), |text, line| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            text + &format!(">{}\n{}\n", cells[0], cells[1])
+        }),
+    );
+    for (task, label, more, measure, least) in [
+        ("classification", "kind", &[][..], "accuracy", 0.95),
+        ("multilabel", "kinds", &[], "macro_f1", 0.95),
+        ("regression", "number", &[], "r2", 0.8),
+        ("residue", "places", &["--letters", "AB"], "accuracy", 0.99),
+    ] {
+        let mut all = words(task, label, "composition", task);
+        all.extend(more);
+        all.extend(["--set", "tuning.class_weights=balanced"]);
+        scratch.run(&all).go().code(0);
+        let words =
+            ["evaluate", "--task", task, "t.tsv", "--head", task, "--out", "e.json", "--part", "valid"];
+        scratch.run(&words).go().code(0);
+        let report = json(&scratch, "e.json");
+        assert_eq!(report["examples"], 20, "{task}");
+        let found = &report["measures"][measure];
+        let value = found["value"].as_f64().unwrap();
+        assert!(value >= least, "{task}: {found}");
+        assert!(found["baseline"].as_f64().is_none_or(|baseline| baseline < least - 0.2), "{task}: {found}");
+        assert!(found["low"].as_f64().unwrap() <= value && value <= found["high"].as_f64().unwrap());
+        // Packs and threads change no byte, and every protein has its row in its place.
+        let predict = |out: &str, more: &[&str]| {
+            let words = [&["predict", "t.fasta", "--head", task, "--out", out], more].concat();
+            scratch.run(&words).go().code(0);
+            scratch.text(out)
+        };
+        let one = predict("1.tsv", &["--threads", "1"]);
+        assert_eq!(one, predict("2.tsv", &["--threads", "3", "--max-batch-tokens", "50"]));
+        let ids: Vec<&str> = one.lines().skip(2).map(|line| line.split('\t').next().unwrap()).collect();
+        assert_eq!(ids, (0..100).map(|row| format!("p{row}")).collect::<Vec<_>>());
+        let lines = predict("1.jsonl", &[]);
+        let line: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+        assert_eq!((&line["id"], &line["length"]), (&"p0".into(), &20.into()), "{task}");
+    }
+    other_forms(&scratch);
+}
+
+/// Probabilities of residues, and labels of vectors that were written before.
+fn other_forms(scratch: &Scratch) {
+    let words = ["predict", "t.fasta", "--head", "residue", "--out", "r.tsv", "--residues", "r.npz"];
+    scratch.run(&words).go().code(0);
+    assert_eq!(scratch.records("r.npz").len(), 100);
+    let words = ["embed", "t.fasta", "--model", "composition", "--out", "v.npz"];
+    scratch.run(&words).go().code(0);
+    let words = ["predict", "--embeddings", "v.npz", "--head", "classification", "--out", "v.tsv"];
+    scratch.run(&words).go().code(0);
+    scratch.run(&["predict", "t.fasta", "--head", "classification", "--out", "p.tsv"]).go().code(0);
+    let without_length = |text: String| -> Vec<Vec<String>> {
+        let cells = text.lines().skip(2).map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>());
+        cells
+            .map(|mut cells| {
+                if cells.len() == 5 {
+                    cells.remove(1);
+                }
+                cells
+            })
+            .collect()
+    };
+    assert_eq!(without_length(scratch.text("v.tsv")), without_length(scratch.text("p.tsv")));
+}
+
+#[test]
+fn a_run_that_goes_on_ends_as_one_that_was_never_stopped() {
+    let scratch = Scratch::new();
+    scratch.write("t.tsv", table(40));
+    let head = ["--set", "head.hidden=6", "--set", "head.dropout=0.2", "--set", "head.pooling=attention"];
+    let frozen: &[&str] = &["--set", "run.batch=7"];
+    let all: &[&str] = &[
+        "--tune",
+        "all",
+        "--set",
+        "tuning.mlm_weight=0.3",
+        "--set",
+        "tuning.task_weight=0.7",
+        "--set",
+        "run.batch=9",
+        "--set",
+        "run.budget_tokens=100",
+        "--set",
+        "optimizer.learning_rate=1e-3",
+    ];
+    let top: &[&str] = &["--tune", "top", "--top-layers", "1", "--set", "run.batch=9"];
+    for (name, encoder, more) in
+        [("frozen", "composition", frozen), ("all", model(), all), ("top", model(), top)]
+    {
+        let (whole, halves) = (format!("{name}_whole"), format!("{name}_halves"));
+        let train = |out: &str, own: &[&str]| {
+            let words = words("classification", "kind", encoder, out);
+            let words = [&words, &head[..], more, own].concat();
+            scratch.run(&words).go().code(0);
+        };
+        train(&whole, &["--set", "run.epochs=4", "--threads", "1"]);
+        train(&halves, &["--set", "run.epochs=2", "--threads", "2"]);
+        train(&halves, &["--set", "run.epochs=4", "--resume", "--threads", "1"]);
+        let mut files = vec!["head.safetensors", "head.json", "training.json"];
+        if name != "frozen" {
+            files.push("encoder/model.safetensors");
+        }
+        for file in files {
+            assert!(
+                scratch.read(&format!("{whole}/{file}")) == scratch.read(&format!("{halves}/{file}")),
+                "{name}: {file}"
+            );
+        }
+        let lines = scratch.text(&format!("{whole}/log.jsonl"));
+        let kinds: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(kinds.len(), 8, "{lines}");
+        for key in ["held_out_loss", "accuracy", "peak_memory_bytes", "trainable_parameters", "seconds"] {
+            assert!(kinds[1].get(key).is_some(), "{key}: {}", kinds[1]);
+        }
+        if name == "all" {
+            assert!(kinds[0]["mlm_loss"].as_f64().is_some() && kinds[0]["task_loss"].as_f64().is_some());
+        }
+        let trained = kinds[1]["trainable_parameters"].as_u64().unwrap();
+        assert!((name == "frozen") == (trained == kinds[1]["parameters"].as_u64().unwrap()) || name == "all");
+        let words = ["evaluate", "--task", "classification", "t.tsv", "--head", &whole, "--out", "e.tsv"];
+        scratch.run(&words).go().code(0);
+    }
+}
+
+#[test]
+fn pairs_are_taught_and_told_by_their_ids() {
+    let scratch = Scratch::new();
+    let rows = table(30);
+    let (mut fasta, mut pairs) = (String::new(), "id_a\tid_b\tlevel\n".to_owned());
+    for (row, line) in rows.lines().skip(1).enumerate() {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let _ = write!(fasta, ">{}\n{}\n", cells[0], cells[1]);
+        for other in (row + 1)..30 {
+            let level = if row % 2 == other % 2 { 4 } else { 0 };
+            let _ = writeln!(pairs, "p{row}\tp{other}\t{level}");
+        }
+    }
+    scratch.write("p.fasta", fasta).write("pairs.tsv", &pairs);
+    for kind in ["symmetric", "alignment"] {
+        let kinds = format!("head.pairs={kind}");
+        let words = [
+            "finetune",
+            "--task",
+            "homology",
+            "--train",
+            "pairs.tsv",
+            "--valid",
+            "pairs.tsv",
+            "--sequences",
+            "p.fasta",
+            "--model",
+            "composition",
+            "--out",
+            kind,
+            "--set",
+            &kinds,
+            "--set",
+            "optimizer.learning_rate=0.05",
+            "--set",
+            "run.epochs=6",
+        ];
+        scratch.run(&words).go().code(0);
+        let words = [
+            "evaluate",
+            "--task",
+            "homology",
+            "pairs.tsv",
+            "--sequences",
+            "p.fasta",
+            "--head",
+            kind,
+            "--out",
+            "e.json",
+            "--bootstrap",
+            "10",
+        ];
+        scratch.run(&words).go().code(0);
+        let report = json(&scratch, "e.json");
+        let found = report["measures"]["accuracy"]["value"].as_f64().unwrap();
+        assert!(found > 0.9, "{kind}: {}", report["measures"]);
+        let out = format!("{kind}.tsv");
+        let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", kind, "--out", &out];
+        scratch.run(&words).go().code(0);
+        assert_eq!(scratch.text(&out).lines().count(), 2 + 435);
+    }
+    wrong_pairs(&scratch);
+}
+
+/// A pair with an id that nobody has.
+fn wrong_pairs(scratch: &Scratch) {
+    scratch.write("wrong.tsv", "id_a\tid_b\np0\tp1\np0\tnobody\n");
+    let words = ["predict", "wrong.tsv", "--sequences", "p.fasta", "--head", "symmetric", "--out", "w.tsv"];
+    let ended = scratch.run(&words).go().code(65);
+    assert!(ended.stderr.contains("wrong.tsv:3") && ended.stderr.contains("nobody"), "{}", ended.stderr);
+    scratch.run(&[&words[..], &["--on-error", "skip"]].concat()).go().code(0);
+    assert_eq!(scratch.text("w.tsv").lines().count(), 3);
+    assert!(scratch.text("w.tsv.failures.tsv").contains("nobody"));
+}
+
+#[test]
+fn several_seeds_have_folders_of_their_own() {
+    let scratch = Scratch::new();
+    scratch.write("t.tsv", table(40));
+    let mut words = words("classification", "kind", "composition", "many");
+    words.extend(["--seeds", "2", "--set", "run.epochs=2"]);
+    scratch.run(&words).go().code(0);
+    let over = json(&scratch, "many/seeds.json");
+    assert_eq!(over["best"]["accuracy"]["seeds"], 2, "{over}");
+    assert!(scratch.read("many/seed_1/head.safetensors") != scratch.read("many/seed_2/head.safetensors"));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_to_do() {
+    let scratch = Scratch::new();
+    let good = table(40);
+    scratch.write("t.tsv", &good);
+    scratch.write("one.tsv", "id\tsequence\tkind\npa\tMKV\tx\npb\tMKL\tx\n");
+    scratch
+        .write("bad.tsv", "id\tsequence\tkind\tnumber\tplaces\npa\tMKV\tx\tmany\tAB\npb\tMKL\ty\t1\tABA\n");
+    let run = |words: &[&str]| scratch.run(words).go();
+    let refused = |code: i32, words: &[&str], wanted: &[&str]| {
+        let ended = run(words).code(code);
+        for wanted in wanted {
+            assert!(ended.stderr.contains(wanted), "{words:?}: {}", ended.stderr);
+        }
+    };
+    let train = |task: &'static str, file: &'static str, more: &[&'static str]| {
+        let words = ["finetune", "--task", task, "--train", file, "--model", "composition", "--out", "bad"];
+        [&words[..], more].concat()
+    };
+    refused(2, &train("cooking", "t.tsv", &[]), &["there is no task \"cooking\"", "solubility"]);
+    let missing = train("classification", "t.tsv", &["--label-column", "colour"]);
+    refused(65, &missing, &["t.tsv has no column 'colour'", "kind"]);
+    refused(65, &train("classification", "one.tsv", &["--label-column", "kind"]), &["one.tsv", "one class"]);
+    let number = train("regression", "bad.tsv", &["--label-column", "number"]);
+    refused(65, &number, &["bad.tsv:2", "'number'", "many", "--on-error skip"]);
+    let residue = train("residue", "bad.tsv", &["--label-column", "places", "--letters", "AB"]);
+    refused(65, &residue, &["bad.tsv:2"]);
+    refused(2, &train("residue", "bad.tsv", &["--label-column", "places"]), &["data.letters"]);
+    let kinds = train("classification", "t.tsv", &["--label-column", "kind", "--classes", "x,z"]);
+    refused(65, &kinds, &["t.tsv:3", "y"]);
+    refused(
+        65,
+        &train("classification", "t.tsv", &["--label-column", "kind", "--tune", "top"]),
+        &["top_layers"],
+    );
+    refused(2, &train("classification", "t.tsv", &["--label-column", "kind", "--tune", "all"]), &["frozen"]);
+    assert!(!scratch.path("bad").exists(), "nothing has begun");
+    run(&words("classification", "kind", "composition", "head")).code(0);
+    refused(2, &words("classification", "kind", "composition", "head"), &["holds a run already", "--resume"]);
+    let predict = ["predict", "t.fasta", "--out", "p.tsv", "--head"];
+    scratch.write("t.fasta", ">a\nMKVLAT\n");
+    refused(66, &[&predict[..], &["nowhere"]].concat(), &["holds no head"]);
+    refused(
+        65,
+        &[&predict[..], &["head", "--model", model()]].concat(),
+        &["was taught on the encoder", "composition"],
+    );
+    let other = ["evaluate", "--task", "solubility", "t.tsv", "--head", "head", "--out", "e.json"];
+    refused(2, &other, &["was taught the task classification, not solubility"]);
+    let mut weights = scratch.read("head/head.safetensors");
+    *weights.last_mut().unwrap() ^= 1;
+    scratch.write("head/head.safetensors", weights);
+    refused(65, &[&predict[..], &["head"]].concat(), &["has other bytes than"]);
+    scratch.write("head/head.json", "{\"format\": \"other\"}");
+    refused(65, &[&predict[..], &["head"]].concat(), &["\"format\" is \"other\", wanted \"pliant-head-1\""]);
+}
