@@ -338,14 +338,8 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if matches!(cause.downcast_ref(), Some(SettingError::Sampler { .. })) {
         return Some(Code::Usage);
     }
-    if let Some(training) = cause.downcast_ref::<TrainError>() {
-        return training.code();
-    }
-    if let Some(head) = cause.downcast_ref::<HeadError>() {
-        return head.code();
-    }
-    if let Some(config) = cause.downcast_ref::<ConfigError>() {
-        return config.code();
+    if let Some(code) = training_code(cause) {
+        return code;
     }
     if cause.is::<OptimError>() || cause.is::<SettingError>() {
         return Some(Code::Data);
@@ -362,6 +356,17 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         KernelError::Unsupported { .. } => Some(Code::Data),
         KernelError::Size { .. } | KernelError::Index { .. } => Some(Code::Internal),
     }
+}
+
+/// The code of errors of trainings and of what they lead to, where it does not lie in the cause.
+fn training_code(cause: &(dyn StdError + 'static)) -> Option<Option<Code>> {
+    if let Some(training) = cause.downcast_ref::<TrainError>() {
+        return Some(training.code());
+    }
+    if let Some(head) = cause.downcast_ref::<HeadError>() {
+        return Some(head.code());
+    }
+    cause.downcast_ref::<ConfigError>().map(ConfigError::code)
 }
 
 fn input_code(error: &InputError) -> Code {
