@@ -88,11 +88,8 @@ impl Reading<'_> {
 
     fn table(&self) -> Result<SetOptions, TableError> {
         let Self { task, form, .. } = self;
-        let named = |given: &[String], own: &[&str]| -> Vec<String> {
-            if given.is_empty() { own.iter().map(|&name| name.to_owned()).collect() } else { given.to_vec() }
-        };
         let label = named(&form.label_columns, &[task.columns.label]);
-        let mut columns = Columns::of(self.proteins(&named)?, "");
+        let mut columns = Columns::of(self.proteins()?, "");
         columns.id =
             if task.kind.takes_pairs() { Vec::new() } else { named(&form.id_columns, task.columns.id) };
         if matches!(columns.proteins, ProteinColumns::Mutants { .. }) && form.id_columns.is_empty() {
@@ -111,10 +108,7 @@ impl Reading<'_> {
     }
 
     /// Where the proteins of an example are.
-    fn proteins(
-        &self,
-        named: &dyn Fn(&[String], &[&str]) -> Vec<String>,
-    ) -> Result<ProteinColumns, TableError> {
+    fn proteins(&self) -> Result<ProteinColumns, TableError> {
         let Self { task, form, .. } = self;
         let two = |names: Vec<String>, what| {
             <[String; 2]>::try_from(names).map_err(|_| TableError::Options { what })
@@ -182,4 +176,9 @@ impl Reading<'_> {
             }
         })
     }
+}
+
+/// The columns that were named, else the task's own.
+fn named(given: &[String], own: &[&str]) -> Vec<String> {
+    if given.is_empty() { own.iter().map(|&name| name.to_owned()).collect() } else { given.to_vec() }
 }
