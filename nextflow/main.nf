@@ -1,25 +1,42 @@
 #!/usr/bin/env nextflow
 //
 // Proteins through a language model with pliant: every FASTA is split and computed shard by shard; vectors and
-// log-probabilities are gathered again. Variants are scored table by table. Models are trained and evaluated.
+// log-probabilities are gathered again. Variants are scored table by table. Models and heads on them are trained,
+// evaluated, and predict.
 //
 
-include { FASTA_EMBED_PLIANT  } from './subworkflows/fasta_embed_pliant/main'
-include { FASTA_LOGITS_PLIANT } from './subworkflows/fasta_logits_pliant/main'
-include { FASTA_SCORE_PLIANT  } from './subworkflows/fasta_score_pliant/main'
-include { PLIANT_EVALUATE     } from './modules/pliant/evaluate/main'
-include { PLIANT_PLOT         } from './modules/pliant/plot/main'
-include { PLIANT_PRETRAIN     } from './modules/pliant/pretrain/main'
-include { PLIANT_VARIANTS     } from './modules/pliant/variants/main'
+include { FASTA_EMBED_PLIANT     } from './subworkflows/fasta_embed_pliant/main'
+include { FASTA_LOGITS_PLIANT    } from './subworkflows/fasta_logits_pliant/main'
+include { FASTA_SCORE_PLIANT     } from './subworkflows/fasta_score_pliant/main'
+include { LABELS_FINETUNE_PLIANT } from './subworkflows/labels_finetune_pliant/main'
+include { PLIANT_ALIGN           } from './modules/pliant/align/main'
+include { PLIANT_EVALUATE        } from './modules/pliant/evaluate/main'
+include { PLIANT_PLOT            } from './modules/pliant/plot/main'
+include { PLIANT_PREDICT         } from './modules/pliant/predict/main'
+include { PLIANT_PRETRAIN        } from './modules/pliant/pretrain/main'
+include { PLIANT_VARIANTS        } from './modules/pliant/variants/main'
 
 workflow {
     main:
     check(params)
     ch_model = channel.value(params.model ? model_files(params.model.toString()) : [])
-    def formats = [evaluate: 'json', perplexity: 'tsv', pretrain: 'json', variants: 'csv']
+    def formats = [evaluate: 'json', finetune: 'json', perplexity: 'tsv', predict: 'tsv', pretrain: 'json', variants: 'csv']
     def format = params.format ?: formats.get(params.task, 'npz')
     def shards = params.shard_residues ? 0 : params.shards
-    def samples = params.input && params.task != 'variants' ? told(inputs(params.input.toString()), params) : []
+    def samples = params.input && !(params.task in ['align', 'variants']) ? told(inputs(params.input.toString()), params) : []
+
+    def run_dir = file(params.run_dir ?: "${params.outdir}/runs").toString()
+    if (params.task in ['finetune', 'pretrain'] && params.training) {
+        PLIANT_PRETRAIN(
+            channel.fromList(told(trainings(params), params)),
+            channel.value(files_of('--corpus', params.corpus)),
+            channel.value(files_of('--held_out', params.held_out)),
+            channel.value(files_of('--pairs', params.pairs)),
+            channel.value(files_of('--exclude', params.exclude)),
+            channel.value(params.init ? model_files(params.init.toString()) : []),
+            run_dir,
+        )
+    }
 
     if (params.task == 'embed') {
         FASTA_EMBED_PLIANT(channel.fromList(samples), ch_model, shards, format, params.residues)
@@ -30,19 +47,33 @@ workflow {
     else if (params.task == 'variants') {
         PLIANT_VARIANTS(channel.fromList(told(assays(params), params)), ch_model, format, params.picture ?: '')
     }
+    else if (params.task == 'align') {
+        PLIANT_ALIGN(channel.fromList(told(aligned(params), params)), ch_model, params.picture ?: '')
+    }
     else if (params.task == 'evaluate') {
-        PLIANT_EVALUATE(channel.fromList(samples), ch_model, 'mlm', format)
+        PLIANT_EVALUATE(channel.fromList(samples), ch_model, head_of(params), sequences_of(params), params.learn ?: 'mlm', format)
+    }
+    else if (params.task == 'predict') {
+        PLIANT_PREDICT(channel.fromList(samples), head_of(params), ch_model, sequences_of(params), format)
+    }
+    else if (params.task == 'finetune') {
+        // On a model that is there, begins with random weights, or is pretrained first.
+        ch_encoder = params.training ? PLIANT_PRETRAIN.out.model.map { _meta, files -> files }.first() : ch_model
+        def architecture = params.architecture && !params.training ? file(params.architecture, checkIfExists: true) : []
+        LABELS_FINETUNE_PLIANT(
+            channel.fromList(told(labelled(params), params)),
+            ch_encoder,
+            channel.value([params.settings ? file(params.settings, checkIfExists: true) : [], architecture]),
+            channel.value(sequences_of(params)),
+            channel.fromList(told(tests(params), params)),
+            channel.fromList(samples),
+            params.learn,
+            [evaluate: format, predict: 'tsv'],
+            run_dir,
+        )
+        PLIANT_PLOT(LABELS_FINETUNE_PLIANT.out.log, params.picture ?: 'svg')
     }
     else if (params.task == 'pretrain') {
-        PLIANT_PRETRAIN(
-            channel.fromList(told(trainings(params), params)),
-            channel.value(files_of('--corpus', params.corpus)),
-            channel.value(files_of('--held_out', params.held_out)),
-            channel.value(files_of('--pairs', params.pairs)),
-            channel.value(files_of('--exclude', params.exclude)),
-            channel.value(params.init ? model_files(params.init.toString()) : []),
-            file(params.run_dir ?: "${params.outdir}/runs").toString(),
-        )
         // In the order of their names, which decides their colours.
         ch_logs = PLIANT_PRETRAIN.out.log.map { _meta, log -> log }.toSortedList { one, other -> one.name <=> other.name }
         PLIANT_PLOT(ch_logs.map { logs -> [[id: 'losses'], logs] }, params.picture ?: 'svg')
@@ -53,7 +84,7 @@ workflow {
                 fasta: [sample + [id: "${run.id}.${sample.id}"], fasta]
                 model: model
             }
-        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, 'mlm', format)
+        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, [], [], 'mlm', format)
     }
     else {
         FASTA_SCORE_PLIANT(
@@ -74,11 +105,19 @@ workflow {
 
 /** Stops with what is missing before any task starts; what the values may be is checked by pliant itself. */
 def check(options) {
-    def tasks = ['embed', 'logits', 'contacts', 'perplexity', 'variants', 'evaluate', 'pretrain']
+    def tasks = [
+        'embed', 'logits', 'contacts', 'perplexity', 'variants', 'align', 'evaluate', 'predict', 'pretrain', 'finetune',
+    ]
     if (!(options.task in tasks)) {
         error("--task ${options.task}: wanted one of ${tasks.join(', ')}")
     }
-    def needed = [variants: ['model', 'outdir'], pretrain: ['training', 'corpus', 'outdir']]
+    def needed = [
+        align: ['first', 'model', 'outdir'],
+        finetune: ['labels', 'learn', 'outdir'],
+        predict: ['input', 'head', 'model', 'outdir'],
+        pretrain: ['training', 'corpus', 'outdir'],
+        variants: ['model', 'outdir'],
+    ]
     needed.get(options.task, ['input', 'model', 'outdir']).each { name ->
         if (!options[name]) {
             error("--${name} is missing; see nextflow/README.md")
@@ -92,6 +131,20 @@ def check(options) {
     }
     if (options.task == 'pretrain' && options.architecture && options.init) {
         error("--task pretrain: found --architecture and --init, wanted one of them; see nextflow/README.md")
+    }
+    if (options.task == 'finetune') {
+        // A head may have the composition of proteins for its encoder, which is no file.
+        def encoders = ['model', 'architecture', 'training'].findAll { name -> options[name] }
+        def pretrained = encoders == ['architecture', 'training']
+        if (encoders.size() > 1 && !pretrained) {
+            error("--task finetune: found --${encoders.join(' and --')}, wanted one of them; see nextflow/README.md")
+        }
+        if (options.training && !options.corpus) {
+            error("--task finetune with --training: --corpus is missing; see nextflow/README.md")
+        }
+        if (options.training && files_of('--training', options.training).size() != 1) {
+            error("--training ${options.training}: wanted one configuration for the encoder of a head")
+        }
     }
     // A relative path would lead into the folder of each task.
     ['cache', 'run_dir'].each { name ->
@@ -109,6 +162,7 @@ def told(rows, options) {
     def names = [
         'shard_residues', 'h5_layout', 'layers', 'pool', 'precision', 'out_dtype', 'long_policy', 'id', 'on_error',
         'max_residues', 'task_args', 'masked', 'method', 'sequence_column', 'score', 'offset', 'training_args',
+        'finetune_args', 'predict_args', 'learn',
     ]
     def flags = names.collect { name -> "${name}=${options[name]}" }.join(' ')
     return rows.collect { row -> [row[0] + [flags: flags.toString()]] + row.drop(1) }
@@ -174,6 +228,40 @@ def files_of(name, pattern) {
         error("${name} ${pattern}: there is no such file")
     }
     return all
+}
+
+/** The labelled proteins of a head with those that say when to stop, or without, as [meta, file, file]. */
+def labelled(options) {
+    def train = file(options.labels, checkIfExists: true)
+    return [[sample(train), train, options.valid_labels ? file(options.valid_labels, checkIfExists: true) : []]]
+}
+
+/** The labelled proteins that a head is evaluated on as [meta, file]. */
+def tests(options) {
+    return each_once('--test_labels', options.test_labels, files_of('--test_labels', options.test_labels).collect { table ->
+        [sample(table), table]
+    })
+}
+
+/** Two proteins as [meta, file, file]; both may stand in the first file. */
+def aligned(options) {
+    def first = file(options.first, checkIfExists: true)
+    def second = options.second ? file(options.second, checkIfExists: true) : []
+    def name = options.second ? "${sample(first).id}.${sample(second).id}" : sample(first).id
+    return [[[id: name.toString()], first, second]]
+}
+
+/** The files of the head, where there is one. */
+def head_of(options) {
+    if (!options.head) {
+        return []
+    }
+    return ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
+}
+
+/** The file of sequences that pairs name, where there is one. */
+def sequences_of(options) {
+    return options.sequences ? file(options.sequences, checkIfExists: true) : []
 }
 
 /** Each configuration of a training with the config.json of its model, or without, as [meta, file, file]. */

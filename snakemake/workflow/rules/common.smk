@@ -58,6 +58,12 @@ EVALUATE_FLAGS = [
     *READING,
     *shlex.split(config["extra"]["evaluate"]),
 ]
+ALIGN_FLAGS = [
+    *["--precision", config["precision"]],
+    *shlex.split(config["extra"]["align"]),
+]
+HEAD_EVALUATE_FLAGS = [*COMPUTING, *READING]
+PREDICT_FLAGS = [*COMPUTING, *READING, *shlex.split(config["extra"]["predict"])]
 PRETRAIN_FLAGS = shlex.split(config["extra"]["pretrain"])
 PLOT_FLAGS = shlex.split(config["extra"]["plot"])
 # What a training makes and what reads a model wants.
@@ -93,7 +99,32 @@ def results():
             run=runs,
             sample=config.get("samples", []),
         )
-    return of_samples + of_assays + of_runs
+    of_pairs = []
+    if "align" in TASKS:
+        suffixes = ["tsv", *filter(None, [config["align"]["picture"]])]
+        of_pairs = expand(
+            "results/{pair}/alignment.{suffix}",
+            pair=config["align"]["pairs"],
+            suffix=suffixes,
+        )
+    return of_samples + of_assays + of_runs + of_pairs + results_of_heads()
+
+
+def results_of_heads():
+    """Heads, their metrics on what is labelled, and their predictions for the samples that they are to be asked of."""
+    heads = config["finetune"]["heads"] if "finetune" in TASKS else {}
+    options = config["finetune"]
+    wanted = [f"results/{head}/head" for head in heads]
+    for head, told in heads.items():
+        wanted += expand(
+            f"results/{head}/tests/{{test}}.{options['evaluate_format']}",
+            test=told.get("tests", {}),
+        )
+        wanted += expand(
+            f"results/{head}/predictions/{{sample}}.{options['predict_format']}",
+            sample=told.get("predict", []),
+        )
+    return wanted
 
 
 def proteins(wildcards):
@@ -194,6 +225,67 @@ def training_flags(wildcards, input):
         files = [files] if isinstance(files, str) else files
         flags += [f"--{flag}={file}" for file in files]
     return flags
+
+
+def labels(wildcards):
+    """The files that a head is trained with, by what they are."""
+    told = config["finetune"]["heads"][wildcards.head]
+    names = ("labels", "valid", "settings", "architecture", "sequences")
+    files = {name: local(told[name]) for name in names if name in told}
+    return files | encoder(told)
+
+
+def encoder(told):
+    """The files of the model of a head, where it has one."""
+    return {"model": files_of_model(told["model"])} if "model" in told else {}
+
+
+def labels_flags(wildcards, input):
+    """The same as flags of the command."""
+    flags = encoder_flags(wildcards, input)
+    for name, flag in (
+        ("labels", "train"),
+        ("valid", "valid"),
+        ("settings", "config"),
+        ("architecture", "model-config"),
+        ("sequences", "proteins"),
+    ):
+        flags += [f"--{flag}={input.get(name)}"] if name in input.keys() else []
+    return flags
+
+
+def encoder_flags(wildcards, input):
+    """Where the model of a head is."""
+    return (
+        [f"--model={Path(input.model[0]).parent}"] if "model" in input.keys() else []
+    )
+
+
+def sequences_flags(wildcards, input):
+    """Where the sequences are that pairs name."""
+    return [f"--proteins={input.sequences}"] if "sequences" in input.keys() else []
+
+
+def head_flags(wildcards):
+    """The task of a head, and what else it is told."""
+    told = config["finetune"]["heads"][wildcards.head]
+    return [f"--task={told['task']}", *shlex.split(told.get("extra", ""))]
+
+
+def asked_of_head(wildcards):
+    """A head, and what it is asked with."""
+    told = config["finetune"]["heads"][wildcards.head]
+    files = {"head": f"results/{wildcards.head}/head"} | encoder(told)
+    return files | (
+        {"sequences": local(told["sequences"])} if "sequences" in told else {}
+    )
+
+
+def aligned(wildcards):
+    """Two proteins, in a file each or in one."""
+    told = config["align"]["pairs"][wildcards.pair]
+    told = [told] if isinstance(told, str) else told
+    return {"first": local(told[0])} | ({"second": [local(told[1])]} if told[1:] else {})
 
 
 def growing(amount):

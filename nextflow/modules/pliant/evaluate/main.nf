@@ -6,8 +6,10 @@ process PLIANT_EVALUATE {
     container "ghcr.io/pliant/pliant:0.1.0"
 
     input:
-    tuple val(meta), path(fasta)
+    tuple val(meta), path(proteins)
     path(model, stageAs: 'model/*')
+    path(head, stageAs: 'head/*')
+    path(sequences, stageAs: 'sequences/*')
     val what
     val format
 
@@ -23,17 +25,22 @@ process PLIANT_EVALUATE {
     script:
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
+    def asked = [
+        model ? '--model model' : '',
+        head ? '--head head' : '',
+        sequences ? "--proteins '${sequences}'" : '',
+    ].findAll().join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     pliant evaluate \\
         ${args} \\
         --task ${what} \\
-        --model model \\
+        ${asked} \\
         --out ${prefix}.${what}.${format} \\
         --summary ${prefix}.summary.json \\
         --device ${device} \\
         --threads ${task.cpus} \\
-        ${fasta}
+        ${proteins}
     """
 
     stub:

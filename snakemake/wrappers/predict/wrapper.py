@@ -1,0 +1,30 @@
+"""Snakemake wrapper for `pliant predict`: what a head makes of proteins."""
+
+__author__ = "The Pliant developers"
+__license__ = "MIT OR Apache-2.0"
+
+from pathlib import Path
+
+from snakemake.shell import shell
+
+extra = snakemake.params.get("extra", "")
+log = snakemake.log_fmt_shell(stdout=False, stderr=True)
+
+
+def folder(name):
+    """The folder of the files of an input, which are named one by one: Snakemake sees no change inside a folder."""
+    found = snakemake.input.get(name, [])
+    found = [found] if isinstance(found, str) else found
+    return [Path(file).parent for file in found[:1]]
+
+
+flags = [f"--{name}={place}" for name in ("head", "model") for place in folder(name)]
+flags += [f"--proteins={file}" for file in [snakemake.input.get("sequences")] if file]
+flags += [f"--summary={file}" for file in [snakemake.output.get("summary")] if file]
+device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"
+table = snakemake.output.get("predictions", snakemake.output[0])
+
+shell(
+    "pliant predict {snakemake.input.proteins:q} {flags:q} --device {device} --threads {snakemake.threads} {extra} "
+    "--out {table:q} {log}"
+)
