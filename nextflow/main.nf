@@ -71,7 +71,7 @@ workflow {
             [evaluate: format, predict: 'tsv'],
             run_dir,
         )
-        PLIANT_PLOT(LABELS_FINETUNE_PLIANT.out.log, params.picture ?: 'svg')
+        PLIANT_PLOT(LABELS_FINETUNE_PLIANT.out.logs, params.picture ?: 'svg')
     }
     else if (params.task == 'pretrain') {
         // In the order of their names, which decides their colours.

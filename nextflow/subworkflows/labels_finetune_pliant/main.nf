@@ -40,7 +40,7 @@ workflow LABELS_FINETUNE_PLIANT {
 
     head = PLIANT_FINETUNE.out.head
     encoder = PLIANT_FINETUNE.out.encoder
-    log = PLIANT_FINETUNE.out.log
+    logs = PLIANT_FINETUNE.out.log
     evaluations = PLIANT_EVALUATE.out.evaluation
     predictions = PLIANT_PREDICT.out.predictions
     failures = PLIANT_PREDICT.out.failures.mix(PLIANT_EVALUATE.out.failures)
@@ -49,7 +49,7 @@ workflow LABELS_FINETUNE_PLIANT {
     emit:
     head        // channel: [ val(meta), [ path(head.json), path(head.safetensors) ] ]
     encoder     // channel: [ val(meta), [ path(config.json), ... ] ], where it was trained
-    log         // channel: [ val(meta), path(jsonl) ]
+    logs        // channel: [ val(meta), path(jsonl) ]
     evaluations // channel: [ val(meta), path(table) ]
     predictions // channel: [ val(meta), path(table) ]
     failures    // channel: [ val(meta), path(tsv) ], where records were left out
