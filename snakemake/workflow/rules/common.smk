@@ -248,7 +248,7 @@ def labels_flags(wildcards, input):
         ("valid", "valid"),
         ("settings", "config"),
         ("architecture", "model-config"),
-        ("sequences", "proteins"),
+        ("sequences", "sequences"),
     ):
         flags += [f"--{flag}={input.get(name)}"] if name in input.keys() else []
     return flags
@@ -263,7 +263,7 @@ def encoder_flags(wildcards, input):
 
 def sequences_flags(wildcards, input):
     """Where the sequences are that pairs name."""
-    return [f"--proteins={input.sequences}"] if "sequences" in input.keys() else []
+    return [f"--sequences={input.sequences}"] if "sequences" in input.keys() else []
 
 
 def head_flags(wildcards):

@@ -27,7 +27,7 @@ flags = [
         ("valid", "valid"),
         ("settings", "config"),
         ("architecture", "model-config"),
-        ("sequences", "proteins"),
+        ("sequences", "sequences"),
     )
     for file in files(name)
 ]

@@ -19,7 +19,7 @@ def folder(name):
 
 
 flags = [f"--{name}={place}" for name in ("head", "model") for place in folder(name)]
-flags += [f"--proteins={file}" for file in [snakemake.input.get("sequences")] if file]
+flags += [f"--sequences={file}" for file in [snakemake.input.get("sequences")] if file]
 flags += [f"--summary={file}" for file in [snakemake.output.get("summary")] if file]
 device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"
 table = snakemake.output.get("predictions", snakemake.output[0])

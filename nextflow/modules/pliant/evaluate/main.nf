@@ -28,7 +28,7 @@ process PLIANT_EVALUATE {
     def asked = [
         model ? '--model model' : '',
         head ? '--head head' : '',
-        sequences ? "--proteins '${sequences}'" : '',
+        sequences ? "--sequences '${sequences}'" : '',
     ].findAll().join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     """

@@ -10,7 +10,7 @@ process PLIANT_FINETUNE {
     path(config, stageAs: 'config/*')
     path(model, stageAs: 'model/*')
     path(architecture, stageAs: 'architecture/*')
-    path(proteins, stageAs: 'proteins/*')
+    path(sequences, stageAs: 'sequences/*')
     val what
     val run_dir
 
@@ -31,7 +31,7 @@ process PLIANT_FINETUNE {
     def encoder = model ? '--model model' : architecture ? "--model-config '${architecture}'" : ''
     def settings = config ? "--config '${config}'" : ''
     def apart = valid ? "--valid '${valid}'" : ''
-    def sequences = proteins ? "--proteins '${proteins}'" : ''
+    def named = sequences ? "--sequences '${sequences}'" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     // The run lives outside of the task's folder, which is another one at every attempt.
     """
@@ -43,7 +43,7 @@ process PLIANT_FINETUNE {
         ${apart} \\
         ${settings} \\
         ${encoder} \\
-        ${sequences} \\
+        ${named} \\
         --out '${run_dir}/${prefix}' \\
         --resume \\
         --summary ${prefix}.summary.json \\

@@ -9,7 +9,7 @@ process PLIANT_PREDICT {
     tuple val(meta), path(input)
     path(head, stageAs: 'head/*')
     path(model, stageAs: 'model/*')
-    path(proteins, stageAs: 'proteins/*')
+    path(sequences, stageAs: 'sequences/*')
     val format
 
     output:
@@ -25,14 +25,14 @@ process PLIANT_PREDICT {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     def encoder = model ? '--model model' : ''
-    def sequences = proteins ? "--proteins '${proteins}'" : ''
+    def named = sequences ? "--sequences '${sequences}'" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     pliant predict \\
         ${args} \\
         --head head \\
         ${encoder} \\
-        ${sequences} \\
+        ${named} \\
         --out ${prefix}.${format} \\
         --summary ${prefix}.summary.json \\
         --device ${device} \\
