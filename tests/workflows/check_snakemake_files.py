@@ -43,6 +43,10 @@ WRONG = {
         "pretrain": {"runs": {"a": {"config": "a", "corpus": "a", "init": "a", "architecture": "a"}}}
     },
     "bins in words": {"evaluate": {"bins": "0,128"}},
+    "a head without labels": {"finetune": {"heads": {"a": {"task": "solubility"}}}},
+    "a head on two models": {
+        "finetune": {"heads": {"a": {"task": "a", "labels": "a", "model": "a", "architecture": "a"}}}
+    },
     "variants without assays": {"tasks": ["variants"]},
     "an assay without a wild type": {"variants": {"assays": {"a": {"mutants": "a.csv"}}}},
     "an assay with a column of nothing": {"variants": {"assays": {"a": {"sequence_column": "sequence"}}}},
@@ -57,6 +61,7 @@ RIGHT = {
     "several tasks": {"tasks": ["embed", "logits", "perplexity"], "perplexity": {"method": "one-pass"}},
     "an evaluation": {"tasks": ["evaluate"], "evaluate": {"format": "tsv", "bins": [0, 100]}},
     "a training": {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml", "corpus": ["a.fasta"]}}}},
+    "a head": {"tasks": ["finetune"], "finetune": {"heads": {"a": {"task": "solubility", "labels": "a.tsv"}}}},
     "a wild type alone": {"tasks": ["variants"], "variants": {"assays": {"a": {"wild_type": "a.fasta"}}}},
 }
 

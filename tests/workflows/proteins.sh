@@ -110,6 +110,21 @@ evaluate_every_steps = 10
 END
 }
 
+# Writes labelled proteins of a FASTA, whose sequences stand on one line, into FOLDER/train.tsv, valid.tsv and test.tsv:
+# those with many basic residues, and the others.
+make_labels() {
+  awk -v folder="$2" '
+    BEGIN { for (part = 0; part < 3; part++) print "id\tsequence\tkind" >(folder "/" name(part)) }
+    function name(part) { return part == 0 ? "test.tsv" : part == 1 ? "valid.tsv" : "train.tsv" }
+    /^>/ { record++; next }
+    length($0) <= 120 {
+      letters = $0
+      basic = gsub(/[KRkr]/, "", letters) / length($0) > 0.12 ? "basic" : "other"
+      part = kept++ % 4
+      print "protein_" record "\t" $0 "\t" basic >(folder "/" name(part))
+    }' "$1"
+}
+
 # Puts a `pliant` into the folder whose first `pretrain` is killed, as a system without memory does it, once there is a
 # checkpoint; every other call is the real one. The file KILLED then tells the signal.
 make_killing_program() {

@@ -386,6 +386,39 @@ training() {
   same "$scratch/tasks/evaluate/few.mlm.json" "$scratch/mlm.json"
 }
 
+# From proteins without labels to a model, from labelled ones to a head, and to its predictions.
+heads() {
+  local flags=(--label-column kind --set run.epochs=3 --set run.batch=8)
+  say 'one run pretrains, trains a head, evaluates it and predicts'
+  mkdir "$scratch/labels"
+  make_labels "$scratch/corpus.fasta" "$scratch/labels"
+  task_run heads --task finetune --learn classification --labels "$scratch/labels/train.tsv" \
+    --valid_labels "$scratch/labels/valid.tsv" --test_labels "$scratch/labels/test.tsv" --training "$scratch/small.toml" \
+    --architecture "$tiny.config.json" --corpus "$scratch/corpus.fasta" --input "$scratch/few.fasta" --format tsv \
+    --finetune_args "${flags[*]}" --run_dir "$scratch/runs.heads" || fail "--task finetune: $(log_of heads)"
+  pliant finetune --task classification --train "$scratch/labels/train.tsv" --valid "$scratch/labels/valid.tsv" \
+    "${flags[@]}" --model "$scratch/straight" --out "$scratch/head" --quiet
+  same "$scratch/tasks/heads/train/head.json" "$scratch/head/head.json"
+  same "$scratch/tasks/heads/train/head.safetensors" "$scratch/head/head.safetensors"
+  pliant evaluate --task classification "$scratch/labels/test.tsv" --head "$scratch/head" --model "$scratch/straight" \
+    --quiet --out "$scratch/judged.tsv"
+  same "$scratch/tasks/evaluate/test.classification.tsv" "$scratch/judged.tsv"
+  pliant predict "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" --quiet --out "$scratch/told.tsv"
+  same "$scratch/tasks/predict/few.tsv" "$scratch/told.tsv"
+
+  say 'a head that is there predicts, and proteins are aligned'
+  task_run predict --task predict --input "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" \
+    --format jsonl || fail "--task predict: $(log_of predict)"
+  pliant predict "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" --quiet --out "$scratch/told.jsonl"
+  same "$scratch/tasks/predict/few.jsonl" "$scratch/told.jsonl"
+  head -n 4 "$scratch/few.fasta" >"$scratch/two.fasta"
+  task_run align --task align --first "$scratch/two.fasta" --model "$scratch/straight" --picture svg ||
+    fail "--task align: $(log_of align)"
+  pliant align "$scratch/two.fasta" --model "$scratch/straight" --quiet --out "$scratch/two.tsv"
+  same "$scratch/tasks/align/two.tsv" "$scratch/two.tsv"
+  [[ -s $scratch/tasks/align/two.svg ]] || fail 'the alignment has no picture'
+}
+
 # Waits for the runs of these names, whose numbers are in `runs`, in this order.
 wait_for() {
   local name
@@ -399,7 +432,7 @@ stubs() {
   say 'stubs of the other modules'
   nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
   for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png few.log.jsonl few.svg \
-    few.mlm.json; do
+    few.mlm.json few.jsonl head.json; do
     grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
   done
 }
@@ -428,6 +461,7 @@ shuffled
 demo
 tasks
 training
+heads
 stubs
 module_tests
 say 'the Nextflow workflow passed'

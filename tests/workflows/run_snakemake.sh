@@ -28,7 +28,7 @@ fail() {
   exit 1
 }
 
-for task in split gather logits contacts perplexity variants evaluate pretrain plot; do
+for task in split gather logits contacts perplexity variants evaluate pretrain plot finetune predict align; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -321,6 +321,63 @@ END
   same "$folder/results/few/evaluation.tsv" "$scratch/mlm.tsv"
 }
 
+# From proteins without labels to a model, from labelled ones to a head, and to its predictions.
+heads() {
+  local folder=$scratch/heads flags=(--label-column kind --set run.epochs=3 --set run.batch=8) results
+  say 'one run pretrains, trains a head, evaluates it, predicts and aligns'
+  make_folder "$folder"
+  awk '/^>/ { record++ } record > 5 { exit } { print substr($0, 1, 40) }' "$folder/proteins.fasta" >"$folder/few.fasta"
+  head -n 4 "$folder/few.fasta" >"$folder/two.fasta"
+  make_training "$folder/small.toml"
+  make_labels "$folder/proteins.fasta" "$folder"
+  cat >"$folder/config/config.yaml" <<END
+tasks: [pretrain, finetune]
+samples: {few: few.fasta}
+threads: 1
+mem_mb: 510
+pretrain:
+  runs:
+    small: {config: small.toml, architecture: $tiny.config.json, corpus: proteins.fasta}
+finetune:
+  evaluate_format: tsv
+  heads:
+    basic:
+      task: classification
+      labels: train.tsv
+      valid: valid.tsv
+      model: results/small/model
+      tests: {apart: test.tsv}
+      predict: [few]
+      extra: "${flags[*]}"
+END
+  workflow "$folder"
+  results=$folder/results
+  pliant finetune --task classification --train "$folder/train.tsv" --valid "$folder/valid.tsv" "${flags[@]}" \
+    --model "$results/small/model" --out "$scratch/head" --quiet
+  same "$results/basic/head/head.json" "$scratch/head/head.json"
+  same "$results/basic/head/head.safetensors" "$scratch/head/head.safetensors"
+  pliant evaluate --task classification "$folder/test.tsv" --head "$scratch/head" --model "$results/small/model" --quiet \
+    --out "$scratch/judged.tsv"
+  same "$results/basic/tests/apart.tsv" "$scratch/judged.tsv"
+  pliant predict "$folder/few.fasta" --head "$scratch/head" --model "$results/small/model" --quiet --out "$scratch/told.tsv"
+  same "$results/basic/predictions/few.tsv" "$scratch/told.tsv"
+  workflow "$folder"
+  [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
+
+  say 'two proteins are aligned'
+  cat >"$folder/config/config.yaml" <<'END'
+tasks: [align]
+model: model
+threads: 1
+mem_mb: 510
+align: {pairs: {both: two.fasta}, picture: svg}
+END
+  workflow "$folder"
+  pliant align "$folder/two.fasta" --model "$folder/model" --quiet --out "$scratch/two.tsv"
+  same "$results/both/alignment.tsv" "$scratch/two.tsv"
+  [[ -s $results/both/alignment.svg ]] || fail 'the alignment has no picture'
+}
+
 module_import() {
   local folder=$scratch/module
   say 'the workflow as a module'
@@ -348,7 +405,7 @@ wrappers() {
   say 'wrappers'
   mkdir -p "$scratch/wrappers/master/bio"
   cp -r "$workflow/wrappers" "$scratch/wrappers/master/bio/pliant"
-  for task in logits perplexity contacts variants evaluate pretrain plot split embed gather; do
+  for task in logits perplexity contacts variants evaluate pretrain plot align finetune predict split embed gather; do
     folder=$scratch/wrappers/master/bio/pliant/$task/test
     if ! snake "$folder" --wrapper-prefix "file://$scratch/wrappers/"; then
       cat "$folder/run.log" "$folder"/logs/* >&2
@@ -371,6 +428,7 @@ cached
 failing_shard
 other_tasks
 training
+heads
 module_import
 wrappers
 say "Snakemake: all passed in $((SECONDS - started)) s"
