@@ -145,9 +145,10 @@ def files_of_model(folder):
         str(path) for path in found if path.is_file() and path.name[0] != "."
     )
     # A model that another step makes is not there yet; where nothing makes it, Snakemake names these as missing.
-    return local(
-        files or [str(folder / "config.json"), str(folder / "model.safetensors")]
-    )
+    runs = config["pretrain"]["runs"]
+    made = str(folder) in expand("results/{run}/model", run=runs)
+    awaited = MODEL_FILES if made else MODEL_FILES[:2]
+    return local(files or [str(folder / name) for name in awaited])
 
 
 def split_table(wildcards):
@@ -256,9 +257,7 @@ def labels_flags(wildcards, input):
 
 def encoder_flags(wildcards, input):
     """Where the model of a head is."""
-    return (
-        [f"--model={Path(input.model[0]).parent}"] if "model" in input.keys() else []
-    )
+    return [f"--model={Path(input.model[0]).parent}"] if "model" in input.keys() else []
 
 
 def sequences_flags(wildcards, input):
@@ -285,7 +284,9 @@ def aligned(wildcards):
     """Two proteins, in a file each or in one."""
     told = config["align"]["pairs"][wildcards.pair]
     told = [told] if isinstance(told, str) else told
-    return {"first": local(told[0])} | ({"second": [local(told[1])]} if told[1:] else {})
+    return {"first": local(told[0])} | (
+        {"second": [local(told[1])]} if told[1:] else {}
+    )
 
 
 def growing(amount):
