@@ -49,7 +49,7 @@ process PLIANT_FINETUNE {
         --summary ${prefix}.summary.json \\
         --device ${device} \\
         --threads ${task.cpus}
-    mkdir ${prefix}
+    mkdir -p ${prefix}
     cp '${run_dir}/${prefix}'/{head.json,head.safetensors,run.toml,training.json} ${prefix}/
     if [[ -d '${run_dir}/${prefix}/encoder' ]]; then cp -r '${run_dir}/${prefix}/encoder' ${prefix}/encoder; fi
     cp '${run_dir}/${prefix}/log.jsonl' ${prefix}.log.jsonl
@@ -60,7 +60,7 @@ process PLIANT_FINETUNE {
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     echo "${args}"
-    mkdir ${prefix}
+    mkdir -p ${prefix}
     touch ${prefix}/{head.json,head.safetensors,run.toml,training.json} ${prefix}.log.jsonl
     echo '{}' > ${prefix}.summary.json
     """
