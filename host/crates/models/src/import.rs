@@ -106,13 +106,9 @@ impl Import {
         let problem = |problem| ModelError::LanguageModel { path: source.to_owned(), problem };
         let mut fields = Fields::parse(config, &read(config)?)?;
         let family = Family::of(&fields)?;
-        if let Some(language_model) = beside.language_model {
-            let of = Fields::parse(language_model.config, &read(language_model.config)?)?;
-            (Family::of(&of)?.read)(&of)?;
-            fields = fields.with(LANGUAGE_MODEL.1, of.members().clone());
-        }
-        let blueprint = (family.read)(&fields)?;
+        let mut blueprint = (family.read)(&fields)?;
         match (blueprint.reads_language_model(), beside.language_model) {
+            (false, None) => {}
             (true, None) => {
                 return Err(problem(
                     "P-ELMo reads the states of a language model that lies in a file of its own: name it with --lm-model \
@@ -124,7 +120,11 @@ impl Import {
                     "only P-ELMo reads a language model: leave --lm-model and --lm-config away",
                 ));
             }
-            _ => {}
+            (true, Some(language_model)) => {
+                let of = Fields::parse(language_model.config, &read(language_model.config)?)?;
+                fields = fields.with(LANGUAGE_MODEL.1, of.members().clone());
+                blueprint = (family.read)(&fields)?;
+            }
         }
         let mut parts = vec![(source, "")];
         parts.extend(beside.language_model.map(|of| (of.weights, LANGUAGE_MODEL.0)));
