@@ -35,7 +35,7 @@ fn flags_that_do_not_parse() {
     case("unknown_flag", 2, &["embed", "in.fasta", "--modle", "m"], &[]);
     case("no_model", 2, &["embed", "in.fasta", "--out", "o.npz"], &[]);
     case("no_out", 2, &["embed", "in.fasta", "--model", "m"], &[]);
-    case("bad_value", 2, &["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--pool", "sum"], &[]);
+    case("bad_value", 2, &["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--pool", "median"], &[]);
     case("zero_threads", 2, &["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--threads", "0"], &[]);
 }
 

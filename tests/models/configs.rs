@@ -77,7 +77,7 @@ fn families_and_formats_that_are_unknown() {
         (SMALL, json!({"model_type": "bert"}), "\"model_type\" is \"bert\", wanted \"esm\""),
         (SMALL, json!({"model_type": null}), "\"model_type\" is missing"),
         (own.as_str(), json!({"format": "pliant-model-2"}), "\"format\" is \"pliant-model-2\""),
-        (own.as_str(), json!({"family": "plus_rnn"}), "\"family\" is \"plus_rnn\", wanted \"esm2\""),
+        (own.as_str(), json!({"family": "prot_t5"}), "\"family\" is \"prot_t5\", wanted \"esm2\""),
         (own.as_str(), json!({"vocabulary": "esm2-33/2"}), "\"vocabulary\" is \"esm2-33/2\""),
     ] {
         let text = error(folder.path(), &changed(config, change));

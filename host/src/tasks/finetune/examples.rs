@@ -42,11 +42,12 @@ impl Examples {
             account.add("the examples kept apart", report);
             (train, Some(apart))
         };
-        train.varied()?;
         let Account { failures, warnings, rows } = account;
         if data.on_error == OnError::Fail && !failures.is_empty() {
             intake::refuse(&failures, rows, None)?;
         }
+        // Failures come first: they may be why one class is left.
+        train.varied()?;
         Ok(Self { train, held_out, failures, warnings })
     }
 
