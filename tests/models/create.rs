@@ -89,7 +89,10 @@ fn layers_come_as_they_are_asked_for() {
     let tape = Tape::off(&device, Precision::F32);
     let (packed, offsets) = pack(&device, &ids);
     let error = model.encode(&tape, &packed, &offsets, &[3]).unwrap_err();
-    assert!(error.to_string().contains("layer 3 was asked for, the model gives the states of layers 0 to 2"), "{error}");
+    assert!(
+        error.to_string().contains("layer 3 was asked for, the model gives the states of layers 0 to 2"),
+        "{error}"
+    );
     let (strange, offsets) = pack(&device, &[vec![0, 33, 2]]);
     assert!(matches!(model.encode(&tape, &strange, &offsets, &[2]), Err(ModelError::Tensor(_))));
 }
