@@ -72,7 +72,7 @@ pub(crate) fn residue_rows(lengths: &[usize]) -> Vec<usize> {
 /// Compares the gradients of all parameters with those of PyTorch, which `name` names, and gives how many there were. One that
 /// PyTorch has none of must have none here. Distances are relative to the norm of a gradient: 1e-4 is what two orders of f32
 /// sums leave over some layers. Some gradients are sums that come to nothing but for rounding, such as those of a bias of keys
-/// or of what only differences are taken of, so no norm counts as less than a hundredth of that of all gradients together.
+/// or of what only differences are taken of, so no norm counts as less than a thousandth of that of all gradients together.
 pub(crate) fn compare_gradients(loaded: &Loaded, golden: &Tensors, name: impl Fn(&str) -> String) -> usize {
     let trained = || loaded.model.params().iter().filter(|param| param.is_trainable());
     let wanted_of = |param: &Param| golden[&name(param.name())].values();
@@ -83,7 +83,7 @@ pub(crate) fn compare_gradients(loaded: &Loaded, golden: &Tensors, name: impl Fn
             assert!(found.iter().all(|value| *value == 0.0), "{}", param.name());
             continue;
         }
-        let unit = norm(&wanted).max(all / 100.0);
+        let unit = norm(&wanted).max(all / 1000.0);
         let distance = |wanted: &[f32]| {
             let apart: Vec<f32> = found.iter().zip(wanted).map(|(one, other)| one - other).collect();
             norm(&apart) / unit
