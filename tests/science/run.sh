@@ -8,6 +8,9 @@
 #   pretrain-bimamba   a BiMamba-S of 4.8 million parameters on them, without those that resemble test sets
 #   pretrain-esm2      a model of ESM-2's form with as many parameters and steps on the same packs and masks
 #   evaluate           their losses on the sequences held out, by length
+#   pretrain-plus      a PLUS-RNN of width 256 on hidden residues of the same sequences, then on pairs of Pfam's families
+#   tasks              the seven tasks of PLUS: that model, its twin with random weights, and the composition of proteins;
+#                      one of them is named as task-stability
 #   precision          pseudo-perplexity of the model of ESM-2's form in f32, bf16 and int8
 #   speed              tokens a second of both, in turns; run it on a quiet machine
 #   report             RESULTS.md and the curves, from what the steps have left
@@ -28,6 +31,9 @@ if [[ -z ${PLIANT:-} ]]; then
     cargo build --quiet --release --package pliant --manifest-path "$here/../../Cargo.toml"
     PLIANT=${CARGO_TARGET_DIR:-$here/../../target}/release/pliant
 fi
+
+# shellcheck source=tests/science/tasks/steps.sh
+source "$here/tasks/steps.sh"
 
 corpus() {
     if [[ ! -s $corpus ]]; then
@@ -92,11 +98,14 @@ report() {
     python3 "$here/report.py" "$work" "$here/RESULTS.md"
 }
 
-for step in "${@:-corpus pretrain-bimamba pretrain-esm2 evaluate precision report}"; do
+for step in "${@:-corpus pretrain-bimamba pretrain-esm2 pretrain-plus tasks evaluate precision report}"; do
     for word in $step; do
         case $word in
             corpus) corpus ;;
+            pretrain-plus) pretrain_plus ;;
             pretrain-*) pretrain "${word#pretrain-}" ;;
+            task-*) compared "${word#task-}" ;;
+            tasks) for name in "${tasks[@]}"; do compared "$name"; done ;;
             evaluate) evaluate ;;
             precision) precision ;;
             speed) speed ;;
