@@ -23,7 +23,10 @@ struct Job {
 
 #[derive(Default)]
 struct State {
+    /// What there is to do; gone as soon as the caller finds no piece left, so that nobody begins with it any more.
     job: Option<Job>,
+    /// Threads that sleep until there is a job.
+    sleeping: usize,
     stop: bool,
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -32,10 +35,15 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    /// Told when the last thread has done with a job whose caller sleeps.
+    done: Condvar,
     /// Number of the newest job; a worker that has seen it waits for the next.
     epoch: AtomicUsize,
     next_task: AtomicUsize,
+    /// Threads that have begun with the job and not yet done with it.
     running: AtomicUsize,
+    /// Whether the caller sleeps until there are none.
+    waiting: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -43,8 +51,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Threads that live as long as the device. Pieces of work are claimed one by one, so uneven pieces and
-/// a busy machine do no harm; results never depend on who claims what.
+/// Threads that live as long as the device. Pieces of work are claimed one by one, so uneven pieces do no harm, and
+/// nobody waits for a thread that has not begun: where the machine is busy, the others take its pieces. Results never
+/// depend on who claims what.
 pub struct Threads {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -96,39 +105,43 @@ impl Threads {
         let _turn = lock(&self.turn);
         self.publish(body, tasks);
         let mine = catch_unwind(AssertUnwindSafe(|| claim(&self.shared, tasks, body, 0)));
+        lock(&self.shared.state).job = None;
         self.wait_for_workers();
-        let theirs = {
-            let mut state = lock(&self.shared.state);
-            state.job = None;
-            state.panic.take()
-        };
+        let theirs = lock(&self.shared.state).panic.take();
         if let Some(panic) = mine.err().or(theirs) {
             resume_unwind(panic);
         }
     }
 
     fn publish(&self, body: Body<'_>, tasks: usize) {
-        // SAFETY: only the lifetime changes. `run` does not return before every worker has finished with
-        // the job (`running` is zero again), also when a body panics, so the borrow outlives all uses.
+        // SAFETY: only the lifetime changes. A worker begins with the job while it stands in `state` and counts itself
+        // in `running` under the same lock; `run` takes it away and does not return before `running` is zero, also
+        // when a body panics, so the borrow outlives all uses.
         let body = unsafe { std::mem::transmute::<Body<'_>, Body<'static>>(body) };
         let mut state = lock(&self.shared.state);
         state.job = Some(Job { body, tasks });
         self.shared.next_task.store(0, Ordering::Relaxed);
-        self.shared.running.store(self.workers.len(), Ordering::Relaxed);
         self.shared.epoch.fetch_add(1, Ordering::Release);
-        self.shared.wake.notify_all();
+        if state.sleeping > 0 {
+            self.shared.wake.notify_all();
+        }
     }
 
+    /// Spins for a while, then sleeps: a worker that the system has set aside needs this core more than we do.
     fn wait_for_workers(&self) {
-        let mut spins = 0;
-        while self.shared.running.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            if spins < SPINS {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
+        for _ in 0..SPINS {
+            if self.shared.running.load(Ordering::Acquire) == 0 {
+                return;
             }
+            std::hint::spin_loop();
         }
+        // In one order for all threads: either the last worker sees this flag, or its end is seen here.
+        self.shared.waiting.store(true, Ordering::SeqCst);
+        let mut state = lock(&self.shared.state);
+        while self.shared.running.load(Ordering::SeqCst) != 0 {
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.shared.waiting.store(false, Ordering::SeqCst);
     }
 }
 
@@ -150,7 +163,10 @@ fn serve(shared: &Shared, worker: usize) {
         if let Err(panic) = outcome {
             lock(&shared.state).panic.get_or_insert(panic);
         }
-        shared.running.fetch_sub(1, Ordering::Release);
+        if shared.running.fetch_sub(1, Ordering::SeqCst) == 1 && shared.waiting.load(Ordering::SeqCst) {
+            let _state = lock(&shared.state);
+            shared.done.notify_one();
+        }
     }
 }
 
@@ -162,14 +178,22 @@ fn next_job(shared: &Shared, seen: &mut usize) -> Option<Job> {
         std::hint::spin_loop();
     }
     let mut state = lock(&shared.state);
-    while shared.epoch.load(Ordering::Acquire) == *seen && !state.stop {
+    loop {
+        if state.stop {
+            return None;
+        }
+        let newest = shared.epoch.load(Ordering::Acquire);
+        // A job that is gone was done by others.
+        if let Some(job) = state.job.filter(|_| newest != *seen) {
+            *seen = newest;
+            shared.running.fetch_add(1, Ordering::Relaxed);
+            return Some(job);
+        }
+        *seen = newest;
+        state.sleeping += 1;
         state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleeping -= 1;
     }
-    if state.stop {
-        return None;
-    }
-    *seen = shared.epoch.load(Ordering::Acquire);
-    state.job
 }
 
 impl Drop for Threads {
@@ -234,6 +258,37 @@ mod tests {
             }
         });
         assert_eq!(total.load(Ordering::Relaxed), 2 * 200 * 45);
+    }
+
+    #[test]
+    fn the_last_thread_wakes_a_caller_that_sleeps() {
+        let threads = Threads::new(2).unwrap();
+        // The worker stays in its piece long after the caller has done with its own.
+        let held = AtomicBool::new(false);
+        let free = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                threads.run(2, &|_, worker| {
+                    held.fetch_or(worker == 1, Ordering::SeqCst);
+                    while !free.load(Ordering::SeqCst) && (worker == 1 || !held.load(Ordering::SeqCst)) {
+                        std::thread::yield_now();
+                    }
+                });
+            });
+            while !held.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // The caller sleeps by now or soon; the end of the worker must wake it.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            free.store(true, Ordering::SeqCst);
+        });
+        let done = AtomicU64::new(0);
+        for _ in 0..20_000 {
+            threads.run(2, &|_, _| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(done.load(Ordering::Relaxed), 40_000);
     }
 
     #[test]
