@@ -1,16 +1,24 @@
 //! Heads: their numbers are those of the original code, pairs have no order, and packs no influence.
 
 use pliant_kernels::{Device, Precision};
-use pliant_models::heads::{Given, HeadConfig, HeadKind, LoadedHead, Pooling};
+use pliant_models::heads::{Activation, Given, HeadConfig, HeadKind, LoadedHead, Pooling};
 use pliant_models::{Purpose, composition, load};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::common::{Stored, Tensors, outside_data, read_tensors, write_tensors};
 
 fn config(kind: HeadKind, inputs: usize, outputs: usize) -> HeadConfig {
-    let pools = matches!(kind, HeadKind::Sequence | HeadKind::Symmetric);
-    let pooling = pools.then_some(Pooling::Mean);
-    HeadConfig { kind, inputs, outputs, pooling, hidden: None, embedding: None, dropout: 0.0 }
+    let pooling = kind.pools().then_some(Pooling::Mean);
+    HeadConfig {
+        kind,
+        inputs,
+        outputs,
+        pooling,
+        hidden: None,
+        embedding: None,
+        activation: Activation::Relu,
+        dropout: 0.0,
+    }
 }
 
 fn random(config: &HeadConfig) -> LoadedHead {
@@ -87,13 +95,26 @@ fn a_pair_has_no_order() {
     for config in [
         config(HeadKind::Symmetric, 6, 3),
         HeadConfig { hidden: Some(5), ..config(HeadKind::Symmetric, 6, 3) },
+        HeadConfig { pooling: Some(Pooling::Attention), ..config(HeadKind::Symmetric, 6, 3) },
+        HeadConfig { hidden: Some(5), activation: Activation::Tanh, ..config(HeadKind::Average, 6, 3) },
+        HeadConfig { pooling: Some(Pooling::Attention), ..config(HeadKind::Average, 6, 1) },
+        HeadConfig { pooling: Some(Pooling::Random), ..config(HeadKind::Average, 6, 1) },
         HeadConfig { embedding: Some(4), ..config(HeadKind::Alignment, 6, 3) },
     ] {
         let head = random(&config);
         let values = noise(9 * 6);
         let rows = tensor(9, 6, &values);
         let told = |spans: &[(usize, usize)]| {
-            head.forward(&off(), Given::States(&rows, spans)).unwrap().to_vec_f32()
+            if config.pooling != Some(Pooling::Attention) {
+                return head.forward(&off(), Given::States(&rows, spans)).unwrap().to_vec_f32();
+            }
+            // Sums of attention want their spans in the order of the rows.
+            let own: Vec<f32> =
+                spans.iter().flat_map(|&(from, to)| values[from * 6..to * 6].to_vec()).collect();
+            let middle = spans[0].1 - spans[0].0;
+            let spans = [(0, middle), (middle, own.len() / 6)];
+            let rows = tensor(own.len() / 6, 6, &own);
+            head.forward(&off(), Given::States(&rows, &spans)).unwrap().to_vec_f32()
         };
         let (one, other) = (told(&[(0, 4), (4, 9)]), told(&[(4, 9), (0, 4)]));
         // The score of an alignment sums its rows in another order.

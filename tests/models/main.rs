@@ -15,6 +15,7 @@ mod mamba;
 mod mutations;
 mod optim;
 mod p_elmo;
+mod pair_head;
 mod pickles;
 mod plus_alphabet;
 mod plus_common;

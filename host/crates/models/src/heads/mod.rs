@@ -5,12 +5,16 @@
 //!                             ─► residue:         MLP ─► [T,N]
 //! states of pairs             ─► alignment: project ─► soft alignment ─► ordered levels [B,N]
 //! states of pairs             ─► symmetric: pool both ─► |a - b|, a·b ─► MLP ─► [B,N]
+//!                             ─► average:   pool both ─► (a + b)/2     ─► MLP ─► [B,N]
 //! ```
 //!
 //! A head knows widths and parameter names and nothing of labels; what its numbers mean is the task's business. Names are
 //! those of PLUS (`hidden.*`, `output.*`), so that its files are read.
 
 mod alignment;
+mod average;
+mod perceptron;
+mod pooler;
 mod residue;
 mod sequence;
 mod symmetric;
@@ -20,15 +24,15 @@ use std::sync::Arc;
 
 use pliant_kernels::{Device, Precision};
 use pliant_nn::{
-    Checkpoint, CheckpointError, Init, Linear, Live, Meaning, Take, TensorProblem, Weights, read_live,
-    write_live,
+    Checkpoint, CheckpointError, Live, Meaning, Take, TensorProblem, Weights, read_live, write_live,
 };
-use pliant_tensor::ops::{Epilogue, Kind, dropout, relu};
-use pliant_tensor::{Dtype, Param, Tape, Tensor, TensorError};
+use pliant_tensor::ops::{Kind, relu, tanh};
+use pliant_tensor::{Param, Tape, Tensor, TensorError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 pub use alignment::AlignmentHead;
+pub use average::AverageHead;
 pub use residue::ResidueHead;
 pub use sequence::SequenceHead;
 pub use symmetric::SymmetricHead;
@@ -52,9 +56,40 @@ pub struct HeadConfig {
     /// D, width of what states are projected to before they are aligned; of heads of alignments alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<usize>,
-    /// Part of the hidden numbers that is dropped in training.
+    /// What becomes of the sums of the hidden layer.
+    #[serde(default, skip_serializing_if = "Activation::is_relu")]
+    pub activation: Activation,
+    /// Part of the hidden numbers that is dropped in training; with [`Activation::Tanh`], as published, of the numbers
+    /// before the hidden layer too.
     #[serde(default)]
     pub dropout: f32,
+}
+
+/// What becomes of the sums of a hidden layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// The sum where it is above 0, else 0: PLUS.
+    #[default]
+    Relu,
+    /// Its hyperbolic tangent: the classifier of transformers, and the published heads of pairs and of symmetry.
+    Tanh,
+}
+
+impl Activation {
+    /// Whether it is what is meant where nothing is said.
+    #[must_use]
+    pub fn is_relu(&self) -> bool {
+        *self == Self::Relu
+    }
+
+    /// Of sums.
+    pub(crate) fn of(self, tape: &Tape, sums: &Tensor) -> Result<Tensor, TensorError> {
+        match self {
+            Self::Relu => relu(tape, sums),
+            Self::Tanh => tanh(tape, sums),
+        }
+    }
 }
 
 /// What a head is asked about.
@@ -67,15 +102,24 @@ pub enum HeadKind {
     Residue,
     /// Two sequences, whichever comes first: their pooled vectors.
     Symmetric,
+    /// The same by the mean of both vectors: with a hidden layer of 128 and [`Activation::Tanh`] the published head of
+    /// interactions.
+    Average,
     /// The same by a soft alignment of their residues, as PLUS: it gives ordered levels.
     Alignment,
 }
 
 impl HeadKind {
+    /// Whether the states of a sequence become one vector before anything else.
+    #[must_use]
+    pub fn pools(self) -> bool {
+        matches!(self, Self::Sequence | Self::Symmetric | Self::Average)
+    }
+
     /// Whether it is asked about pairs.
     #[must_use]
     pub fn takes_pairs(self) -> bool {
-        matches!(self, Self::Symmetric | Self::Alignment)
+        matches!(self, Self::Symmetric | Self::Average | Self::Alignment)
     }
 }
 
@@ -93,6 +137,9 @@ pub enum Pooling {
     Sum,
     /// A mean of its residues, each as much as a layer of the head says.
     Attention,
+    /// `tanh(W·h + b)` of the state of the token before its residues, with numbers that were drawn once and never learn: what
+    /// transformers puts on ESM-2, as published. They are kept with the head.
+    Random,
 }
 
 impl Pooling {
@@ -105,14 +152,21 @@ impl Pooling {
             Self::Max => "max",
             Self::Sum => "sum",
             Self::Attention => "attention",
+            Self::Random => "random",
         }
     }
 
-    /// The pooling that has no weights; attention has.
+    /// Whether it reads the token before the residues and not the residues.
+    #[must_use]
+    pub fn reads_cls(self) -> bool {
+        matches!(self, Self::Cls | Self::Random)
+    }
+
+    /// The part of the pooling that has no weights.
     fn kind(self) -> Kind {
         match self {
             Self::Mean | Self::Attention => Kind::Mean,
-            Self::Cls => Kind::Cls,
+            Self::Cls | Self::Random => Kind::Cls,
             Self::Max => Kind::Max,
             Self::Sum => Kind::Sum,
         }
@@ -124,8 +178,9 @@ impl Pooling {
 pub enum Given<'a> {
     /// `[S,W]` a pooled vector each.
     Vectors(&'a Tensor),
-    /// `[T,W]` states, and from where to where those of each sequence stand: of its residues, and with [`Pooling::Cls`] of
-    /// the token before them.
+    /// `[T,W]` states, and from where to where those of each sequence stand: of its residues, or where
+    /// [`Pooling::reads_cls`] of the token before them. With [`Pooling::Attention`] each span begins where the one before it
+    /// has ended or later.
     States(&'a Tensor, &'a [(usize, usize)]),
 }
 
@@ -138,6 +193,8 @@ pub enum Head {
     Residue(ResidueHead),
     /// Of pairs, by their vectors.
     Symmetric(SymmetricHead),
+    /// Of pairs, by the mean of their vectors.
+    Average(AverageHead),
     /// Of pairs, by their residues.
     Alignment(AlignmentHead),
 }
@@ -202,6 +259,7 @@ impl LoadedHead {
             HeadKind::Sequence => Head::Sequence(SequenceHead::new(config, weights)?),
             HeadKind::Residue => Head::Residue(ResidueHead::new(config, weights)?),
             HeadKind::Symmetric => Head::Symmetric(SymmetricHead::new(config, weights)?),
+            HeadKind::Average => Head::Average(AverageHead::new(config, weights)?),
             HeadKind::Alignment => Head::Alignment(AlignmentHead::new(config, weights)?),
         };
         Ok(Self { head, params: weights.params(), live: weights.live() })
@@ -222,8 +280,26 @@ impl LoadedHead {
             Head::Sequence(head) => head.forward(tape, given)?,
             Head::Residue(head) => head.forward(tape, given)?,
             Head::Symmetric(head) => head.forward(tape, given)?,
+            Head::Average(head) => head.forward(tape, given)?,
             Head::Alignment(head) => head.forward(tape, given)?,
         })
+    }
+
+    /// The vector `[S,W]` of each sequence that the layers of the head read: states pooled as the head says.
+    ///
+    /// # Errors
+    /// [`ModelError::Head`] where the head pools nothing, [`ModelError::Tensor`] for what does not fit.
+    pub fn vectors(&self, tape: &Tape, given: Given<'_>) -> Result<Tensor, ModelError> {
+        let pooler = match &self.head {
+            Head::Sequence(head) => &head.pooler,
+            Head::Symmetric(head) => &head.pooler,
+            Head::Average(head) => &head.pooler,
+            Head::Residue(_) | Head::Alignment(_) => {
+                let found = "a head of residues or alignments".to_owned();
+                return Err(ModelError::Head { what: "kind", found, wanted: "one that pools" });
+            }
+        };
+        Ok(pooler.vectors(tape, given)?)
     }
 
     /// Writes the weights as they are now as one safetensors file.
@@ -278,58 +354,12 @@ impl HeadConfig {
             (HeadKind::Residue | HeadKind::Alignment, Some(_)) => {
                 refuse("pooling", "set".to_owned(), "none in a head of residues or alignments")
             }
-            (HeadKind::Symmetric, Some(Pooling::Attention)) => refuse(
-                "pooling",
-                "\"attention\"".to_owned(),
-                "\"mean\", \"cls\", \"max\" or \"sum\" of pairs",
-            ),
-            (HeadKind::Sequence | HeadKind::Symmetric, None) => refuse(
+            (HeadKind::Sequence | HeadKind::Symmetric | HeadKind::Average, None) => refuse(
                 "pooling",
                 "missing".to_owned(),
-                "\"mean\", \"cls\", \"max\", \"sum\" or \"attention\"",
+                "\"mean\", \"cls\", \"max\", \"sum\", \"attention\" or \"random\"",
             ),
             _ => Ok(()),
         }
-    }
-}
-
-/// A linear layer, with another before it where there is a hidden one: `output(drop(ReLU(hidden(x))))`.
-///
-/// Keys: `hidden.weight [H,W]`, `hidden.bias [H]`, `output.weight [N,·]`, `output.bias [N]`.
-#[derive(Debug)]
-pub(crate) struct Perceptron {
-    hidden: Option<Linear>,
-    output: Linear,
-    dropout: f32,
-}
-
-/// Names what is dropped in a head among all that is dropped on a tape.
-const DROPOUT: u32 = 0x4845_4144;
-
-impl Perceptron {
-    pub(crate) fn new(config: &HeadConfig, weights: &Weights) -> Result<Self, CheckpointError> {
-        let &HeadConfig { inputs, outputs, hidden, dropout, .. } = config;
-        let layer = |name: &str, inputs, outputs| {
-            Linear::new(&weights.at(name), inputs, outputs, Init::kaiming(inputs))
-        };
-        let output_inputs = hidden.unwrap_or(inputs);
-        let hidden = hidden.map(|width| layer("hidden", inputs, width)).transpose()?;
-        Ok(Self { hidden, output: layer("output", output_inputs, outputs)?, dropout })
-    }
-
-    /// `[R,N]` of `x [R,W]`.
-    pub(crate) fn forward(&self, tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
-        let Some(hidden) = &self.hidden else {
-            return self.output.forward(tape, x, Epilogue::Store, Dtype::F32);
-        };
-        let x = hidden.forward(tape, x, Epilogue::Store, Dtype::F32)?;
-        self.after_hidden(tape, &x)
-    }
-
-    /// The same of the sums of the hidden layer.
-    fn after_hidden(&self, tape: &Tape, sums: &Tensor) -> Result<Tensor, TensorError> {
-        let x = relu(tape, sums)?;
-        let x = dropout(tape, &x, self.dropout, DROPOUT)?;
-        self.output.forward(tape, &x, Epilogue::Store, Dtype::F32)
     }
 }

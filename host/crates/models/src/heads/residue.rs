@@ -4,7 +4,8 @@ use pliant_nn::{CheckpointError, Weights};
 use pliant_tensor::ops::gather_rows;
 use pliant_tensor::{Tape, Tensor, TensorError};
 
-use super::{Given, HeadConfig, Perceptron};
+use super::perceptron::Perceptron;
+use super::{Given, HeadConfig};
 
 /// Numbers `[R,N]` of the R residues of all sequences. Keys: those of the perceptron.
 #[derive(Debug)]
