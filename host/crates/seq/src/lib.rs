@@ -26,6 +26,7 @@ mod fasta;
 mod hash;
 mod id;
 mod input;
+mod kmers;
 mod letters;
 mod long;
 mod order;
@@ -51,6 +52,7 @@ pub use families::{
 pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
 pub use input::{Progress, Source};
+pub use kmers::{LEAST_WORDS, Nearest, WORD_LENGTHS, WordIndex};
 pub use long::{Cut, LongPolicy, Span, Windows};
 pub use order::epoch_order;
 pub use pack::{Pack, plan_packs};

@@ -9,6 +9,7 @@ use super::labels::{Labels, sort_classes};
 use super::options::{ClassList, Form, LabelForm, ProteinColumns, SetOptions};
 use super::proteins::Proteins;
 use super::set::{LabelledSet, Place, Texts};
+use super::symmetry::SYMMETRIES;
 use crate::error::RecordError;
 use crate::record::Failure;
 
@@ -94,7 +95,7 @@ impl<'a> Draft<'a> {
     pub(super) fn new(options: &'a SetOptions) -> Self {
         let labels = match options.label {
             LabelForm::Class(_) => DraftLabels::Class(Vec::new()),
-            LabelForm::Classes(..) => DraftLabels::Classes(Vec::new(), Vec::new()),
+            LabelForm::Classes(..) | LabelForm::Symmetries(_) => DraftLabels::Classes(Vec::new(), Vec::new()),
             LabelForm::Number => DraftLabels::Number(Vec::new()),
             LabelForm::Level(_) => DraftLabels::Level(Vec::new()),
             LabelForm::Residues(_) => DraftLabels::Residues(Vec::new()),
@@ -307,6 +308,10 @@ impl<'a> Draft<'a> {
             (DraftLabels::Classes(words, ends), LabelForm::Classes(list, _)) => {
                 self.class_labels(inputs, list, &Own { words, ends: Some(ends) })
             }
+            (DraftLabels::Classes(words, ends), LabelForm::Symmetries(_)) => {
+                let list = ClassList::Ordered(SYMMETRIES.map(str::to_owned).to_vec());
+                self.class_labels(inputs, &list, &Own { words, ends: Some(ends) })
+            }
             _ => Err(TableError::Options { what: "labels of two kinds; name one" }),
         }
     }
@@ -346,9 +351,10 @@ impl<'a> Draft<'a> {
         Ok((labels, unknown))
     }
 
-    /// The classes, sorted.
+    /// The classes, sorted but for those that have an order.
     fn classes(&self, list: &ClassList, words: &[String], own: &Own) -> Result<Vec<String>, TableError> {
         let mut classes = match list {
+            ClassList::Ordered(classes) => return Ok(classes.clone()),
             ClassList::Given(classes) => classes.clone(),
             ClassList::Found => words.to_vec(),
             ClassList::FoundIn(part) => {

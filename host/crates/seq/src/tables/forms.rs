@@ -10,6 +10,7 @@ use super::options::{
     ClassList, Columns, Form, GroupColumn, HeaderLabel, LabelForm, ProteinColumns, SetOptions,
 };
 use super::proteins::{ProteinTable, Proteins};
+use super::symmetry::SymmetryWords;
 
 /// The places of proteins that DeepLoc 1 and PLUS tell apart.
 pub const LOCATIONS: [&str; 10] = [
@@ -169,6 +170,35 @@ fn membrane(classes: &[(&str, &[u8])], ignored: &[u8]) -> SetOptions {
 pub fn interactions(proteins: Arc<Proteins>) -> SetOptions {
     let classes = ["0", "1"].map(str::to_owned).to_vec();
     named_pairs(proteins, "label", LabelForm::Class(ClassList::Given(classes)))
+}
+
+/// Pairs of proteins that interact or not as D-SCRIPT has them, without a line of names: two ids of `proteins` and 0 or 1.
+pub fn dscript_interactions(proteins: Arc<Proteins>) -> SetOptions {
+    let mut options = interactions(proteins);
+    if let Form::Table(columns) = &mut options.form {
+        columns.headless = Some(["id_a", "id_b", "label"].map(str::to_owned).to_vec());
+    }
+    options
+}
+
+/// Symmetries of homo-oligomers, columns `id sequence label split`; several symmetries have spaces between.
+pub fn symmetries() -> SetOptions {
+    table(
+        Columns::one("sequence", "label").id(&["id"]).part("split"),
+        LabelForm::Symmetries(SymmetryWords::Groups),
+    )
+}
+
+/// Designed cyclic homo-oligomers (Wicky et al. 2022, doi:10.1126/science.add1964), columns `id
+/// cyclic_symmetry_order_designed … protomer_sequence`.
+pub fn cyclic_designs() -> SetOptions {
+    let columns = Columns::one("protomer_sequence", "cyclic_symmetry_order_designed").id(&["id"]);
+    table(columns, LabelForm::Symmetries(SymmetryWords::Orders))
+}
+
+/// How many identical chains a protein is made of (UniProt), columns `accession n_subunits … sequence`.
+pub fn oligomeric_states() -> SetOptions {
+    table(Columns::one("sequence", "n_subunits").id(&["accession"]), LabelForm::Class(ClassList::Found))
 }
 
 /// Pairs of domains with the level of SCOP that they share: columns `id_a id_b level`, ids of `domains`.

@@ -242,6 +242,7 @@ impl<'a> Intake<'a> {
                 classes.dedup();
                 Ok(Understood::Classes(classes))
             }
+            LabelForm::Symmetries(words) => Ok(Understood::Classes(words.classes(name, utf8(name, text)?)?)),
             LabelForm::Classes(..) => {
                 let mut classes = Vec::new();
                 for (cells, column) in raw.label.iter().zip(self.class_columns) {

@@ -144,6 +144,8 @@ pub(crate) struct Rows {
     names: Vec<String>,
     cells: ByteRecord,
     line: u64,
+    /// The first line is a row that is still to be given.
+    waits: bool,
 }
 
 impl Rows {
@@ -162,7 +164,8 @@ impl Rows {
             .has_headers(false)
             .flexible(true)
             .from_reader(input);
-        let mut rows = Self { file, reader, names: Vec::new(), cells: ByteRecord::new(), line: 0 };
+        let mut rows =
+            Self { file, reader, names: Vec::new(), cells: ByteRecord::new(), line: 0, waits: false };
         if !rows.advance()? {
             return Err(TableError::NoHeader { file: rows.file });
         }
@@ -173,6 +176,15 @@ impl Rows {
 
     pub(crate) fn file(&self) -> &Arc<str> {
         &self.file
+    }
+
+    /// Takes the first line as a row of columns with these names where it has as many cells and the last is a whole number.
+    pub(crate) fn name_headless(&mut self, names: &[String]) {
+        let last = self.names.last().is_some_and(|cell| cell.parse::<i64>().is_ok());
+        if last && self.names.len() == names.len() {
+            self.names = names.to_vec();
+            self.waits = true;
+        }
     }
 
     /// The line on which the row begins, from 1.
@@ -202,7 +214,7 @@ impl Rows {
 
     /// Goes to the next row; false at the end.
     pub(crate) fn next_row(&mut self) -> Result<bool, TableError> {
-        if !self.advance()? {
+        if !std::mem::take(&mut self.waits) && !self.advance()? {
             return Ok(false);
         }
         let (found, wanted) = (self.cells.len(), self.names.len());

@@ -25,6 +25,7 @@ mod proteins;
 mod read;
 mod set;
 mod split;
+mod symmetry;
 
 #[cfg(test)]
 mod tests;
@@ -42,3 +43,4 @@ pub use options::{
 pub use proteins::{ProteinTable, Proteins};
 pub use set::{LabelledSet, Members};
 pub use split::Sides;
+pub use symmetry::{SYMMETRIES, SymmetryWords};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::labels::{LabelKind, ResidueAlphabet};
 use super::proteins::Proteins;
+use super::symmetry::SymmetryWords;
 use crate::reader::DEFAULT_MAX_RESIDUES;
 
 /// How a set of examples is read.
@@ -67,6 +68,9 @@ pub struct Columns {
     pub group: Option<GroupColumn>,
     /// Rows are taken only where this column has one of these words.
     pub only: Option<(String, Vec<String>)>,
+    /// The names of the columns of a table without a line of names: one whose first line has as many cells, and a whole
+    /// number in the last of them.
+    pub headless: Option<Vec<String>>,
 }
 
 impl Columns {
@@ -87,6 +91,7 @@ impl Columns {
             weight: None,
             group: None,
             only: None,
+            headless: None,
         }
     }
 
@@ -167,6 +172,8 @@ pub enum LabelForm {
     Class(ClassList),
     /// Names of classes with this between them, none too.
     Classes(ClassList, char),
+    /// Symmetries of homo-oligomers, at least one: the classes that were published for them.
+    Symmetries(SymmetryWords),
     /// A finite number.
     Number,
     /// A whole number from 0 to this.
@@ -180,7 +187,7 @@ impl LabelForm {
     pub fn kind(&self) -> LabelKind {
         match self {
             Self::Class(_) => LabelKind::Class,
-            Self::Classes(..) => LabelKind::Classes,
+            Self::Classes(..) | Self::Symmetries(_) => LabelKind::Classes,
             Self::Number => LabelKind::Number,
             Self::Level(_) => LabelKind::Level,
             Self::Residues(_) => LabelKind::Residues,
@@ -197,4 +204,6 @@ pub enum ClassList {
     FoundIn(String),
     /// These; an example with another one fails.
     Given(Vec<String>),
+    /// These in this order, which is not sorted.
+    Ordered(Vec<String>),
 }

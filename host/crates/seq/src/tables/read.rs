@@ -111,6 +111,9 @@ impl Places {
 
 fn read_table(source: &Source, columns: &Columns, intake: &mut Intake<'_>) -> Result<(), TableError> {
     let mut rows = Rows::open(source, Separator::of(source)?)?;
+    if let Some(names) = &columns.headless {
+        rows.name_headless(names);
+    }
     let places = Places::of(&rows, columns)?;
     let label_name = match columns.label.as_slice() {
         [one] => format!("column '{one}'"),

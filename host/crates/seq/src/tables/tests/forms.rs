@@ -1,6 +1,6 @@
 //! The published forms, on small texts of each.
 
-use super::super::{HeaderLabel, forms};
+use super::super::{HeaderLabel, LabelKind, SYMMETRIES, forms};
 use super::*;
 
 #[test]
@@ -73,6 +73,38 @@ fn three_lines_make_a_protein() {
     // A blank line within a protein is no sequence and no label.
     let (_, report) = read(">a\n\nIO\n>b\nMK\nIO\n", &forms::plus_transmembrane()).unwrap();
     assert_eq!(report.failures[0].reason.to_string(), "the record has no residues");
+}
+
+#[test]
+fn interactions_have_names_of_columns_or_none() {
+    let proteins = proteins(">a\nMKV\n>b\nAC\n>c\nWW\n");
+    let options = forms::dscript_interactions(Arc::clone(&proteins));
+    let named = good("id_a\tid_b\tlabel\na\tb\t1\nb\tc\t0\n", &options);
+    let bare = good("a\tb\t1\nb\tc\t0\n", &options);
+    assert_eq!((named.digest(), named.place(0).1, bare.place(0).1), (bare.digest(), 2, 1));
+    assert_eq!(failures("a\tb\t1\na\tx\t0\nb\tc\t0\n", &options)[0].0, 2);
+    // Three cells that end with no number are names, and they are the wrong ones.
+    assert!(matches!(read("a\tb\tc\na\tb\t1\n", &options), Err(TableError::NoColumn { .. })));
+    assert!(matches!(read("a\tb\t1\n", &forms::interactions(proteins)), Err(TableError::NoColumn { .. })));
+}
+
+#[test]
+fn symmetries_have_the_published_classes_in_their_order() {
+    let text = "id\tsequence\tlabel\tsplit\na\tMK\tC2\ttrain\nb\tMV\tD7 C12 X\ttest\n";
+    let set = good(text, &forms::symmetries());
+    assert_eq!((set.classes(), set.kind()), (&SYMMETRIES.map(str::to_owned)[..], LabelKind::Classes));
+    let flags = |example: usize| match set.label(example) {
+        Label::Classes(flags) => (0..18).filter(|&class| flags[class]).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((flags(0), flags(1)), (vec![1], vec![7, 12, 17]));
+    assert_eq!(set.part(1), Some("test"));
+    let text = "id\tcyclic_symmetry_order_designed\tprotomer_sequence\na\t3\tMK\nb\t33\tMV\nc\tC3\tMW\n";
+    let failed = failures(text, &forms::cyclic_designs());
+    assert_eq!((failed.len(), failed[0].0), (1, 4));
+    assert!(failed[0].1.contains("'cyclic_symmetry_order_designed': found 'C3'"), "{failed:?}");
+    let states = good("accession\tn_subunits\tsequence\na\t10\tMK\nb\t2\tMV\n", &forms::oligomeric_states());
+    assert_eq!(states.classes(), ["2", "10"]);
 }
 
 #[test]

@@ -59,6 +59,12 @@ fn tables_of_single_proteins_are_read_whole() {
         let (set, _) = whole(&folder, file, &options);
         assert_eq!((set.len(), set.counts()), (examples, counts), "{file}");
     }
+    let hal = whole(&folder, "oligomer_symmetry_hal_designs/hal.tsv.gz", &forms::cyclic_designs()).0;
+    let found = hal.counts();
+    assert_eq!((hal.len(), &found[..8]), (352, &[45, 23, 50, 23, 42, 46, 30, 4][..]), "{found:?}");
+    assert_eq!((found[8..17].iter().sum::<u64>(), found[17]), (0, 89));
+    let states = whole(&folder, "oligomeric_state_ecoli/ecoli.tsv.gz", &forms::oligomeric_states()).0;
+    assert_eq!((states.len(), states.counts()), (951, vec![245, 444, 45, 135, 5, 47, 5, 10, 11, 4]));
     let (families, _) = whole(&folder, "pfam_homfam_families/train.tsv.gz", &forms::families());
     assert_eq!((families.len(), families.classes().len()), (35_255, 89));
 }
