@@ -115,6 +115,8 @@ pub struct Answers {
     pub(super) numbers: Vec<f64>,
     /// `[examples]` what was found of the helices of each.
     pub(super) verdicts: Vec<Option<Verdict>>,
+    /// `[examples]` the proteins of each, where examples are pairs, and how many proteins there are.
+    pub(super) pairs: Option<(Vec<[usize; 2]>, usize)>,
 }
 
 impl Answers {
@@ -134,7 +136,14 @@ impl Answers {
             flags: Vec::new(),
             numbers: Vec::new(),
             verdicts: Vec::new(),
+            pairs: None,
         }
+    }
+
+    /// Names the two proteins of each example among `proteins`: intervals then come of draws of proteins and not of pairs.
+    #[must_use]
+    pub fn of_pairs(self, pairs: Vec<[usize; 2]>, proteins: usize) -> Self {
+        Self { pairs: Some((pairs, proteins)), ..self }
     }
 
     /// What they are about.

@@ -130,11 +130,27 @@ static OF_CLASS: [Metric; 16] = [
 ];
 
 /// Measures of any of several classes for each example.
-static OF_CLASSES: [Metric; 9] = [
+static OF_CLASSES: [Metric; 12] = [
     more("macro_f1", "the mean F1 of the classes that have one", |ready, drawn| {
         let tallies = ready.tallies(drawn)?;
         flags::mean_of_defined(tallies.iter().zip(0..).map(|(tally, class)| tally.f1(class)))
     }),
+    more("macro_precision", "the mean precision of the classes that are told", |ready, drawn| {
+        let tallies = ready.tallies(drawn)?;
+        flags::mean_of_defined(tallies.iter().zip(0..).map(|(tally, class)| tally.precision(class)))
+    }),
+    more("macro_recall", "the mean recall of the classes that labels have", |ready, drawn| {
+        let tallies = ready.tallies(drawn)?;
+        flags::mean_of_defined(tallies.iter().zip(0..).map(|(tally, class)| tally.recall(class)))
+    }),
+    more(
+        "macro_specificity",
+        "the mean specificity of the classes that not all labels have",
+        |ready, drawn| {
+            let tallies = ready.tallies(drawn)?;
+            flags::mean_of_defined(tallies.iter().zip(0..).map(|(tally, class)| tally.specificity(class)))
+        },
+    ),
     more("micro_f1", "F1 of the sums over classes", |ready, drawn| flags::micro_f1(&ready.tallies(drawn)?)),
     more("macro_mcc", "the mean of Matthews's correlation over the classes that have one", |ready, drawn| {
         let tallies = ready.tallies(drawn)?;

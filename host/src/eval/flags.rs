@@ -43,6 +43,15 @@ impl Tally {
         part(self.both, self.labels, Undefined::NoLabel { class })
     }
 
+    /// The part of what is not of the class that is not told to be.
+    ///
+    /// # Errors
+    /// [`Undefined::OneClass`] where everything is of the class.
+    pub fn specificity(&self, class: usize) -> Measured {
+        let others = self.all - self.labels;
+        part(others - (self.answers - self.both), others, Undefined::OneClass { class })
+    }
+
     /// Matthews's correlation.
     ///
     /// # Errors

@@ -56,17 +56,20 @@ impl Answers {
         (metric.of)(&Ready::new(self), &once)
     }
 
-    /// The values of measures, with intervals from draws of examples that all measures share. Pairs are drawn as examples,
-    /// so that intervals do not tell how far other proteins would carry them.
+    /// The values of measures, with intervals from draws of examples that all measures share. Of pairs whose proteins are
+    /// named proteins are drawn, and a pair counts as often as its first protein was drawn times its second (a protein with
+    /// itself: as often as the protein), so that intervals tell how far other proteins would carry the values.
     pub fn scores(&self, metrics: &[&'static Metric], interval: &Interval) -> Vec<Score> {
         let ready = Ready::new(self);
         let once = Drawn { examples: Times::ONCE, rows: Times::ONCE };
         let values: Vec<Measured> = metrics.iter().map(|metric| (metric.of)(&ready, &once)).collect();
-        let buffers = RefCell::new((vec![0u32; self.examples()], Vec::new()));
-        let drawn: Vec<Vec<Measured>> = interval.draws(self.examples(), |items| {
-            let (examples, rows) = &mut *buffers.borrow_mut();
-            examples.fill(0);
-            items.for_each(|item| examples[item] += 1);
+        let items = self.pairs.as_ref().map_or(self.examples(), |(_, proteins)| *proteins);
+        let buffers = RefCell::new((vec![0u32; items], vec![0u32; self.examples()], Vec::new()));
+        let drawn: Vec<Vec<Measured>> = interval.draws(items, |items| {
+            let (counts, examples, rows) = &mut *buffers.borrow_mut();
+            counts.fill(0);
+            items.for_each(|item| counts[item] += 1);
+            self.count(counts, examples);
             self.spread(examples, rows);
             let drawn = Drawn { examples: Times::new(examples), rows: Times::new(rows) };
             metrics
@@ -81,6 +84,14 @@ impl Answers {
             Score { metric, value, interval: if value.is_ok() { ends(each) } else { None }, draws_without }
         };
         metrics.iter().zip(values.iter().copied()).enumerate().map(score).collect()
+    }
+
+    /// How often each example counts, where items were drawn so often.
+    fn count(&self, items: &[u32], examples: &mut [u32]) {
+        let Some((pairs, _)) = &self.pairs else { return examples.copy_from_slice(items) };
+        for (times, &[first, second]) in examples.iter_mut().zip(pairs) {
+            *times = if first == second { items[first] } else { items[first].saturating_mul(items[second]) };
+        }
     }
 
     /// How often each row counts, where examples count so often.

@@ -3,7 +3,7 @@
 use pliant_seq::Source;
 use pliant_seq::tables::{IGNORED, LabelledSet, Labels, SetOptions, forms};
 
-use super::super::{Baseline, Interval};
+use super::super::{Baseline, Interval, Score};
 use super::*;
 
 fn set(text: &str, options: &SetOptions) -> LabelledSet {
@@ -131,6 +131,40 @@ fn proteins_are_drawn_not_residues() {
     let score = &answers.scores(&[accuracy], &Interval { seed: 1, draws: 200 })[0];
     // A protein is right whole or wrong whole.
     assert_eq!((score.value, score.interval), (Ok(0.5), Some((0.0, 1.0))));
+}
+
+/// Forty pairs of one hub with a protein each. Where the hub is not drawn nothing is, and who draws pairs never sees that.
+#[test]
+fn of_pairs_proteins_are_drawn() {
+    let told = [vec![0.75, 0.25], vec![0.25, 0.75]];
+    let rows: Vec<(u32, &[f32])> =
+        (0..40).map(|row| (row % 2, told[usize::from(row % 4 < 2)].as_slice())).collect();
+    let by_pairs = of_class(2, &rows);
+    let hub = |answers: Answers| answers.of_pairs((1..41).map(|other| [0, other]).collect(), 41);
+    let accuracy = Metric::named(by_pairs.subject(), "accuracy").unwrap();
+    let interval = Interval { seed: 1, draws: 1000 };
+    let score = |answers: &Answers| answers.scores(&[accuracy], &interval)[0].clone();
+    let (pairs, proteins) = (score(&by_pairs), score(&hub(of_class(2, &rows))));
+    assert_eq!((pairs.value, pairs.draws_without), (Ok(0.5), 0));
+    // (1 - 1/41)^41 of the draws have no hub.
+    assert_eq!(proteins.value, Ok(0.5));
+    assert!(proteins.draws_without.abs_diff(363) < 60, "{}", proteins.draws_without);
+    // Ten proteins with themselves: such a pair counts as often as its protein, so both ways are one.
+    let own = of_class(2, &rows[..10]).of_pairs((0..10).map(|protein| [protein; 2]).collect(), 10);
+    assert_eq!(score(&own), score(&of_class(2, &rows[..10])));
+    // Every pair of twenty proteins, right where both are of the first half or none is: proteins carry far more chance
+    // than as many pairs do.
+    let (mut all, mut members) = (Vec::new(), Vec::new());
+    for first in 0..20usize {
+        for second in 0..first {
+            all.push((1, told[usize::from((first < 10) == (second < 10))].as_slice()));
+            members.push([first, second]);
+        }
+    }
+    let wide = |score: Score| score.interval.map(|(low, high)| high - low).unwrap();
+    let pairs = wide(score(&of_class(2, &all)));
+    let proteins = wide(score(&of_class(2, &all).of_pairs(members, 20)));
+    assert!(proteins > 1.3 * pairs, "{proteins} {pairs}");
 }
 
 #[test]
