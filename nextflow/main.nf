@@ -14,6 +14,7 @@ include { PLIANT_EVALUATE        } from './modules/pliant/evaluate/main'
 include { PLIANT_PLOT            } from './modules/pliant/plot/main'
 include { PLIANT_PREDICT         } from './modules/pliant/predict/main'
 include { PLIANT_PRETRAIN        } from './modules/pliant/pretrain/main'
+include { PLIANT_SWEEP           } from './modules/pliant/sweep/main'
 include { PLIANT_VARIANTS        } from './modules/pliant/variants/main'
 
 workflow {
@@ -23,7 +24,7 @@ workflow {
     def formats = [evaluate: 'json', finetune: 'json', perplexity: 'tsv', predict: 'tsv', pretrain: 'json', variants: 'csv']
     def format = params.format ?: formats.get(params.task, 'npz')
     def shards = params.shard_residues ? 0 : params.shards
-    def samples = params.input && !(params.task in ['align', 'variants']) ? told(inputs(params.input.toString()), params) : []
+    def samples = params.input && !(params.task in ['align', 'sweep', 'variants']) ? told(inputs(params.input.toString()), params) : []
 
     def run_dir = file(params.run_dir ?: "${params.outdir}/runs").toString()
     if (params.task in ['finetune', 'pretrain'] && params.training) {
@@ -73,6 +74,17 @@ workflow {
         )
         PLIANT_PLOT(LABELS_FINETUNE_PLIANT.out.logs, params.picture ?: 'svg')
     }
+    else if (params.task == 'sweep') {
+        PLIANT_SWEEP(
+            channel.fromList(told(labelled(params), params)),
+            params.settings ? file(params.settings, checkIfExists: true) : [],
+            ch_model,
+            sequences_of(params),
+            params.grid.toString().tokenize(';').collect { axis -> axis.trim() },
+            params.learn,
+            run_dir,
+        )
+    }
     else if (params.task == 'pretrain') {
         // In the order of their names, which decides their colours.
         ch_logs = PLIANT_PRETRAIN.out.log.map { _meta, log -> log }.toSortedList { one, other -> one.name <=> other.name }
@@ -107,6 +119,7 @@ workflow {
 def check(options) {
     def tasks = [
         'embed', 'logits', 'contacts', 'perplexity', 'variants', 'align', 'evaluate', 'predict', 'pretrain', 'finetune',
+        'sweep',
     ]
     if (!(options.task in tasks)) {
         error("--task ${options.task}: wanted one of ${tasks.join(', ')}")
@@ -116,6 +129,7 @@ def check(options) {
         finetune: ['labels', 'learn', 'outdir'],
         predict: ['input', 'head', 'model', 'outdir'],
         pretrain: ['training', 'corpus', 'outdir'],
+        sweep: ['labels', 'learn', 'grid', 'outdir'],
         variants: ['model', 'outdir'],
     ]
     needed.get(options.task, ['input', 'model', 'outdir']).each { name ->
@@ -162,7 +176,7 @@ def told(rows, options) {
     def names = [
         'shard_residues', 'h5_layout', 'layers', 'pool', 'precision', 'out_dtype', 'long_policy', 'id', 'on_error',
         'max_residues', 'task_args', 'masked', 'method', 'sequence_column', 'score', 'offset', 'training_args',
-        'finetune_args', 'predict_args', 'learn',
+        'finetune_args', 'predict_args', 'learn', 'grid',
     ]
     def flags = names.collect { name -> "${name}=${options[name]}" }.join(' ')
     return rows.collect { row -> [row[0] + [flags: flags.toString()]] + row.drop(1) }

@@ -62,6 +62,10 @@ RIGHT = {
     "an evaluation": {"tasks": ["evaluate"], "evaluate": {"format": "tsv", "bins": [0, 100]}},
     "a training": {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml", "corpus": ["a.fasta"]}}}},
     "a head": {"tasks": ["finetune"], "finetune": {"heads": {"a": {"task": "solubility", "labels": "a.tsv"}}}},
+    "a sweep": {
+        "tasks": ["finetune"],
+        "finetune": {"heads": {"a": {"task": "ppi", "labels": "a.tsv", "grid": ["head.hidden=2,4"]}}},
+    },
     "a wild type alone": {"tasks": ["variants"], "variants": {"assays": {"a": {"wild_type": "a.fasta"}}}},
 }
 

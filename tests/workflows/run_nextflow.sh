@@ -406,6 +406,15 @@ heads() {
   pliant predict "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" --quiet --out "$scratch/told.tsv"
   same "$scratch/tasks/predict/few.tsv" "$scratch/told.tsv"
 
+  say 'a sweep has a row for each combination, and heads of its own'
+  task_run sweep --task sweep --learn classification --labels "$scratch/labels/train.tsv" \
+    --valid_labels "$scratch/labels/valid.tsv" --model "$scratch/straight" --grid 'head.hidden=2,4; run.epochs=1,2' \
+    --finetune_args '--label-column kind' --run_dir "$scratch/runs.sweep" || fail "--task sweep: $(log_of sweep)"
+  [[ $(wc -l <"$scratch/tasks/sweeps/train.tsv") -eq 5 ]] || fail 'the sweep has other rows than combinations'
+  pliant finetune --task classification --train "$scratch/labels/train.tsv" --valid "$scratch/labels/valid.tsv" \
+    --label-column kind --set head.hidden=4 --set run.epochs=2 --model "$scratch/straight" --out "$scratch/cell" --quiet
+  same "$(echo "$scratch"/runs.sweep/train/hidden=4_epochs=2_*/head.safetensors)" "$scratch/cell/head.safetensors"
+
   say 'a head that is there predicts, and proteins are aligned'
   task_run predict --task predict --input "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" \
     --format jsonl || fail "--task predict: $(log_of predict)"
@@ -432,7 +441,7 @@ stubs() {
   say 'stubs of the other modules'
   nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
   for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png few.log.jsonl few.svg \
-    few.mlm.json few.jsonl head.json; do
+    few.mlm.json few.jsonl head.json few.json; do
     grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
   done
 }

@@ -28,7 +28,7 @@ fail() {
   exit 1
 }
 
-for task in split gather logits contacts perplexity variants evaluate pretrain plot finetune predict align; do
+for task in split gather logits contacts perplexity variants evaluate pretrain plot finetune sweep predict align; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -349,6 +349,7 @@ finetune:
       tests: {apart: test.tsv}
       predict: [few]
       extra: "${flags[*]}"
+      grid: ["head.hidden=2,4"]
 END
   workflow "$folder"
   results=$folder/results
@@ -356,6 +357,10 @@ END
     --model "$results/small/model" --out "$scratch/head" --quiet
   same "$results/basic/head/head.json" "$scratch/head/head.json"
   same "$results/basic/head/head.safetensors" "$scratch/head/head.safetensors"
+  [[ $(wc -l <"$results/basic/sweep.tsv") -eq 3 ]] || fail 'the sweep has other rows than combinations'
+  pliant finetune --task classification --train "$folder/train.tsv" --valid "$folder/valid.tsv" "${flags[@]}" \
+    --set head.hidden=4 --model "$results/small/model" --out "$scratch/cell" --quiet
+  same "$(echo "$results"/basic/sweep/hidden=4_*/head.safetensors)" "$scratch/cell/head.safetensors"
   pliant evaluate --task classification "$folder/test.tsv" --head "$scratch/head" --model "$results/small/model" --quiet \
     --out "$scratch/judged.tsv"
   same "$results/basic/tests/apart.tsv" "$scratch/judged.tsv"
@@ -405,7 +410,7 @@ wrappers() {
   say 'wrappers'
   mkdir -p "$scratch/wrappers/master/bio"
   cp -r "$workflow/wrappers" "$scratch/wrappers/master/bio/pliant"
-  for task in logits perplexity contacts variants evaluate pretrain plot align finetune predict split embed gather; do
+  for task in logits perplexity contacts variants evaluate pretrain plot align finetune sweep predict split embed gather; do
     folder=$scratch/wrappers/master/bio/pliant/$task/test
     if ! snake "$folder" --wrapper-prefix "file://$scratch/wrappers/"; then
       cat "$folder/run.log" "$folder"/logs/* >&2

@@ -115,6 +115,7 @@ def results_of_heads():
     heads = config["finetune"]["heads"] if "finetune" in TASKS else {}
     options = config["finetune"]
     wanted = [f"results/{head}/head" for head in heads]
+    wanted += [f"results/{head}/sweep.tsv" for head in heads if "grid" in heads[head]]
     for head, told in heads.items():
         wanted += expand(
             f"results/{head}/tests/{{test}}.{options['evaluate_format']}",
@@ -269,6 +270,12 @@ def head_flags(wildcards):
     """The task of a head, and what else it is told."""
     told = config["finetune"]["heads"][wildcards.head]
     return [f"--task={told['task']}", *shlex.split(told.get("extra", ""))]
+
+
+def grid_flags(wildcards):
+    """The keys of a sweep, each with its values."""
+    told = config["finetune"]["heads"][wildcards.head]
+    return [f"--grid={axis}" for axis in told["grid"]]
 
 
 def asked_of_head(wildcards):

@@ -9,6 +9,7 @@ include { PLIANT_PERPLEXITY } from '../../../nextflow/modules/pliant/perplexity/
 include { PLIANT_PLOT       } from '../../../nextflow/modules/pliant/plot/main'
 include { PLIANT_PREDICT    } from '../../../nextflow/modules/pliant/predict/main'
 include { PLIANT_PRETRAIN   } from '../../../nextflow/modules/pliant/pretrain/main'
+include { PLIANT_SWEEP      } from '../../../nextflow/modules/pliant/sweep/main'
 include { PLIANT_VARIANTS   } from '../../../nextflow/modules/pliant/variants/main'
 
 workflow {
@@ -22,6 +23,7 @@ workflow {
     PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, [], [], 'mlm', 'json')
     PLIANT_ALIGN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], 'svg')
     PLIANT_FINETUNE(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], 'classification', "${workflow.workDir}/runs")
+    PLIANT_SWEEP(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], 'head.hidden=2,4', 'classification', "${workflow.workDir}/runs")
     PLIANT_PREDICT(ch_fasta, PLIANT_FINETUNE.out.head.map { _meta, files -> files }, [], [], 'jsonl')
 
     PLIANT_LOGITS.out.logits
@@ -33,5 +35,6 @@ workflow {
         .mix(PLIANT_EVALUATE.out.evaluation, PLIANT_EVALUATE.out.failures, PLIANT_EVALUATE.out.summary)
         .mix(PLIANT_ALIGN.out.alignment, PLIANT_ALIGN.out.picture, PLIANT_PREDICT.out.predictions, PLIANT_PREDICT.out.failures)
         .mix(PLIANT_FINETUNE.out.head, PLIANT_FINETUNE.out.log, PLIANT_FINETUNE.out.training, PLIANT_FINETUNE.out.summary)
+        .mix(PLIANT_SWEEP.out.table, PLIANT_SWEEP.out.json)
         .view { _meta, made -> "made ${made}" }
 }
