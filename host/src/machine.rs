@@ -107,6 +107,11 @@ pub fn peak_memory() -> Option<u64> {
     table_kib(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
 }
 
+/// Lets [`peak_memory`] begin anew, where the system allows it; where it does not, it tells that of the whole process.
+pub fn forget_peak_memory() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 fn meminfo(key: &str) -> Option<u64> {
     table_kib(&fs::read_to_string("/proc/meminfo").ok()?, key)
 }

@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 30] = [
+    let cases: [(&str, &[&str]); 32] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -17,6 +17,8 @@ fn help_is_as_it_was_read_last() {
         ("help_align", &["align", "--help"]),
         ("help_finetune", &["finetune", "--help"]),
         ("help_pretrain", &["pretrain", "--help"]),
+        ("help_sweep", &["sweep", "--help"]),
+        ("help_leakage", &["leakage", "--help"]),
         ("help_plot", &["plot", "--help"]),
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),

@@ -18,8 +18,8 @@ Examples:
   pliant evaluate --task mlm held_out.fasta --model run --out scores.tsv --bins 0,100,1000 --proteins each.tsv
   pliant evaluate --task solubility test.tsv --head head --model esm2_t6_8M --out scores.json
 
-The task of a head: every measure of its labels with the interval that holds 95 % of draws of examples, and beside it the
-baseline: who answers how frequent each class is in the training, or the mean number, without looking at any protein.
+The task of a head: every measure of its labels with the interval that holds 95 % of draws of examples, of pairs of draws
+of proteins, and beside it the baseline: who answers how frequent each class is in the training, or the mean number, without looking at any protein.
 
 Task mlm, masked language modelling: of each protein 15 % of the residues are chosen, by the seed and the sequence alone,
 so that a protein is asked the same in any company; of these 80 % are masked and 10 % replaced by any residue. For all

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::CpuPath;
 use pliant_store::check_targets;
 use toml::Value;
@@ -26,7 +26,8 @@ Examples:
   pliant predict proteins.fasta --head head --model esm2_t6_8M --out labels.tsv
 
 Tasks: homology, solubility, localization, localization-single, stability, fluorescence, secstr, transmembrane, and of any
-table classification, multilabel, regression, residue and pair. Examples stand in .csv or .tsv, or in the FASTA forms of
+table classification, multilabel, regression, residue and pair; of pairs of proteins ppi, of homo-oligomers symmetry and
+oligomeric-state. Examples stand in .csv or .tsv, or in the FASTA forms of
 PLUS. With a frozen encoder (--tune frozen, the default) each protein is encoded once. The model 'composition' is no model:
 the letters of a protein and its length, as a baseline.";
 
@@ -72,6 +73,19 @@ pub struct FinetuneArgs {
     /// How many layers 'top' is, in the place of tuning.top_layers
     #[arg(long, env = "PLIANT_TOP_LAYERS", value_name = "N", value_parser = count::<usize>)]
     top_layers: Option<usize>,
+    /// What else to measure on the examples kept apart, with commas between
+    #[arg(
+        long,
+        env = "PLIANT_CONTROLS",
+        value_name = "NAME,...",
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true,
+        help = "Controls to train beside it, into controls/ in the folder of the run: composition (the same head on \
+                  letters and length), random (on the model with random weights), additive (of pairs: a number for each \
+                  training protein)"
+    )]
+    controls: Vec<Control>,
     /// Train as many times, with the seed and those after it, each in a folder seed_N of its own
     #[arg(long, env = "PLIANT_SEEDS", value_name = "N", value_parser = count::<u64>)]
     seeds: Option<u64>,
@@ -97,6 +111,28 @@ pub struct FinetuneArgs {
     /// Write what was done, with what and how fast to this JSON file
     #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]
     summary: Option<PathBuf>,
+}
+
+/// What is told without what was to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Control {
+    /// The same head on letters and length.
+    Composition,
+    /// The same head on a model of the same form with random weights.
+    Random,
+    /// A number for each training protein of pairs.
+    Additive,
+}
+
+impl Control {
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Composition => "composition",
+            Self::Random => "random",
+            Self::Additive => "additive",
+        }
+    }
 }
 
 /// Which examples.
@@ -186,6 +222,8 @@ pub struct FinetunePlan {
     pub resume: bool,
     /// Only print the configuration.
     pub print_config: bool,
+    /// What else to measure.
+    pub controls: Vec<Control>,
     /// Trainings with other seeds; `None`: one, in the folder itself.
     pub seeds: Option<u64>,
     /// Where results of earlier runs are, and those of this one go.
@@ -223,6 +261,7 @@ impl FinetuneArgs {
             out: self.out,
             resume: self.resume,
             print_config: self.print_config,
+            controls: self.controls,
             seeds: self.seeds,
             cache,
             device: self.device,

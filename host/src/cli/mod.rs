@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod finetune;
 pub mod gather;
 pub mod kernels;
+pub mod leakage;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
@@ -23,6 +24,7 @@ pub mod pull;
 pub mod reading;
 pub mod shared;
 pub mod split;
+pub mod sweep;
 pub mod variants;
 
 use std::ffi::OsString;
@@ -92,6 +94,10 @@ pub enum Command {
     Pretrain(Box<pretrain::PretrainArgs>),
     /// Teach a task with examples
     Finetune(Box<finetune::FinetuneArgs>),
+    /// Teach a task with every combination of some settings
+    Sweep(Box<sweep::SweepArgs>),
+    /// Tell what a test shares with a training
+    Leakage(Box<leakage::LeakageArgs>),
     /// Draw logs of training
     Plot(plot::PlotArgs),
     /// Cut proteins into shards that can be embedded apart

@@ -8,6 +8,11 @@ use super::targets::Scale;
 /// of the levels from 0; or the number itself.
 pub fn meaning(kind: LabelKind, scale: Scale, row: &[f32]) -> Vec<f64> {
     match kind {
+        // One number says how much rather the second of two classes it is.
+        LabelKind::Class if row.len() == 1 => {
+            let score = f64::from(row[0]);
+            vec![logistic(-score), logistic(score)]
+        }
         LabelKind::Class | LabelKind::Residues => softmax(row),
         LabelKind::Classes => row.iter().map(|&score| logistic(f64::from(score))).collect(),
         LabelKind::Level => levels(row),
@@ -71,6 +76,7 @@ mod tests {
         };
         let scale = Scale { mean: 3.0, deviation: 2.0 };
         near(meaning(LabelKind::Class, scale, &[0.0, 3f32.ln()]), &[0.25, 0.75]);
+        near(meaning(LabelKind::Class, scale, &[3f32.ln()]), &[0.25, 0.75]);
         near(meaning(LabelKind::Classes, scale, &[0.0, -800.0, 800.0]), &[0.5, 0.0, 1.0]);
         near(meaning(LabelKind::Number, scale, &[-1.5]), &[0.0]);
         // At least 1 is certain and at least 2 is not: 0, 1/2, 1/2 in proportion.

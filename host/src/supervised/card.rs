@@ -229,6 +229,8 @@ impl HeadCard {
         let wanted = match self.labels.kind() {
             Some(LabelKind::Number) => 1,
             Some(LabelKind::Level) => prior.saturating_sub(1),
+            // One number can say which of two it is.
+            Some(LabelKind::Class) if classes == 2 && outputs == 1 => 1,
             _ => classes,
         };
         if outputs != wanted || prior == 0 {

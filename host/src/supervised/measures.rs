@@ -1,6 +1,6 @@
 //! How well labels are told.
 
-use pliant_seq::tables::{Label, LabelledSet};
+use pliant_seq::tables::{Label, LabelledSet, Members};
 
 use super::answers::meaning;
 use super::targets::{Scale, Targets};
@@ -31,22 +31,39 @@ pub fn answered(
         };
         answers.push(&meant, label)?;
     }
-    Ok(answers)
+    if !set.are_pairs() {
+        return Ok(answers);
+    }
+    let members = |example| match set.members(example) {
+        Members::One(sequence) => [sequence; 2],
+        Members::Two(both) => both,
+    };
+    Ok(answers.of_pairs((0..set.len()).map(members).collect(), set.sequences()))
 }
 
-/// What is measured of the numbers of a head for all examples kept apart; epochs are ranked by the main measure where
-/// `by_metric` says so.
+/// By what epochs are better or worse.
+#[derive(Debug, Clone, Copy)]
+pub enum Ranking {
+    /// The loss.
+    Loss,
+    /// This measure, or the main one.
+    Metric(Option<&'static Metric>),
+}
+
+/// What is measured of the numbers of a head for all examples kept apart, and how that ranks.
 ///
 /// # Errors
 /// Numbers that are none.
-pub fn measured(targets: &Targets<'_>, told: &[Vec<f32>], by_metric: bool) -> anyhow::Result<Measured> {
+pub fn measured(targets: &Targets<'_>, told: &[Vec<f32>], by: Ranking) -> anyhow::Result<Measured> {
     let answers = answered(targets.set, (targets.scale, targets.limit), told)?;
     let metrics = Metric::of_subject(answers.subject());
     let values: Vec<_> = metrics.iter().map(|metric| (metric.name, answers.measure(metric).ok())).collect();
+    let chosen = match by {
+        Ranking::Loss => None,
+        Ranking::Metric(named) => named.or(metrics.first().copied()),
+    };
+    let value = |metric: &Metric| values.iter().find(|(name, _)| *name == metric.name)?.1;
     // Without a value an epoch is worse than any with one.
-    let rank = metrics
-        .first()
-        .zip(values.first())
-        .map(|(metric, (_, value))| value.map_or(f64::MAX, |value| metric.rank(value)));
-    Ok(Measured { values, rank: rank.filter(|_| by_metric) })
+    let rank = chosen.map(|metric| value(metric).map_or(f64::MAX, |value| metric.rank(value)));
+    Ok(Measured { values, rank })
 }

@@ -2,6 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
+//! | [`additive`] | what each protein by itself tells of pairs |
 //! | [`registry`] | one row for each task: how its examples stand in files, what its head is asked about |
 //! | [`reading`] | from files and what a configuration says of them to examples |
 //! | [`targets`] | labels beside the numbers of a head: losses, for gradients and to be told |
@@ -13,6 +14,7 @@
 //!
 //! Loss and measures follow from the kind of the labels, so a task is data: any encoder can be taught any of them.
 
+pub mod additive;
 pub mod answers;
 pub mod card;
 mod error;

@@ -9,7 +9,7 @@ use pliant_seq::tables::{
     ResidueAlphabet, SetOptions, SetReport, TableError, forms, wild_type,
 };
 
-use super::registry::{SS8, SS8_COLUMN, Task, Written};
+use super::registry::{self, SS8, SS8_COLUMN, Task, Written};
 use crate::train::tuning::FormConfig;
 
 /// How the examples of a task are read.
@@ -29,11 +29,37 @@ impl Reading<'_> {
     /// [`TableError`].
     pub fn read(&self, files: &[PathBuf]) -> Result<(LabelledSet, SetReport), TableError> {
         let sources = Source::from_arguments(files)?;
-        let is_fasta = sources.first().map(Proteins::is_fasta).transpose()?.unwrap_or(false);
-        let mut options = if is_fasta { self.fasta()? } else { self.table()? };
+        if sources.first().map(Proteins::is_fasta).transpose()?.unwrap_or(false) {
+            return self.of(&sources, self.fasta()?);
+        }
+        let first = self.of(&sources, self.table((&self.task.columns, self.task.label))?);
+        if !self.own_columns() || !matches!(first, Err(TableError::NoColumn { .. })) {
+            return first;
+        }
+        for registry::Other { columns, label } in self.task.others {
+            match self.table((columns, *label)).and_then(|options| self.of(&sources, options)) {
+                Err(TableError::NoColumn { .. } | TableError::Options { .. }) => {}
+                answer => return answer,
+            }
+        }
+        // What the task is known to have is what is told.
+        first
+    }
+
+    /// Whether nothing is said of the columns that an example needs.
+    fn own_columns(&self) -> bool {
+        let form = self.form;
+        form.sequence_columns.is_empty() && form.label_columns.is_empty() && form.id_columns.is_empty()
+    }
+
+    fn of(
+        &self,
+        sources: &[Source],
+        mut options: SetOptions,
+    ) -> Result<(LabelledSet, SetReport), TableError> {
         options.max_residues = self.form.max_residues;
         loop {
-            match LabelledSet::read(&sources, &options) {
+            match LabelledSet::read(sources, &options) {
                 // What names an example or masks residues need not be there.
                 Err(TableError::NoColumn { column, .. }) if self.forgoes(&mut options, &column) => {}
                 answer => return answer,
@@ -86,20 +112,23 @@ impl Reading<'_> {
         self.known_classes().or_else(own).map_or(ClassList::Found, ClassList::Given)
     }
 
-    fn table(&self) -> Result<SetOptions, TableError> {
+    fn table(&self, (own, written): (&registry::Columns, Written)) -> Result<SetOptions, TableError> {
         let Self { task, form, .. } = self;
-        let label = named(&form.label_columns, &[task.columns.label]);
-        let mut columns = Columns::of(self.proteins()?, "");
-        columns.id =
-            if task.kind.takes_pairs() { Vec::new() } else { named(&form.id_columns, task.columns.id) };
+        let label = named(&form.label_columns, &[own.label]);
+        let mut columns = Columns::of(self.proteins(own)?, "");
+        columns.id = if task.kind.takes_pairs() { Vec::new() } else { named(&form.id_columns, own.id) };
+        if self.own_columns() && matches!(columns.proteins, ProteinColumns::Named { .. }) {
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            columns.headless = own.headless.map(names);
+        }
         if matches!(columns.proteins, ProteinColumns::Mutants { .. }) && form.id_columns.is_empty() {
             columns.id.clear();
         }
         columns.part.clone_from(&form.part_column);
         columns.weight.clone_from(&form.weight_column);
-        columns.mask = form.mask_column.clone().or_else(|| task.columns.mask.map(str::to_owned));
+        columns.mask = form.mask_column.clone().or_else(|| own.mask.map(str::to_owned));
         columns.group = form.group_column.clone().map(|column| GroupColumn { column, fields: None });
-        let label_form = self.label_form(&label)?;
+        let label_form = self.label_form(&label, written)?;
         if !matches!(label_form, LabelForm::Residues(_)) {
             columns.mask.clone_from(&form.mask_column);
         }
@@ -108,14 +137,14 @@ impl Reading<'_> {
     }
 
     /// Where the proteins of an example are.
-    fn proteins(&self) -> Result<ProteinColumns, TableError> {
+    fn proteins(&self, own: &registry::Columns) -> Result<ProteinColumns, TableError> {
         let Self { task, form, .. } = self;
         let two = |names: Vec<String>, what| {
             <[String; 2]>::try_from(names).map_err(|_| TableError::Options { what })
         };
-        let sequences = named(&form.sequence_columns, task.columns.sequences);
+        let sequences = named(&form.sequence_columns, own.sequences);
         if task.kind.takes_pairs() {
-            let ids = two(named(&form.id_columns, task.columns.id), "pairs need two columns of ids")?;
+            let ids = two(named(&form.id_columns, own.id), "pairs need two columns of ids")?;
             if let Some(path) = &form.proteins {
                 let source = Source::from_arguments(std::slice::from_ref(path))?;
                 let source = source.first().ok_or(TableError::Options { what: "no file of proteins" })?;
@@ -147,13 +176,14 @@ impl Reading<'_> {
         }
     }
 
-    fn label_form(&self, label: &[String]) -> Result<LabelForm, TableError> {
+    fn label_form(&self, label: &[String], written: Written) -> Result<LabelForm, TableError> {
         let form = self.form;
-        Ok(match self.task.label {
+        Ok(match written {
             Written::Class(own) => LabelForm::Class(self.class_list(own)),
             Written::Classes(between) => {
                 LabelForm::Classes(self.class_list(&[]), form.separator.unwrap_or(between))
             }
+            Written::Symmetries(words) => LabelForm::Symmetries(words),
             Written::Number => LabelForm::Number,
             Written::Level(highest) => LabelForm::Level(highest),
             Written::Residues(own, unknown) => {
@@ -176,6 +206,23 @@ impl Reading<'_> {
             }
         })
     }
+}
+
+/// The examples of some parts; all of them where none is named.
+///
+/// # Errors
+/// A part that there is not.
+pub fn of_parts(set: LabelledSet, parts: &[String]) -> Result<LabelledSet, TableError> {
+    if parts.is_empty() {
+        return Ok(set);
+    }
+    for part in parts {
+        // Names the parts that there are.
+        set.of_part(part).map(drop)?;
+    }
+    let of = |example: &usize| set.part(*example).is_some_and(|part| parts.iter().any(|named| named == part));
+    let chosen: Vec<usize> = (0..set.len()).filter(of).collect();
+    Ok(set.select(&chosen).unwrap_or(set))
 }
 
 /// The columns that were named, else the task's own.

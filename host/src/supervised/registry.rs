@@ -1,7 +1,7 @@
 //! Every task, one row each.
 
 use pliant_models::heads::HeadKind;
-use pliant_seq::tables::{SetOptions, forms};
+use pliant_seq::tables::{SetOptions, SymmetryWords, forms};
 
 /// A task: what is asked, and how its examples stand in files where nobody says otherwise.
 #[derive(Debug)]
@@ -16,8 +16,19 @@ pub struct Task {
     pub label: Written,
     /// The columns of tables.
     pub columns: Columns,
+    /// Other columns that tables are known to have instead.
+    pub others: &'static [Other],
     /// How examples stand in FASTA, where they can.
     pub fasta: Option<fn() -> SetOptions>,
+}
+
+/// Columns that some published tables of a task have, and how labels are written there.
+#[derive(Debug)]
+pub struct Other {
+    /// The columns.
+    pub columns: Columns,
+    /// How labels are written in them.
+    pub label: Written,
 }
 
 /// How labels are written.
@@ -27,6 +38,8 @@ pub enum Written {
     Class(&'static [&'static str]),
     /// Names of classes with this between them.
     Classes(char),
+    /// Symmetries of homo-oligomers.
+    Symmetries(SymmetryWords),
     /// A number.
     Number,
     /// A level from 0 to this.
@@ -46,16 +59,18 @@ pub struct Columns {
     pub id: &'static [&'static str],
     /// Residues that count.
     pub mask: Option<&'static str>,
+    /// The columns of a table without a line of names.
+    pub headless: Option<&'static [&'static str]>,
 }
 
 /// Columns of one protein with one label.
 const fn columns(label: &'static str) -> Columns {
-    Columns { sequences: &["sequence"], label, id: &["id"], mask: None }
+    Columns { sequences: &["sequence"], label, id: &["id"], mask: None, headless: None }
 }
 
 /// Columns of a pair.
 const fn pair(sequences: &'static [&'static str], label: &'static str) -> Columns {
-    Columns { sequences, label, id: &["id_a", "id_b"], mask: None }
+    Columns { sequences, label, id: &["id_a", "id_b"], mask: None, headless: None }
 }
 
 const SS3: &[(&str, &str)] = &[("H", "H"), ("E", "E"), ("C", "C")];
@@ -64,13 +79,14 @@ const SS3: &[(&str, &str)] = &[("H", "H"), ("E", "E"), ("C", "C")];
 const TOPOLOGY: &[(&str, &str)] = &[("I", "1"), ("O", "2"), ("M", "Hh"), ("S", "S")];
 
 /// Every task.
-pub static TASKS: [Task; 13] = [
+pub static TASKS: [Task; 16] = [
     Task {
         name: "homology",
         about: "levels of structure that two domains share (pairs; 0 to 4)",
         kind: HeadKind::Symmetric,
         label: Written::Level(forms::SCOP_LEVELS),
         columns: pair(&["sequence_A", "sequence_B"], "level"),
+        others: &[],
         fasta: None,
     },
     Task {
@@ -79,6 +95,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Class(&["0", "1"]),
         columns: columns("soluble"),
+        others: &[],
         fasta: Some(forms::plus_solubility),
     },
     Task {
@@ -87,6 +104,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Classes('|'),
         columns: Columns { id: &["accession"], ..columns("labels") },
+        others: &[],
         fasta: Some(forms::plus_localization),
     },
     Task {
@@ -95,6 +113,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Class(&[]),
         columns: Columns { id: &["accession"], ..columns("location") },
+        others: &[],
         fasta: Some(forms::plus_localization),
     },
     Task {
@@ -103,6 +122,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Number,
         columns: Columns { id: &["round", "name"], ..columns("stability_score") },
+        others: &[],
         fasta: Some(forms::plus_regression),
     },
     Task {
@@ -111,6 +131,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Number,
         columns: columns("log10_brightness"),
+        others: &[],
         fasta: Some(forms::plus_regression),
     },
     Task {
@@ -119,6 +140,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Residue,
         label: Written::Residues(SS3, ""),
         columns: Columns { mask: Some("resolved_mask"), ..columns("ss3") },
+        others: &[],
         fasta: Some(forms::plus_secondary_structure),
     },
     Task {
@@ -127,6 +149,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Residue,
         label: Written::Residues(TOPOLOGY, "UBb"),
         columns: columns("labels"),
+        others: &[],
         fasta: Some(forms::plus_transmembrane),
     },
     Task {
@@ -135,6 +158,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Class(&[]),
         columns: columns("label"),
+        others: &[],
         fasta: None,
     },
     Task {
@@ -143,6 +167,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Classes('|'),
         columns: columns("label"),
+        others: &[],
         fasta: None,
     },
     Task {
@@ -151,6 +176,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Sequence,
         label: Written::Number,
         columns: columns("label"),
+        others: &[],
         fasta: Some(forms::plus_regression),
     },
     Task {
@@ -159,6 +185,7 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Residue,
         label: Written::Residues(&[], ""),
         columns: columns("label"),
+        others: &[],
         fasta: None,
     },
     Task {
@@ -167,6 +194,46 @@ pub static TASKS: [Task; 13] = [
         kind: HeadKind::Symmetric,
         label: Written::Class(&[]),
         columns: pair(&["sequence_a", "sequence_b"], "label"),
+        others: &[],
+        fasta: None,
+    },
+    Task {
+        name: "ppi",
+        about: "whether two proteins interact (pairs; 0 or 1)",
+        kind: HeadKind::Symmetric,
+        label: Written::Class(&["0", "1"]),
+        columns: Columns {
+            headless: Some(&["id_a", "id_b", "label"]),
+            ..pair(&["sequence_a", "sequence_b"], "label")
+        },
+        others: &[Other {
+            columns: Columns { id: &["p0", "p1"], ..pair(&["s0", "s1"], "label") },
+            label: Written::Class(&["0", "1"]),
+        }],
+        fasta: None,
+    },
+    Task {
+        name: "symmetry",
+        about: "symmetries of a homo-oligomer (several of 18 classes, with spaces between)",
+        kind: HeadKind::Sequence,
+        label: Written::Symmetries(SymmetryWords::Groups),
+        columns: columns("label"),
+        others: &[Other {
+            columns: Columns {
+                sequences: &["protomer_sequence"],
+                ..columns("cyclic_symmetry_order_designed")
+            },
+            label: Written::Symmetries(SymmetryWords::Orders),
+        }],
+        fasta: None,
+    },
+    Task {
+        name: "oligomeric-state",
+        about: "how many identical chains a protein is made of",
+        kind: HeadKind::Sequence,
+        label: Written::Class(&[]),
+        columns: Columns { id: &["accession"], ..columns("n_subunits") },
+        others: &[],
         fasta: None,
     },
 ];

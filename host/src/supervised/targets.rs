@@ -3,6 +3,7 @@
 //! | labels | numbers of a head | loss of an example |
 //! |---|---|---|
 //! | class, a class for each residue | a score for each class | `-ln softmax(scores)[class]` |
+//! | one of two classes | a score for the second alone | its binary cross-entropy |
 //! | any of several classes | a score for each class | binary cross-entropy of each |
 //! | level | a score for each level above 0: whether the level is at least that | binary cross-entropy of each |
 //! | number | the number less the mean of the training labels, in their deviations | its squared error |
@@ -152,6 +153,10 @@ impl Targets<'_> {
         let weights = self.weights(examples);
         let weights = weights.as_deref();
         match self.set.kind() {
+            LabelKind::Class if given.columns() == 1 => {
+                let flags: Vec<f32> = examples.iter().map(|&example| self.second(example)).collect();
+                Ok(bce_with_logits_over(tape, given, &flags, weights, denominator)?)
+            }
             LabelKind::Class | LabelKind::Residues => {
                 let classes: Vec<u32> = examples.iter().flat_map(|&example| self.classes(example)).collect();
                 match weights {
@@ -176,6 +181,9 @@ impl Targets<'_> {
     /// What is lost on one example with these numbers, computed in 64 bits, without weights.
     pub fn lost(&self, given: &[f32], example: usize) -> f64 {
         match self.set.kind() {
+            LabelKind::Class if given.len() == 1 => {
+                binary(f64::from(given[0]), f64::from(self.second(example)))
+            }
             LabelKind::Class | LabelKind::Residues => {
                 let width = self.set.labels().width();
                 let rows = given.chunks_exact(width).zip(self.classes(example));
@@ -191,6 +199,11 @@ impl Targets<'_> {
                 error * error
             }
         }
+    }
+
+    /// 1 of the second of two classes, else 0.
+    fn second(&self, example: usize) -> f32 {
+        if matches!(self.set.label(example), Label::Class(1)) { 1.0 } else { 0.0 }
     }
 
     fn classes(&self, example: usize) -> Vec<u32> {

@@ -42,11 +42,12 @@ pub(super) struct Encoded {
     pub(super) identity: String,
 }
 
-/// How the pipeline pools for a head; what pools by itself reads the states of residues, and needs no other.
+/// How the pipeline pools for a head; attention reads the states of residues and needs no other, and what a head does with
+/// pooled states it does itself.
 pub(super) fn pool(pooling: Pooling) -> Pool {
     match pooling {
         Pooling::Mean | Pooling::Attention => Pool::Mean,
-        Pooling::Cls => Pool::Cls,
+        Pooling::Cls | Pooling::Random => Pool::Cls,
         Pooling::Max => Pool::Max,
         Pooling::Sum => Pool::Sum,
     }

@@ -12,6 +12,7 @@ pub mod finetune;
 pub mod gather;
 mod intake;
 pub mod kernels;
+pub mod leakage;
 pub mod logits;
 pub mod model;
 pub mod perplexity;
@@ -42,6 +43,8 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(&args.plan()?, context),
         Command::Pretrain(args) => pretrain::run(&args.plan()?, context),
         Command::Finetune(args) => finetune::run(&args.plan()?, context),
+        Command::Sweep(args) => finetune::sweep::run(&args.plan()?, context),
+        Command::Leakage(args) => leakage::run(&args.plan()?, context),
         Command::Plot(args) => plot::run(&args.plan()?, context),
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),

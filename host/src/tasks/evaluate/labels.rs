@@ -20,7 +20,7 @@ use crate::machine;
 use crate::supervised::HeadError;
 use crate::supervised::card::HeadFolder;
 use crate::supervised::measures::answered;
-use crate::supervised::reading::Reading;
+use crate::supervised::reading::{Reading, of_parts};
 use crate::supervised::registry::Task;
 use crate::supervised::targets::Targets;
 use crate::supervised::told::told;
@@ -119,19 +119,10 @@ fn examples(plan: &EvaluatePlan, head: &HeadFolder, context: &Context) -> anyhow
     let mut warnings = intake::Warnings::default();
     warnings.add_left_out(report.failures.len() as u64);
     warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
-    let set = if plan.parts.is_empty() {
-        set
-    } else {
-        for part in &plan.parts {
-            set.of_part(part).map(drop)?;
-        }
-        let of =
-            |example: &usize| set.part(*example).is_some_and(|part| plan.parts.iter().any(|own| own == part));
-        let chosen: Vec<usize> = (0..set.len()).filter(of).collect();
-        set.select(&chosen).unwrap_or(set)
-    };
-    let wanted = (head.kind, head.card.head.outputs, classes);
-    let found = (set.kind(), set.labels().width(), set.classes());
+    let set = of_parts(set, &plan.parts)?;
+    let levels = |prior: usize| if head.kind == LabelKind::Level { prior } else { 0 };
+    let wanted = (head.kind, levels(head.card.labels.prior.len()), classes);
+    let found = (set.kind(), levels(set.counts().len()), set.classes());
     if found == wanted {
         return Ok(set);
     }

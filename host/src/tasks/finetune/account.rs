@@ -1,6 +1,7 @@
 //! What a fine-tuning tells of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -76,6 +77,7 @@ impl Account<'_> {
     pub(super) fn told(&self) -> Value {
         let mut told = self.training();
         told["folder"] = json!(path_text(self.work.out));
+        told["peak_memory_bytes"] = json!(machine::peak_memory());
         told["train_seconds"] = json!(self.outcome.state.milliseconds as f64 / 1000.0);
         told["seconds_since_the_beginning"] = json!(self.work.begin.elapsed().as_secs_f64());
         told
@@ -107,10 +109,7 @@ pub(super) fn over_seeds(trainings: &[Value]) -> String {
     let over: Map<String, Value> = found
         .into_iter()
         .map(|(name, values)| {
-            let count = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / count;
-            let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-            let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+            let (mean, deviation) = spread(&values);
             (name.to_owned(), json!({ "mean": mean, "deviation": deviation, "seeds": values.len() }))
         })
         .collect();
@@ -119,6 +118,42 @@ pub(super) fn over_seeds(trainings: &[Value]) -> String {
         .map(|training| json!({ "seed": training["config"]["run"]["seed"], "best": training["best"] }))
         .collect();
     format!("{:#}\n", json!({ "schema": SCHEMA, "best": over, "seeds": each }))
+}
+
+/// The same as a table: a row for each measure, a column for each seed.
+pub(super) fn seeds_table(trainings: &[Value]) -> String {
+    let seed = |training: &Value| format!("seed_{}", training["config"]["run"]["seed"]);
+    let seeds: Vec<String> = trainings.iter().map(seed).collect();
+    let mut text = format!("measure\tmean\tdeviation\tleast\tmost\t{}\n", seeds.join("\t"));
+    let names: BTreeSet<&String> =
+        trainings.iter().filter_map(|training| training["best"].as_object()).flat_map(Map::keys).collect();
+    for name in names.into_iter().filter(|name| *name != "step") {
+        let values: Vec<Option<f64>> =
+            trainings.iter().map(|training| training["best"][name].as_f64()).collect();
+        let found: Vec<f64> = values.iter().copied().flatten().collect();
+        let (mean, deviation) = spread(&found);
+        let least = found.iter().copied().reduce(f64::min);
+        let most = found.iter().copied().reduce(f64::max);
+        let cells: Vec<String> = [mean, deviation, least, most]
+            .into_iter()
+            .chain(values)
+            .map(|value| value.map_or_else(String::new, |value| value.to_string()))
+            .collect();
+        // Writing into a text does not fail.
+        let _ = writeln!(text, "{name}\t{}", cells.join("\t"));
+    }
+    text
+}
+
+/// The mean, where there is anything, and the standard deviation of more than one number.
+pub(super) fn spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
+    if values.is_empty() {
+        return (None, None);
+    }
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    (Some(mean), (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()))
 }
 
 /// What this run was like.

@@ -5,7 +5,7 @@ use pliant_seq::tables::{LabelledSet, SetReport};
 use serde_json::{Value, json};
 
 use crate::cli::reading::OnError;
-use crate::supervised::reading::Reading;
+use crate::supervised::reading::{Reading, of_parts};
 use crate::supervised::registry::Task;
 use crate::tasks::intake::{self, Warnings, counted};
 use crate::train::tuning::{ExamplesConfig, TuningConfig};
@@ -84,20 +84,6 @@ fn divided(
         format!("{pairs} not used: one of the two proteins is kept apart and the other is not")
     });
     Ok((sides.train, Some(sides.held_out)))
-}
-
-/// The examples of some parts; all of them where none is named.
-fn of_parts(set: LabelledSet, parts: &[String]) -> anyhow::Result<LabelledSet> {
-    if parts.is_empty() {
-        return Ok(set);
-    }
-    for part in parts {
-        // Names the parts that there are.
-        set.of_part(part).map(drop)?;
-    }
-    let of = |example: &usize| set.part(*example).is_some_and(|part| parts.iter().any(|named| named == part));
-    let chosen: Vec<usize> = (0..set.len()).filter(of).collect();
-    Ok(set.select(&chosen).unwrap_or(set))
 }
 
 /// What became of examples, over several sets.

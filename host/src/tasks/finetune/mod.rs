@@ -1,16 +1,17 @@
 //! `pliant finetune`: a head learns labels, alone or with the encoder below it.
 
 mod account;
+mod controls;
 mod examples;
 mod publish;
 mod session;
+pub mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::Context;
 use crate::cli::finetune::FinetunePlan;
 use crate::supervised::card::no_task;
 use crate::supervised::registry::{self, Task};
@@ -20,6 +21,7 @@ use crate::train::checkpoint;
 use crate::train::folder::RunFolder;
 use crate::train::resume;
 use crate::train::tuning::{self, TuningConfig};
+use crate::{Context, machine};
 use account::Account;
 use examples::Examples;
 use session::Session;
@@ -40,29 +42,45 @@ pub fn run(plan: &FinetunePlan, context: &Context) -> anyhow::Result<()> {
         return Ok(print.data(&config.to_toml())?);
     };
     let begin = Instant::now();
-    let mut told = Vec::new();
-    match plan.seeds {
-        None => told.push(train(&Work { plan, config: &config, task, out, begin }, context)?),
-        Some(seeds) => {
-            files::make_folder(out)?;
-            for turn in 0..seeds {
-                let mut config = config.clone();
-                config.run.seed = config.run.seed.wrapping_add(turn);
-                let own: PathBuf = out.join(format!("seed_{}", config.run.seed));
-                print.note(&format!("seed {} of {seeds} in {}", config.run.seed, own.display()));
-                told.push(train(&Work { plan, config: &config, task, out: &own, begin }, context)?);
-            }
-            let text = account::over_seeds(&told);
-            files::text_file(&out.join("seeds.json"), &text)?.commit()?;
-        }
-    }
+    let told = trainings(&Work { plan, config: &config, task, out, begin }, context)?;
     if let Some(path) = &plan.summary {
         files::text_file(path, &account::summary(plan, &told, begin, context))?.commit()?;
     }
     Ok(())
 }
 
-/// One training.
+/// One training, or one for each seed, and what else is to be measured.
+///
+/// # Errors
+/// Whatever ends one of them.
+fn trainings(work: &Work<'_>, context: &Context) -> anyhow::Result<Vec<Value>> {
+    let Work { plan, config, out, .. } = *work;
+    controls::check(&plan.controls, config)?;
+    let mut told = Vec::new();
+    match plan.seeds {
+        None => told.push(train(work, context)?),
+        Some(seeds) => {
+            files::make_folder(out)?;
+            for turn in 0..seeds {
+                let mut config = config.clone();
+                config.run.seed = config.run.seed.wrapping_add(turn);
+                let own: PathBuf = out.join(format!("seed_{}", config.run.seed));
+                context.print.note(&format!("seed {} of {seeds} in {}", config.run.seed, own.display()));
+                told.push(train(&Work { config: &config, out: &own, ..*work }, context)?);
+            }
+            let text = account::over_seeds(&told);
+            files::text_file(&out.join("seeds.json"), &text)?.commit()?;
+            files::text_file(&out.join("seeds.tsv"), &account::seeds_table(&told))?.commit()?;
+        }
+    }
+    if let (Some(first), false) = (told.first(), plan.controls.is_empty()) {
+        controls::run(work, first, context)?;
+    }
+    Ok(told)
+}
+
+/// What is to be trained.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     plan: &'a FinetunePlan,
     config: &'a TuningConfig,
@@ -73,7 +91,8 @@ struct Work<'a> {
 
 /// Trains with one seed, and gives what is to be told of it.
 fn train(work: &Work<'_>, context: &Context) -> anyhow::Result<Value> {
-    let Work { plan, config, task, out, .. } = work;
+    let Work { plan, config, task, out, .. } = *work;
+    machine::forget_peak_memory();
     let print = &context.print;
     let device = device(plan.device, plan.cpu_path, plan.threads, print)?;
     // A run that is over already, as the earlier ones of several seeds may be, only tells what it found.

@@ -14,8 +14,9 @@ use crate::Context;
 use crate::cli::finetune::FinetunePlan;
 use crate::cli::shared::{ComputePlan, Long, LongPlan};
 use crate::engine::{self, Card, Group, Learner, LearnerSettings, Pupil};
+use crate::eval::{Metric, Subject};
 use crate::supervised::HeadError;
-use crate::supervised::measures::measured;
+use crate::supervised::measures::{Ranking, measured};
 use crate::supervised::registry::Task;
 use crate::supervised::stored::Stored;
 use crate::supervised::targets::{Balance, Scale, Targets};
@@ -120,8 +121,16 @@ impl Session<'_> {
         Ok(Outcome { state, steps_of_epoch, head: head_config, encoder: facts, parameters, numerics })
     }
 
+    /// The measure by which epochs are ranked, where one is named.
+    fn metric(&self) -> Result<Option<&'static Metric>, HeadError> {
+        let Some(name) = &self.config.run.metric else { return Ok(None) };
+        let metric = Metric::named(&Subject::of(self.examples.train.labels()), name);
+        metric.map(Some).map_err(|unknown| HeadError::Unfit { what: format!("\"run.metric\": {unknown}") })
+    }
+
     /// Refuses what the task and its labels do not go with.
     fn fits(&self) -> anyhow::Result<()> {
+        self.metric()?;
         let set = &self.examples.train;
         let wants_pairs = self.task.kind.takes_pairs();
         if set.are_pairs() != wants_pairs {
@@ -165,6 +174,7 @@ impl Session<'_> {
         if let (Some(card), true) = (&card, self.frozen()) {
             let layer = self.layer(card.about.layers)?;
             let (family, vocabulary) = (card.about.family, card.about.vocabulary);
+            self.pools(family, card.vocabulary.cls)?;
             let Encoded { sets, identity } = self.encode(card.clone(), layer, context)?;
             let facts = EncoderFacts { family, vocabulary, layer, identity, learns: false };
             return Ok((Encoder::Stored(sets), facts));
@@ -173,8 +183,23 @@ impl Session<'_> {
         let layer = self.layer(pupil.about().layers)?;
         let identity = self.beginning(card.as_ref(), &pupil, newest)?;
         let (family, vocabulary) = (pupil.about().family, pupil.about().vocabulary);
+        self.pools(family, pupil.vocabulary().cls)?;
         let facts = EncoderFacts { family, vocabulary, layer, identity, learns: true };
         Ok((Encoder::Pupil(Box::new(pupil)), facts))
+    }
+
+    /// Refuses to read a token that a model does not have.
+    fn pools(&self, family: &str, has_token: bool) -> Result<(), HeadError> {
+        let pooling = self.config.head.pooling;
+        if has_token || !pooling.reads_cls() || !self.head_config(1).kind.pools() {
+            return Ok(());
+        }
+        let what = format!(
+            "\"head.pooling\" is \"{}\": a model of the family {family} has no token that speaks for the whole protein; \
+             choose mean, max, sum or attention",
+            pooling.name()
+        );
+        Err(HeadError::Unfit { what })
     }
 
     /// The number of the layer that the head reads.
@@ -263,17 +288,21 @@ impl Session<'_> {
         let head = &self.config.head;
         let kind = match (self.task.kind, head.pairs) {
             (HeadKind::Symmetric, PairHead::Alignment) => HeadKind::Alignment,
+            (HeadKind::Symmetric, PairHead::Average) => HeadKind::Average,
             (kind, _) => kind,
         };
-        let pools = matches!(kind, HeadKind::Sequence | HeadKind::Symmetric);
-        let outputs = self.examples.train.labels().width();
+        let train = &self.examples.train;
+        // As published: one number says which of two classes it is.
+        let one = kind == HeadKind::Average && train.kind() == LabelKind::Class && train.classes().len() == 2;
+        let outputs = if one { 1 } else { train.labels().width() };
         HeadConfig {
             kind,
             inputs,
             outputs,
-            pooling: pools.then_some(head.pooling),
+            pooling: kind.pools().then_some(head.pooling),
             hidden: if kind == HeadKind::Alignment { None } else { head.hidden },
             embedding: head.embedding.filter(|_| kind == HeadKind::Alignment),
+            activation: head.activation,
             dropout: head.dropout as f32,
         }
     }
@@ -322,7 +351,12 @@ impl Session<'_> {
             states,
             train,
             held_out,
-            batches: Batches { examples: run.batch, budget_tokens: run.budget_tokens, seed: run.seed },
+            batches: Batches {
+                examples: run.batch,
+                of_epoch: run.epoch_examples.unwrap_or(usize::MAX),
+                budget_tokens: run.budget_tokens,
+                seed: run.seed,
+            },
             beside: Beside {
                 task: tuning.task_weight,
                 mlm: tuning.mlm_weight,
@@ -363,7 +397,8 @@ impl Session<'_> {
         let count = |params: &[std::sync::Arc<pliant_tensor::Param>]| -> u64 {
             params.iter().map(|param| param.len() as u64).sum()
         };
-        let parameters = [count(head.params()) + count(&reached), count(head.params()) + count(all)];
+        let learning: Vec<_> = head.params().iter().filter(|param| param.is_trainable()).cloned().collect();
+        let parameters = [count(&learning) + count(&reached), count(head.params()) + count(all)];
         Ok((Learner::new(self.device, settings, &groups)?, parameters))
     }
 
@@ -413,8 +448,11 @@ impl Session<'_> {
             patience: config.run.patience,
             minutes: config.run.minutes,
         };
-        let by_metric = config.run.best_by == BestBy::Metric;
-        let measure = |targets: &Targets<'_>, told: &[Vec<f32>]| measured(targets, told, by_metric);
+        let by = match config.run.best_by {
+            BestBy::Loss => Ranking::Loss,
+            BestBy::Metric => Ranking::Metric(self.metric()?),
+        };
+        let measure = |targets: &Targets<'_>, told: &[Vec<f32>]| measured(targets, told, by);
         let mut course = LabelCourse { lecture, learner, measure: &measure, parameters };
         Run::new(pace, &mut course, state, saved)?.finish(&progress)
     }

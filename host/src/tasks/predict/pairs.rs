@@ -109,7 +109,7 @@ impl Pairs {
         let named = own.into_iter().find(|names| !names.is_empty());
         let ids: Vec<&str> = match named {
             Some(names) => names.iter().map(String::as_str).collect(),
-            None => head.task.columns.id.to_vec(),
+            None => own_columns(head, &sheet).to_vec(),
         };
         let [first, second] = ids.as_slice() else {
             let what = "wanted two columns of ids, as in --id-column id_a,id_b".to_owned();
@@ -155,6 +155,13 @@ impl Pairs {
         }
         Ok(pairs)
     }
+}
+
+/// The columns of ids that the task is known to have: those that are there.
+fn own_columns(head: &HeadFolder, sheet: &Sheet) -> &'static [&'static str] {
+    let mut others = head.task.others.iter().map(|other| other.columns.id);
+    let there = |ids: &&'static [&'static str]| ids.iter().all(|id| sheet.column(id).is_some());
+    others.find(there).unwrap_or(head.task.columns.id)
 }
 
 /// The proteins of a FASTA by their ids. One that cannot be read ends the run, as a pair may name it.

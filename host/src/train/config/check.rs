@@ -67,6 +67,7 @@ impl Checked<'_> {
             ("data.max_residues", data.max_residues.into()),
             ("masking.most", some_size(masking.most)),
             ("schedule.cycles", schedule.cycles),
+            ("schedule.cycle_steps", some(schedule.cycle_steps)),
             ("schedule.steps", some(schedule.steps)),
             ("run.steps", some(run.steps)),
             ("run.epochs", some(run.epochs)),
@@ -192,6 +193,12 @@ fn schedule(config: &TrainConfig, place: &str) -> Result<(), ConfigError> {
     if schedule.cycles > 1 && schedule.kind != ScheduleKind::CosineRestarts {
         let wanted = "1, or \"schedule.kind\" = \"cosine-restarts\"";
         return Err(ConfigError::with(place, "schedule.cycles", schedule.cycles.to_string(), wanted));
+    }
+    if let Some(length) = schedule.cycle_steps
+        && (schedule.kind != ScheduleKind::CosineRestarts || schedule.cycles > 1)
+    {
+        let wanted = "none, or \"schedule.kind\" = \"cosine-restarts\" beside it and no \"schedule.cycles\"";
+        return Err(ConfigError::with(place, "schedule.cycle_steps", length.to_string(), wanted));
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(crate) const fn key(path: &'static str, wanted: &'static str, about: &'stati
 }
 
 /// All keys, in the order in which a configuration is written.
-pub(super) const KEYS: [Key; 53] = [
+pub(super) const KEYS: [Key; 54] = [
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
         .files(),
     key("model.init", "the path of a model folder", "begin with the weights of this model instead").files(),
@@ -151,6 +151,11 @@ pub(super) const KEYS: [Key; 53] = [
     key("schedule.warmup_steps", "a whole number", "steps in which it goes up from 0"),
     key("schedule.final_fraction", "a number from 0 to 1", "where it ends, of its peak"),
     key("schedule.cycles", "a whole number of at least 1", "descents of \"cosine-restarts\""),
+    key(
+        "schedule.cycle_steps",
+        "a whole number of at least 1",
+        "steps of each of them instead, as published for LoRA: 10",
+    ),
     // Where it ends is compared in itself, whichever key says it.
     key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run").free(),
     key("run.steps", "a whole number of at least 1", "updates of the weights").free(),

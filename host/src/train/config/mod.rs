@@ -273,6 +273,9 @@ pub struct ScheduleConfig {
     pub final_fraction: f64,
     /// Descents, where it restarts.
     pub cycles: u64,
+    /// Steps of each of them instead, as published for LoRA; then it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycle_steps: Option<u64>,
     /// Step of its end; none: that of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
@@ -280,7 +283,14 @@ pub struct ScheduleConfig {
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { kind: ScheduleKind::Cosine, warmup_steps: 0, final_fraction: 0.1, cycles: 1, steps: None }
+        Self {
+            kind: ScheduleKind::Cosine,
+            warmup_steps: 0,
+            final_fraction: 0.1,
+            cycles: 1,
+            cycle_steps: None,
+            steps: None,
+        }
     }
 }
 
@@ -298,6 +308,10 @@ impl ScheduleConfig {
             ScheduleKind::Bert => Schedule::Bert { warmup_steps, steps },
             ScheduleKind::Cosine => Schedule::Cosine { warmup_steps, steps, final_fraction },
             ScheduleKind::CosineRestarts => {
+                let (steps, cycles) = self.cycle_steps.map_or((steps, cycles), |length| {
+                    let cycles = steps.saturating_sub(warmup_steps).div_ceil(length.max(1)).max(1);
+                    (warmup_steps.saturating_add(cycles.saturating_mul(length)), cycles)
+                });
                 Schedule::CosineRestarts { warmup_steps, steps, final_fraction, cycles }
             }
         };
@@ -307,7 +321,8 @@ impl ScheduleConfig {
 
     /// Step of its end in a run of `steps` steps; 0 where it has none.
     pub fn end(&self, steps: u64) -> u64 {
-        if self.kind == ScheduleKind::Constant { 0 } else { self.steps.unwrap_or(steps) }
+        let endless = self.kind == ScheduleKind::Constant || self.cycle_steps.is_some();
+        if endless { 0 } else { self.steps.unwrap_or(steps) }
     }
 }
 

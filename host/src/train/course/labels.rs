@@ -54,6 +54,8 @@ pub enum States<'a> {
 pub struct Batches {
     /// Examples of a step.
     pub examples: usize,
+    /// Examples of an epoch, at most.
+    pub of_epoch: usize,
     /// Tokens of a pack.
     pub budget_tokens: usize,
     /// The seed of the order.
@@ -132,7 +134,7 @@ struct Shown {
 impl<'a> Lecture<'a> {
     /// Steps of an epoch.
     pub fn steps(&self) -> u64 {
-        self.usable.len().div_ceil(self.batches.examples) as u64
+        self.batches.of_epoch.min(self.usable.len()).div_ceil(self.batches.examples) as u64
     }
 
     /// The epoch of a step, and the examples of it.
@@ -141,7 +143,9 @@ impl<'a> Lecture<'a> {
         let mut order = self.order.borrow_mut();
         let known = order.as_ref().is_some_and(|(known, _)| *known == epoch);
         if !known {
-            *order = Some((epoch, epoch_order(self.batches.seed, epoch, self.usable.len())));
+            let mut drawn = epoch_order(self.batches.seed, epoch, self.usable.len());
+            drawn.truncate(self.batches.of_epoch);
+            *order = Some((epoch, drawn));
         }
         let order = order.as_ref().map(|(_, order)| order.as_slice()).unwrap_or_default();
         let from = place * self.batches.examples;
@@ -218,7 +222,7 @@ impl<'a> Lecture<'a> {
     /// The rows of a pack that the head reads of each sequence.
     fn spans(&self, pack: &Pack) -> Vec<(usize, usize)> {
         let span = |(residues, &first): (&Range<usize>, &usize)| match self.pooling {
-            Pooling::Cls if self.kind != HeadKind::Residue => (first, first + 1),
+            pooling if pooling.reads_cls() && self.kind.pools() => (first, first + 1),
             _ => (residues.start, residues.end),
         };
         pack.residues.iter().zip(&pack.offsets).map(span).collect()

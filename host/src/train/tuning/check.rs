@@ -1,7 +1,7 @@
 //! Ranges of values, and values that do not go together.
 
 use super::keys::FINETUNE;
-use super::{EncoderTuning, TuningConfig};
+use super::{BestBy, EncoderTuning, TuningConfig};
 use crate::train::config::{Beginning, ConfigError, ScheduleKind};
 
 /// Checks every value.
@@ -71,8 +71,10 @@ impl Checked<'_> {
             ("head.embedding", some(head.embedding.map(|width| width as u64))),
             ("tuning.top_layers", some(tuning.top_layers.map(|layers| layers as u64))),
             ("schedule.cycles", schedule.cycles),
+            ("schedule.cycle_steps", some(schedule.cycle_steps)),
             ("schedule.steps", some(schedule.steps)),
             ("run.epochs", run.epochs),
+            ("run.epoch_examples", some(run.epoch_examples.map(|examples| examples as u64))),
             ("run.patience", some(run.patience)),
             ("run.budget_tokens", run.budget_tokens as u64),
             ("checkpoint.every_steps", some(checkpoint.every_steps)),
@@ -118,6 +120,15 @@ fn choices(config: &TuningConfig, place: &str) -> Result<(), ConfigError> {
     if schedule.cycles > 1 && schedule.kind != ScheduleKind::CosineRestarts {
         let found = schedule.cycles.to_string();
         refuse("schedule.cycles", &found, "1, or \"schedule.kind\" = \"cosine-restarts\"")?;
+    }
+    if let Some(length) = schedule.cycle_steps
+        && (schedule.kind != ScheduleKind::CosineRestarts || schedule.cycles > 1)
+    {
+        let wanted = "none, or \"schedule.kind\" = \"cosine-restarts\" beside it and no \"schedule.cycles\"";
+        refuse("schedule.cycle_steps", &length.to_string(), wanted)?;
+    }
+    if run.metric.is_some() && run.best_by != BestBy::Metric {
+        refuse("run.metric", "set", "\"run.best_by\" = \"metric\" beside it")?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 67] = [
+const KEYS: [Key; 71] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
@@ -58,13 +58,13 @@ const KEYS: [Key; 67] = [
     ),
     key(
         "head.pooling",
-        "\"mean\", \"cls\", \"max\", \"sum\" or \"attention\"",
-        "how the states of a protein become one vector",
+        "\"mean\", \"cls\", \"max\", \"sum\", \"attention\" or \"random\"",
+        "how the states of a protein become one vector; \"random\" is the frozen random pooler that was published",
     ),
     key(
         "head.pairs",
-        "\"symmetric\" or \"alignment\"",
-        "of pairs: distances and products of vectors, or a soft alignment of residues with ordered levels as PLUS",
+        "\"symmetric\", \"average\" or \"alignment\"",
+        "of pairs: distances and products of vectors, the mean of both as published for interactions, or a soft alignment of residues with ordered levels as PLUS",
     ),
     key(
         "head.embedding",
@@ -76,6 +76,7 @@ const KEYS: [Key; 67] = [
         "a whole number of at least 1",
         "width of a hidden layer; not set: the head is linear",
     ),
+    key("head.activation", "\"relu\" or \"tanh\"", "what becomes of the sums of the hidden layer"),
     key("head.dropout", "a number from 0 to below 1", "part of the hidden numbers that is dropped"),
     key(
         "tuning.encoder",
@@ -133,6 +134,11 @@ const KEYS: [Key; 67] = [
     key("schedule.warmup_steps", "a whole number", "steps in which it goes up from 0"),
     key("schedule.final_fraction", "a number from 0 to 1", "where it ends, of its peak"),
     key("schedule.cycles", "a whole number of at least 1", "descents of \"cosine-restarts\""),
+    key(
+        "schedule.cycle_steps",
+        "a whole number of at least 1",
+        "steps of each of them instead, as published for LoRA: 10",
+    ),
     key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run").free(),
     key("run.epochs", "a whole number of at least 1", "passes over the examples").free(),
     key(
@@ -145,8 +151,14 @@ const KEYS: [Key; 67] = [
         "\"loss\" or \"metric\"",
         "by what of the examples kept apart epochs are better or worse",
     ),
+    key("run.metric", "the name of a measure", "which measure that is; not set: the main one of the task"),
     key("run.minutes", "a number above 0", "stop after that time with a checkpoint, to go on with --resume")
         .free(),
+    key(
+        "run.epoch_examples",
+        "a whole number of at least 1",
+        "examples of an epoch, drawn anew for each; not set: all",
+    ),
     key("run.batch", "a whole number from 1 to 65536", "examples of an update"),
     key(
         "run.budget_tokens",

@@ -16,7 +16,7 @@ use super::config::{
 };
 use crate::cli::reading::OnError;
 use keys::FINETUNE;
-use pliant_models::heads::Pooling;
+use pliant_models::heads::{Activation, Pooling};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,6 +176,8 @@ pub struct HeadSection {
     /// Width of a hidden layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
+    /// What becomes of its sums.
+    pub activation: Activation,
     /// Part of the hidden numbers that is dropped.
     pub dropout: f64,
 }
@@ -186,6 +188,8 @@ pub struct HeadSection {
 pub enum PairHead {
     /// Distances and products of pooled vectors.
     Symmetric,
+    /// The mean of both pooled vectors.
+    Average,
     /// A soft alignment of residues, with ordered levels.
     Alignment,
 }
@@ -244,8 +248,14 @@ pub struct TuningRun {
     /// Epochs without a better one after which the run is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
+    /// Examples of an epoch, drawn anew for each; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_examples: Option<usize>,
     /// By what epochs are better or worse.
     pub best_by: BestBy,
+    /// The measure, where that is one; none: the main one of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
     /// Time after which it stops, to go on later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
@@ -274,7 +284,7 @@ pub enum BestBy {
 /// The values of keys that nothing sets.
 const DEFAULTS: &str = r#"
 data = { train = [], valid = [], train_parts = [], valid_parts = [], on_error = "fail", long = "whole", sequence_columns = [], label_columns = [], id_columns = [], classes = [], max_residues = 100000 }
-head = { pooling = "mean", pairs = "symmetric", dropout = 0.0 }
+head = { pooling = "mean", pairs = "symmetric", activation = "relu", dropout = 0.0 }
 tuning = { encoder = "frozen", layer = -1, encoder_rate = 1.0, head_rate = 1.0, class_weights = "none", task_weight = 1.0, mlm_weight = 0.0 }
 masking = { choose = 0.15, mask = 0.8, random = 0.1, rounding = "chance" }
 optimizer = { kind = "adamw", learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.0, clip = 1.0 }
@@ -324,6 +334,21 @@ impl TuningConfig {
     /// Everything but what names files of this machine, as JSON: sections of keys.
     pub fn settings(&self) -> serde_json::Value {
         settings_of(FINETUNE, self.table())
+    }
+
+    /// The same training of a head on another model, which does not learn; the head reads its last layer.
+    #[must_use]
+    pub fn on_frozen(&self, model: PathBuf) -> Self {
+        let mut config = self.clone();
+        config.model = ModelConfig { config: None, init: Some(model) };
+        config.tuning = TuningSection {
+            encoder: EncoderTuning::Frozen,
+            top_layers: None,
+            layer: -1,
+            mlm_weight: 0.0,
+            ..config.tuning
+        };
+        config
     }
 
     /// Whether examples are kept apart.
