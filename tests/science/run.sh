@@ -69,7 +69,7 @@ speed() {
         for name in bimamba esm2; do
             "$PLIANT" pretrain --config "$here/pretrain/$name.toml" --train "$corpus" --held-out "$held_out" \
                 --exclude "$blocklist" --out "$scratch/$name.$round" --set run.steps=20 \
-                --set log.evaluate_every_steps=1000 --summary "$work/$name.speed.$round.json" --quiet
+                --set log.evaluate_every_steps=1000 --set log.evaluate_sequences=10 --summary "$work/$name.speed.$round.json" --quiet
         done
     done
     rm -rf "$scratch"
