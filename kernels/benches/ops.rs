@@ -65,7 +65,7 @@ fn bytes<S: Simd>(s: S) {
 
 /// Multiply-adds per second of the calibration loop.
 fn peak(device: &Device, precision: Precision) -> f64 {
-    let Device::Cpu(cpu) = device;
+    let Device::Cpu(cpu) = device else { panic!("{} is no processor", device.describe()) };
     let tasks = cpu.threads().count();
     let start = Instant::now();
     cpu.run(tasks, &Peak(precision));
@@ -118,7 +118,7 @@ impl Numbers {
 
 /// `x [m,k] · Wᵀ [k,n]`
 fn product(device: &Device, precision: Precision, (m, n, k): (usize, usize, usize)) -> (f64, f64) {
-    let Device::Cpu(cpu) = device;
+    let Device::Cpu(cpu) = device else { panic!("{} is no processor", device.describe()) };
     let weights: Vec<f32> = (0..n * k).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect();
     let matrix = PackedMatrix::new(cpu, precision, &weights, (n, k), Orientation::Forward);
     let rows = Numbers::new(device, m * k);

@@ -1,5 +1,6 @@
 //! Memory of a device, taken from a pool of size classes and given back on drop.
 
+use crate::cuda::Block;
 use crate::error::{KernelError, check_size};
 use crate::real::Real;
 use bytemuck::Pod;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// One aligned line of memory: vector loads of a buffer never cross a cache line at its start.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+pub(crate) struct Line([u8; 64]);
 
 /// What a buffer can hold: plain numbers without padding or invalid bit patterns.
 pub trait Element: Pod + Send + Sync {}
@@ -28,7 +29,7 @@ pub struct Pool {
 
 /// Lines of the size class that holds `lines`: sizes grow by a quarter of a power of two, so that at
 /// most a fifth of a block is unused.
-fn size_class(lines: usize) -> usize {
+pub(crate) fn size_class(lines: usize) -> usize {
     let lines = lines.max(1);
     let step = (lines.next_power_of_two() / 8).max(1);
     lines.div_ceil(step) * step
@@ -40,7 +41,14 @@ impl Pool {
         free.get_mut(&lines)?.pop()
     }
 
-    fn give(&self, memory: Box<[Line]>) {
+    /// Memory for `bytes`, whatever it held before.
+    pub(crate) fn lines(&self, bytes: usize) -> Box<[Line]> {
+        let lines = size_class(bytes.div_ceil(64));
+        self.take(lines).unwrap_or_else(|| bytemuck::allocation::zeroed_slice_box::<Line>(lines))
+    }
+
+    /// Takes memory back.
+    pub(crate) fn give(&self, memory: Box<[Line]>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.entry(memory.len()).or_default().push(memory);
     }
@@ -58,22 +66,31 @@ impl Pool {
     }
 }
 
+/// Where the numbers of a buffer are.
+enum Memory {
+    Host(Box<[Line]>, Arc<Pool>),
+    Cuda(Block),
+}
+
 /// A run of numbers on a device.
+///
+/// The host sees those of another device as a copy that is read back when it is asked for first; see
+/// [`Buffer::as_slice`].
 pub struct Buffer<T: Element> {
-    memory: Box<[Line]>,
+    memory: Memory,
     length: usize,
-    pool: Arc<Pool>,
     kind: std::marker::PhantomData<T>,
 }
 
 impl<T: Element> Buffer<T> {
-    /// `length` numbers whose values are unspecified (whatever the pool's memory held before).
+    fn new(memory: Memory, length: usize) -> Self {
+        Self { memory, length, kind: std::marker::PhantomData }
+    }
+
+    /// `length` numbers of the host whose values are unspecified (whatever the pool's memory held before).
     #[must_use]
     pub fn scratch(pool: &Arc<Pool>, length: usize) -> Self {
-        let lines = size_class((length * size_of::<T>()).div_ceil(64));
-        let memory =
-            pool.take(lines).unwrap_or_else(|| bytemuck::allocation::zeroed_slice_box::<Line>(lines));
-        Self { memory, length, pool: Arc::clone(pool), kind: std::marker::PhantomData }
+        Self::new(Memory::Host(pool.lines(length * size_of::<T>()), Arc::clone(pool)), length)
     }
 
     /// `length` zeros.
@@ -92,6 +109,27 @@ impl<T: Element> Buffer<T> {
         buffer
     }
 
+    /// Numbers of a device of CUDA, for `length` of which the block has room.
+    pub(crate) fn on_cuda(block: Block, length: usize) -> Self {
+        Self::new(Memory::Cuda(block), length)
+    }
+
+    /// The memory on a device of CUDA; `None` where it is the host's.
+    pub(crate) fn block(&self) -> Option<&Block> {
+        match &self.memory {
+            Memory::Host(..) => None,
+            Memory::Cuda(block) => Some(block),
+        }
+    }
+
+    /// The same, to be written.
+    pub(crate) fn block_mut(&mut self) -> Option<&mut Block> {
+        match &mut self.memory {
+            Memory::Host(..) => None,
+            Memory::Cuda(block) => Some(block),
+        }
+    }
+
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -104,22 +142,45 @@ impl<T: Element> Buffer<T> {
         self.length == 0
     }
 
-    /// The numbers.
+    /// Sends numbers of another device on their way to the host, so that whoever reads them later waits for nothing that
+    /// was asked of the device after this.
+    ///
+    /// # Errors
+    /// What went wrong on the device; the processor has nothing to send.
+    pub fn fetch(&self) -> Result<(), KernelError> {
+        self.block().map_or(Ok(()), |block| block.fetch(self.length * size_of::<T>()))
+    }
+
+    /// The numbers. Those of another device are waited for and read back, unless the host has just written or read them.
+    /// A device that fails meanwhile gives bytes of 0xff, which are no numbers, and tells why in the next call and in
+    /// [`crate::Device::check`].
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.memory)[..self.length]
+        let lines = match &self.memory {
+            Memory::Host(lines, _) => lines,
+            Memory::Cuda(block) => block.mirror(self.length * size_of::<T>()),
+        };
+        &bytemuck::cast_slice(lines)[..self.length]
     }
 
     /// The numbers, to be written.
+    ///
+    /// # Panics
+    /// For numbers of another device than the processor, which are written by operations alone.
     #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.memory)[..self.length]
+        match &mut self.memory {
+            Memory::Host(lines, _) => &mut bytemuck::cast_slice_mut(lines)[..self.length],
+            Memory::Cuda(_) => panic!("numbers of a CUDA device are written by operations, not by the host"),
+        }
     }
 }
 
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.memory));
+        if let Memory::Host(lines, pool) = &mut self.memory {
+            pool.give(std::mem::take(lines));
+        }
     }
 }
 

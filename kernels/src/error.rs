@@ -47,6 +47,21 @@ pub enum KernelError {
         /// What stands in the way.
         reason: String,
     },
+    /// A device has not as much memory as is wanted.
+    #[error(
+        "device {device} is out of memory: wanted are {} MiB, free are {} of {} MiB",
+        wanted >> 20, free >> 20, total >> 20
+    )]
+    OutOfMemory {
+        /// Which device.
+        device: String,
+        /// Bytes wanted.
+        wanted: usize,
+        /// Bytes that are free.
+        free: usize,
+        /// Bytes that it has.
+        total: usize,
+    },
     /// A library that kernels need cannot be used.
     #[error("{name} cannot be used: {reason}; {install}")]
     Library {

@@ -11,6 +11,7 @@
 //! that promise is [`Device::numerics`].
 
 pub mod buffer;
+pub mod check;
 pub mod cpu;
 pub mod cuda;
 pub mod device;

@@ -46,9 +46,9 @@ impl Cache {
         read(&self.path(source, architecture, version))
     }
 
-    /// What is kept of any version, for places without a compiler: the oldest, which the most drivers know.
+    /// The oldest version of which something whole is kept, for places without a compiler: the most drivers know it.
     #[must_use]
-    pub fn get_of_any_version(&self, source: &Source, architecture: Architecture) -> Option<Cubin> {
+    pub fn oldest_version(&self, source: &Source, architecture: Architecture) -> Option<(u32, u32)> {
         let stem = stem(source, architecture);
         let version = |name: &str| -> Option<(u32, u32)> {
             let (major, minor) = name.strip_prefix(&stem)?.strip_suffix(ENDING)?.split_once('.')?;
@@ -57,7 +57,7 @@ impl Cache {
         let names = fs::read_dir(&self.folder).ok()?.flatten().map(|entry| entry.file_name());
         let mut versions: Vec<(u32, u32)> = names.filter_map(|name| version(name.to_str()?)).collect();
         versions.sort_unstable();
-        versions.into_iter().find_map(|version| self.get(source, architecture, version))
+        versions.into_iter().find(|&version| self.get(source, architecture, version).is_some())
     }
 
     /// Keeps machine code.
@@ -171,15 +171,15 @@ mod tests {
     fn without_a_compiler_the_oldest_version_that_is_whole_serves() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), None);
+        assert_eq!(cache.oldest_version(PLACE.0, PLACE.1), None);
         let kept = |text: &str| Cubin { bytes: text.as_bytes().to_vec() };
         for (version, text) in [((13, 0), "13.0"), ((12, 10), "12.10"), ((12, 9), "12.9")] {
             cache.put((PLACE.0, PLACE.1, version), &kept(text)).unwrap();
         }
         cache.put((PLACE.0, Architecture::SM_90, (11, 0)), &kept("another")).unwrap();
-        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), Some(kept("12.9")));
+        assert_eq!(cache.oldest_version(PLACE.0, PLACE.1), Some((12, 9)));
         fs::write(cache.path(PLACE.0, PLACE.1, (12, 9)), "damaged").unwrap();
-        assert_eq!(cache.get_of_any_version(PLACE.0, PLACE.1), Some(kept("12.10")));
+        assert_eq!(cache.oldest_version(PLACE.0, PLACE.1), Some((12, 10)));
     }
 
     #[test]

@@ -20,6 +20,12 @@ impl Architecture {
     pub const SM_80: Self = Self(80);
     /// Hopper (H100, H200).
     pub const SM_90: Self = Self(90);
+
+    /// The architecture of a device of compute capability `major.minor`; `None` for those without bf16.
+    #[must_use]
+    pub fn of_device((major, minor): (u32, u32)) -> Option<Self> {
+        (major >= 8).then_some(Self(10 * major + minor))
+    }
 }
 
 impl std::fmt::Display for Architecture {
@@ -99,12 +105,7 @@ impl std::fmt::Debug for Compiler {
 fn function<T: Copy>(opened: &Opened, name: &CStr) -> Result<T, KernelError> {
     // SAFETY: callers name the type that NVIDIA's header `nvrtc.h` declares for this function, the same in CUDA 12 and
     // 13; the copy lives no longer than the library, which `Compiler` keeps.
-    let symbol = unsafe { opened.library.get::<T>(name) };
-    symbol.map(|symbol| *symbol).map_err(|error| KernelError::Library {
-        name: "the run-time compiler NVRTC",
-        reason: format!("{}: {error}", opened.path.display()),
-        install: "the file is no NVRTC of CUDA 12 or 13: remove it from the places that are searched",
-    })
+    unsafe { opened.function(&library::NVRTC, name) }
 }
 
 impl Compiler {
@@ -113,7 +114,7 @@ impl Compiler {
     /// # Errors
     /// [`KernelError::Library`] that says what to install when there is none.
     pub fn find() -> Result<Self, KernelError> {
-        Self::of(library::find()?)
+        library::find_with(&library::NVRTC, Self::of)
     }
 
     /// The compiler in the file `path`.
@@ -121,7 +122,7 @@ impl Compiler {
     /// # Errors
     /// [`KernelError::Library`] when it is none.
     pub fn open(path: &Path) -> Result<Self, KernelError> {
-        Self::of(library::open(path)?)
+        Self::of(library::open(&library::NVRTC, path)?)
     }
 
     fn of(opened: Opened) -> Result<Self, KernelError> {

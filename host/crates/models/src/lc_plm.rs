@@ -162,7 +162,8 @@ impl Encoder for LcPlm {
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
         if !tape.is_on() {
-            return self.encode_tiled(tape, ids, offsets, layers, TILE_TOKENS);
+            let tile_tokens = tape.device().rows_at_once(TILE_TOKENS);
+            return self.encode_tiled(tape, ids, offsets, layers, tile_tokens);
         }
         let (last, mut kept) = (self.layers.len(), Kept::new(layers));
         let mut x = self.embedding.forward(tape, ids, offsets, None)?;

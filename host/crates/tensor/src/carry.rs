@@ -8,6 +8,7 @@ use pliant_kernels::{Buffer, Device};
 #[derive(Debug)]
 pub struct Carry {
     values: Buffer<f32>,
+    device: Device,
     shape: [usize; 2],
 }
 
@@ -15,12 +16,12 @@ impl Carry {
     /// What stands before the first row of a run: zeros.
     #[must_use]
     pub fn new(device: &Device, shape: [usize; 2]) -> Self {
-        Self { values: device.zeros(shape[0] * shape[1]), shape }
+        Self { values: device.zeros(shape[0] * shape[1]), device: device.clone(), shape }
     }
 
     /// Forgets everything: the next stretch begins a sequence.
     pub fn clear(&mut self) {
-        self.values.as_mut_slice().fill(0.0);
+        self.values = self.device.zeros(self.values.len());
     }
 
     /// The numbers, row by row.

@@ -441,8 +441,9 @@ impl Param {
         let mut values = vec![0.0; outputs * inputs];
         for first in (0..inputs).step_by(ROWS) {
             let rows = ROWS.min(inputs - first);
-            let mut identity = self.device.zeros::<f32>(rows * inputs);
-            identity.as_mut_slice().iter_mut().skip(first).step_by(inputs + 1).for_each(|one| *one = 1.0);
+            let mut identity = vec![0.0; rows * inputs];
+            identity.iter_mut().skip(first).step_by(inputs + 1).for_each(|one| *one = 1.0);
+            let identity = self.device.upload(&identity);
             let mut columns = self.device.scratch::<f32>(rows * outputs);
             let output = Output::F32(&mut columns);
             let part = Part { weights, bias: None, epilogue: Epilogue::Store, output };

@@ -1,6 +1,6 @@
 //! Matrices, token numbers and sequence borders on a device.
 
-use crate::error::TensorError;
+use crate::error::{TensorError, in_op};
 use pliant_kernels::{Buffer, Device, Input, Output, Precision, bf16};
 use std::ops::Range;
 use std::sync::Arc;
@@ -89,6 +89,23 @@ impl Tensor {
                 wanted: shape.to_vec(),
             })
         }
+    }
+
+    /// The rows of several f32 tensors of one width, one after the other. No gradient flows into such a tensor.
+    ///
+    /// # Errors
+    /// [`TensorError`] when they differ in width or one is not f32.
+    pub fn joined(device: &Device, parts: &[Self]) -> Result<Self, TensorError> {
+        const OP: &str = "join";
+        let columns = parts.first().map_or(0, Self::columns);
+        let mut pieces = Vec::with_capacity(parts.len());
+        for part in parts {
+            part.check_shape(OP, "part", [part.rows(), columns])?;
+            let values = part.f32_of(OP, "part")?;
+            pieces.push((values, 0..values.len()));
+        }
+        let shape = [parts.iter().map(Self::rows).sum(), columns];
+        Ok(Self::from_buffer(shape, device.join(&pieces).map_err(in_op(OP, [shape]))?))
     }
 
     pub(crate) fn new(shape: [usize; 2], values: Values) -> Self {

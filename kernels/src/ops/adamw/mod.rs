@@ -22,6 +22,7 @@ pub mod cpu;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::cpu_only;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -86,6 +87,7 @@ pub fn update(
     check_size(OP, "second moment", state.second.len(), state.values.len())?;
     match device {
         Device::Cpu(cpu) => simd::update(cpu, step, gradient, state),
+        Device::Cuda(_) => return Err(cpu_only(OP)),
     }
     Ok(())
 }

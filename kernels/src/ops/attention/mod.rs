@@ -37,12 +37,14 @@
 
 mod backward;
 pub mod cpu;
+mod cuda;
 mod forward;
 mod mixture;
 mod probs;
 mod rows;
 
 use crate::buffer::{Buffer, Input, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::{Device, Tolerance};
 
@@ -151,6 +153,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => forward::forward(cpu, sizes, offsets, (q, k, v), out, lse),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, offsets, (q, k, v), out, lse)?,
     }
     Ok(())
 }
@@ -173,6 +176,7 @@ pub fn probs(
     check_size(OP, "attention maps", out.len(), sizes.heads * length * length)?;
     match device {
         Device::Cpu(cpu) => probs::probs(cpu, sizes, tokens, (q, k), out),
+        Device::Cuda(cuda) => cuda::probs(cuda, sizes, &tokens, (q, k), out)?,
     }
     Ok(())
 }
@@ -212,6 +216,7 @@ pub fn mix(
     check_size(OP, "margins of maps", mixture.sums.len(), sizes.heads * length)?;
     match device {
         Device::Cpu(cpu) => mixture::mix(cpu, sizes, (tokens, residues), (q, k), &mut mixture),
+        Device::Cuda(cuda) => cuda::mix(cuda, sizes, (&tokens, &residues), (q, k), &mut mixture)?,
     }
     Ok(())
 }
@@ -281,6 +286,7 @@ pub fn backward(
     check_size(OP, "gradient of the values", grads.dv.len(), length)?;
     match device {
         Device::Cpu(cpu) => backward::backward(cpu, sizes, offsets, &saved, dout, grads),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

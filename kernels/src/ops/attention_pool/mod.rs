@@ -11,9 +11,11 @@
 //! pooled number is one sum per column, tokens ascending, one fused multiply-add each.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -75,6 +77,7 @@ pub fn forward(
     check_size(OP, "weights", weights.len(), sizes.tokens)?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, (sizes, spans), (x, scores), weights, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, spans), (x, scores), weights, y)?,
     }
     Ok(())
 }
@@ -109,6 +112,7 @@ pub fn backward(
     check_size(OP, "gradient of the scores", dscores.len(), sizes.tokens)?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, (sizes, spans), saved, dy, (dx, dscores)),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod cpu;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::{cpu_only, no_training};
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -80,6 +81,7 @@ pub fn forward(
     check_size(OP, "losses", losses.len(), logits.len())?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, logits, targets, losses),
+        Device::Cuda(_) => return Err(cpu_only(OP)),
     }
     Ok(())
 }
@@ -105,6 +107,7 @@ pub fn backward(
     check_size(OP, "score gradient", dlogits.len(), logits.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, logits, targets, scale, dlogits),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -17,6 +17,7 @@
 //! for bit. Rounding: 32-bit, one sum over channels in ascending order. It is looked at, never trained through.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
@@ -69,6 +70,7 @@ pub fn forward(
     check_size(OP, "probabilities", y.len(), length * length)?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, evidence, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, evidence, y)?,
     }
     Ok(())
 }

@@ -17,9 +17,11 @@
 //! `db` are sums over pieces of 64 rows of the pack, rows ascending, added in order.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::sequences::Sequences;
 use crate::{Device, Tolerance};
@@ -103,6 +105,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, (sizes, sequences), x, (w, b), carry, u),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, sequences), x, (w, b), carry, u)?,
     }
     Ok(())
 }
@@ -127,6 +130,7 @@ pub fn backward(
     check_size(OP, "bias gradient", grads.db.len(), b.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, (sizes, sequences), x, (w, b), du, grads),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -14,9 +14,11 @@
 //! order.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -95,6 +97,7 @@ pub fn forward(
     check_size(OP, "results", y.len(), sizes.places() * sizes.outputs)?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, x, (weights, shifts), y),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, x, (weights, shifts), y)?,
     }
     Ok(())
 }
@@ -128,6 +131,7 @@ pub fn backward(
     check_size(OP, "gradient of the shifts", grads.dshifts.len(), sizes.outputs)?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, (x, weights), dy, grads),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

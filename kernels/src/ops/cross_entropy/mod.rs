@@ -12,10 +12,12 @@
 //! and the gradient NaN: a diverged model must not look well.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use super::reduce;
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -69,6 +71,7 @@ pub fn forward(
     check_size(OP, "losses", losses.len(), sizes.rows)?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, logits, targets, losses),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, logits, targets, losses)?,
     }
     Ok(())
 }
@@ -113,6 +116,7 @@ pub fn backward(
     check_size(OP, "score gradient", dlogits.len(), logits.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, logits, targets, scale, dlogits),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

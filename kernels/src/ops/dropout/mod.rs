@@ -12,6 +12,7 @@ pub mod cpu;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::cpu_only;
 use crate::error::{KernelError, check_size};
 use crate::rng::Philox;
 use crate::{Device, Tolerance};
@@ -55,6 +56,7 @@ pub fn apply(device: &Device, mask: Mask, x: &Buffer<f32>, y: &mut Buffer<f32>) 
     }
     match device {
         Device::Cpu(cpu) => simd::apply(cpu, mask, x, y),
+        Device::Cuda(_) => return Err(cpu_only(OP)),
     }
     Ok(())
 }

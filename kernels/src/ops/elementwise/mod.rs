@@ -25,10 +25,12 @@
 
 mod activation;
 pub mod cpu;
+pub(super) mod cuda;
 mod gate;
 mod simd;
 
 use crate::buffer::{Buffer, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 use half::bf16;
@@ -65,6 +67,7 @@ pub fn gelu_backward(
     check_size(OP, "gradient of the sums", dx.len(), sums.len())?;
     match device {
         Device::Cpu(cpu) => simd::gelu_backward(cpu, sums, dy, dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -83,6 +86,7 @@ pub fn add(
     check_size(OP, "sum", y.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => simd::add(cpu, a, b, y),
+        Device::Cuda(cuda) => cuda::of_two(cuda, "elementwise_add", (a, b), y)?,
     }
     Ok(())
 }
@@ -101,6 +105,7 @@ pub fn multiply(
     check_size(OP, "product", y.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => simd::multiply(cpu, a, b, y),
+        Device::Cuda(cuda) => cuda::of_two(cuda, "elementwise_multiply", (a, b), y)?,
     }
     Ok(())
 }
@@ -119,6 +124,7 @@ pub fn distance(
     check_size(OP, "distance", y.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => simd::distance(cpu, a, b, y),
+        Device::Cuda(cuda) => cuda::of_two(cuda, "elementwise_distance", (a, b), y)?,
     }
     Ok(())
 }
@@ -138,6 +144,7 @@ pub fn distance_backward(
     check_size(OP, "gradient of the first place", da.len(), a.len())?;
     match device {
         Device::Cpu(cpu) => activation::distance_backward(cpu, (a, b), dy, da),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -171,6 +178,7 @@ pub fn activate(
     check_size(OP, "result of the activation", y.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => activation::forward(cpu, activation, x, y),
+        Device::Cuda(cuda) => cuda::activate(cuda, activation, x, y)?,
     }
     Ok(())
 }
@@ -189,6 +197,7 @@ pub fn activate_backward(
     check_size(OP, "gradient before the activation", dx.len(), y.len())?;
     match device {
         Device::Cpu(cpu) => activation::backward(cpu, activation, (y, dy), dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -212,6 +221,7 @@ pub fn gate(
     y.check(OP, "result of the gate", z.len())?;
     match device {
         Device::Cpu(cpu) => gate::forward(cpu, passing, z, y),
+        Device::Cuda(cuda) => cuda::gate(cuda, passing, z, y)?,
     }
     Ok(())
 }
@@ -232,6 +242,7 @@ pub fn gate_backward(
     check_size(OP, "gradient of the gating numbers", dz.len(), z.len())?;
     match device {
         Device::Cpu(cpu) => gate::backward(cpu, passing, (z, dy), (da, dz)),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -244,6 +255,7 @@ pub fn add_into(device: &Device, x: &Buffer<f32>, y: &mut Buffer<f32>) -> Result
     check_size(OP, "sum", y.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => simd::add_into(cpu, x, y),
+        Device::Cuda(cuda) => cuda::of_one(cuda, "elementwise_add_into", x, y)?,
     }
     Ok(())
 }
@@ -255,6 +267,7 @@ pub fn add_into(device: &Device, x: &Buffer<f32>, y: &mut Buffer<f32>) -> Result
 pub fn scale(device: &Device, factor: f32, x: &mut Buffer<f32>) -> Result<(), KernelError> {
     match device {
         Device::Cpu(cpu) => simd::scale(cpu, factor, x),
+        Device::Cuda(cuda) => cuda::scale(cuda, factor, x)?,
     }
     Ok(())
 }
@@ -267,6 +280,7 @@ pub fn to_bf16(device: &Device, x: &Buffer<f32>, y: &mut Buffer<bf16>) -> Result
     check_size(OP, "rounded numbers", y.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => simd::to_bf16(cpu, x, y),
+        Device::Cuda(cuda) => cuda::of_one(cuda, "elementwise_to_bf16", x, y)?,
     }
     Ok(())
 }
@@ -279,6 +293,7 @@ pub fn to_f32(device: &Device, x: &Buffer<bf16>, y: &mut Buffer<f32>) -> Result<
     check_size(OP, "widened numbers", y.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => simd::to_f32(cpu, x, y),
+        Device::Cuda(cuda) => cuda::of_one(cuda, "elementwise_to_f32", x, y)?,
     }
     Ok(())
 }

@@ -13,9 +13,11 @@
 //! in which the formula stands.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::{Device, Tolerance};
 
@@ -84,6 +86,7 @@ pub fn forward(
     check(sizes, offsets, ids, table.len(), y.len())?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, (sizes, offsets, ids), table, dropout, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, offsets, ids), table, dropout, y)?,
     }
     Ok(())
 }
@@ -104,6 +107,7 @@ pub fn backward(
     check(sizes, offsets, ids, dtable.len(), dy.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, (sizes, offsets, ids), dropout, dy, dtable),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -20,9 +20,11 @@
 //! bf16. Sums over C use the 16-lane tree; `dγ` and `dβ` cut R into chunks of 512 that are added in order.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -110,6 +112,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, x, (gamma, beta), y, stats),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, x, (gamma, beta), y, stats)?,
     }
     Ok(())
 }
@@ -134,6 +137,7 @@ pub fn backward(
     check_size(OP, "shift gradient", grads.dbeta.len(), sizes.width)?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, (x, stats), gamma, dy, grads),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

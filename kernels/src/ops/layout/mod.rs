@@ -6,9 +6,11 @@
 //! already. Numbers are copied, never rounded.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Input, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -62,6 +64,8 @@ pub fn gather_rows(
     match (device, x, y) {
         (Device::Cpu(cpu), Input::F32(x), Output::F32(y)) => simd::gather(cpu, sizes.width, rows, x, y),
         (Device::Cpu(cpu), Input::Bf16(x), Output::Bf16(y)) => simd::gather(cpu, sizes.width, rows, x, y),
+        (Device::Cuda(cuda), Input::F32(x), Output::F32(y)) => cuda::gather(cuda, sizes.width, rows, x, y)?,
+        (Device::Cuda(cuda), Input::Bf16(x), Output::Bf16(y)) => cuda::gather(cuda, sizes.width, rows, x, y)?,
         _ => {
             let (what, found) = ("type of the picked rows", "another than that of the matrix".to_owned());
             return Err(KernelError::Unsupported { op: OP, what, found, supported: "the same" });
@@ -83,11 +87,14 @@ pub fn scatter_rows(
     accumulate: bool,
 ) -> Result<(), KernelError> {
     sizes.check(rows, dx.len(), dy.len())?;
-    if !accumulate {
-        dx.as_mut_slice().fill(0.0);
-    }
     match device {
-        Device::Cpu(cpu) => simd::scatter(cpu, sizes.width, rows, dy, dx),
+        Device::Cpu(cpu) => {
+            if !accumulate {
+                dx.as_mut_slice().fill(0.0);
+            }
+            simd::scatter(cpu, sizes.width, rows, dy, dx);
+        }
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -19,10 +19,12 @@
 //! a number that is not finite gives NaN.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Input, Output};
 use crate::cpu::gemm::{Orientation, PackedMatrix};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Precision, Tolerance};
 use std::ops::Range;
@@ -56,6 +58,8 @@ pub struct Weights {
 enum Packed {
     /// Panels for the processor's tiles.
     Cpu(PackedMatrix),
+    /// Rows as they are, on the device.
+    Cuda(cuda::Matrix),
 }
 
 /// Checks that `rows` are some of `outputs`.
@@ -103,6 +107,9 @@ impl Weights {
         let shape = (rows.len(), inputs);
         let packed = match device {
             Device::Cpu(cpu) => Packed::Cpu(PackedMatrix::new(cpu, precision, weights, shape, orientation)),
+            Device::Cuda(cuda) => {
+                Packed::Cuda(cuda::Matrix::new(cuda, precision, weights, shape, orientation)?)
+            }
         };
         Ok(Self { rows, outputs, packed })
     }
@@ -117,6 +124,8 @@ impl Weights {
         check_rows(self.outputs, &rows)?;
         let packed = match (device, &self.packed) {
             (Device::Cpu(cpu), Packed::Cpu(matrix)) => Packed::Cpu(matrix.columns_of(cpu, rows.clone())),
+            (Device::Cuda(_), Packed::Cuda(matrix)) => Packed::Cuda(matrix.take_rows(&rows)),
+            _ => return Err(cuda::elsewhere()),
         };
         Ok(Self { rows, outputs: self.outputs, packed })
     }
@@ -126,6 +135,15 @@ impl Weights {
     pub fn shares_memory_with(&self, other: &Self) -> bool {
         match (&self.packed, &other.packed) {
             (Packed::Cpu(one), Packed::Cpu(other)) => one.shares_memory_with(other),
+            (Packed::Cuda(one), Packed::Cuda(other)) => one.shares_memory_with(other),
+            _ => false,
+        }
+    }
+
+    fn check_place(&self, device: &Device) -> Result<(), KernelError> {
+        match (device, &self.packed) {
+            (Device::Cpu(_), Packed::Cpu(_)) | (Device::Cuda(_), Packed::Cuda(_)) => Ok(()),
+            _ => Err(cuda::elsewhere()),
         }
     }
 
@@ -133,6 +151,7 @@ impl Weights {
     pub(crate) fn matrix(&self) -> &PackedMatrix {
         match &self.packed {
             Packed::Cpu(matrix) => matrix,
+            Packed::Cuda(_) => unreachable!("the device was matched before"),
         }
     }
 
@@ -153,6 +172,7 @@ impl Weights {
     pub fn columns(&self) -> usize {
         match &self.packed {
             Packed::Cpu(matrix) => matrix.columns(),
+            Packed::Cuda(matrix) => matrix.columns(),
         }
     }
 
@@ -161,6 +181,7 @@ impl Weights {
     pub fn inner(&self) -> usize {
         match &self.packed {
             Packed::Cpu(matrix) => matrix.inner(),
+            Packed::Cuda(matrix) => matrix.inner(),
         }
     }
 
@@ -169,6 +190,7 @@ impl Weights {
     pub fn precision(&self) -> Precision {
         match &self.packed {
             Packed::Cpu(matrix) => matrix.precision(),
+            Packed::Cuda(matrix) => matrix.precision(),
         }
     }
 
@@ -177,6 +199,7 @@ impl Weights {
     pub fn bytes(&self) -> usize {
         match &self.packed {
             Packed::Cpu(matrix) => matrix.bytes(),
+            Packed::Cuda(matrix) => matrix.bytes(),
         }
     }
 }
@@ -256,8 +279,10 @@ pub fn forward(
     input.check(OP, "input", rows * inner)?;
     check_size(OP, "inner dimension of at least one", inner.min(1), 1)?;
     parts.iter().try_for_each(|part| part.check(rows, inner, precision))?;
+    parts.iter().try_for_each(|part| part.weights.check_place(device))?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, rows, input, parts),
+        Device::Cuda(cuda) => cuda::forward(cuda, rows, input, parts)?,
     }
     Ok(())
 }
@@ -285,6 +310,7 @@ pub fn backward_input(
     landing: Landing<'_>,
 ) -> Result<(), KernelError> {
     check_trained(weights.precision())?;
+    weights.check_place(device)?;
     check_size(OP, "gradient", grad.len(), rows * weights.inner())?;
     check_size(OP, "input gradient", dx.len(), rows * weights.columns())?;
     if let Landing::ThroughGelu(sums) = landing {
@@ -292,6 +318,7 @@ pub fn backward_input(
     }
     match device {
         Device::Cpu(cpu) => simd::backward_input(cpu, rows, (grad, weights), dx, landing),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -325,6 +352,7 @@ pub fn backward_weights(
             let db = db.map(|db| &mut db.as_mut_slice()[stretch]);
             simd::backward_weights(cpu, precision, sizes, (grad, input), (dw, accumulate), db);
         }
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) fn forward(cpu: &Cpu, rows: usize, input: Input<'_>, parts: &mut [Par
 }
 
 fn product<'a>(part: &'a mut Part<'_>) -> Product<'a> {
-    let Packed::Cpu(matrix) = &part.weights.packed;
+    let Packed::Cpu(matrix) = &part.weights.packed else { unreachable!("the place was checked") };
     let epilogue = match &mut part.epilogue {
         Epilogue::Store => gemm::Epilogue::Store,
         Epilogue::Gelu(before) => gemm::Epilogue::Gelu(before.as_mut().map(|before| before.as_mut_slice())),
@@ -33,7 +33,7 @@ pub(super) fn backward_input(
     dx: &mut Buffer<f32>,
     landing: Landing<'_>,
 ) {
-    let Packed::Cpu(matrix) = &weights.packed;
+    let Packed::Cpu(matrix) = &weights.packed else { unreachable!("the place was checked") };
     let epilogue = match landing {
         Landing::Write => gemm::Epilogue::Store,
         Landing::Add => gemm::Epilogue::Accumulate,

@@ -28,6 +28,7 @@ mod plan;
 mod strips;
 
 use crate::buffer::{Buffer, Input};
+use crate::cuda::{cpu_only, no_training};
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::ops::linear::{self, Weights};
 use crate::sequences::{Direction, Sequences};
@@ -135,6 +136,7 @@ pub fn forward(
     check_size(OP, "result", h.len(), 2 * sizes.cells())?;
     match device {
         Device::Cpu(cpu) => forward::forward(cpu, (sizes, offsets), inputs, weights, kept, h),
+        Device::Cuda(_) => return Err(cpu_only(OP)),
     }
     Ok(())
 }
@@ -159,6 +161,7 @@ pub fn backward(
     dx.iter().try_for_each(|dx| check_size(OP, "gradient of the gate inputs", dx.len(), sizes.gates()))?;
     match device {
         Device::Cpu(cpu) => backward::backward(cpu, (sizes, offsets), weights, kept, dy, dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -182,6 +185,7 @@ pub fn backward_weights(
     let mut before = device.scratch(sizes.cells());
     match device {
         Device::Cpu(cpu) => forward::shift(cpu, sizes, sequences, h.as_slice(), before.as_mut_slice()),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     let shape = ((GATES * hidden, hidden), 0..GATES * hidden);
     let operands = (dz, Input::F32(&before));

@@ -15,6 +15,7 @@ mod simd;
 
 use super::bce::check_weights;
 use crate::buffer::Buffer;
+use crate::cuda::{cpu_only, no_training};
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -60,6 +61,7 @@ pub fn forward(
     check_size(OP, "losses", losses.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, x, targets, losses),
+        Device::Cuda(_) => return Err(cpu_only(OP)),
     }
     Ok(())
 }
@@ -79,6 +81,7 @@ pub fn backward(
     check_size(OP, "gradient of the predictions", dx.len(), x.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, x, targets, scale, dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -12,8 +12,10 @@
 //! 64-bit, rounded once. There are a few thresholds and no more rows than sequences, so the plain text is the only one.
 
 pub mod cpu;
+mod cuda;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -59,11 +61,12 @@ pub fn forward(
     sizes.check(scores.len(), weights.len())?;
     check_size(OP, "shifts", shifts.len(), sizes.thresholds)?;
     check_size(OP, "logits", logits.len(), sizes.rows * sizes.thresholds)?;
-    let (weights, shifts) = (weights.as_slice(), shifts.as_slice());
     match device {
         Device::Cpu(_) => {
+            let (weights, shifts) = (weights.as_slice(), shifts.as_slice());
             cpu::forward(sizes, scores.as_slice(), (weights, shifts), logits.as_mut_slice());
         }
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, scores, (weights, shifts), logits)?,
     }
     Ok(())
 }
@@ -95,13 +98,14 @@ pub fn backward(
     check_size(OP, "gradient of the scores", grads.dscores.len(), sizes.rows)?;
     check_size(OP, "gradient of the weights", grads.dweights.len(), sizes.thresholds)?;
     check_size(OP, "gradient of the shifts", grads.dshifts.len(), sizes.thresholds)?;
-    let operands = (scores.as_slice(), weights.as_slice());
-    let dweights = (grads.dweights.as_mut_slice(), grads.dshifts.as_mut_slice());
     match device {
         Device::Cpu(_) => {
+            let operands = (scores.as_slice(), weights.as_slice());
+            let dweights = (grads.dweights.as_mut_slice(), grads.dshifts.as_mut_slice());
             let dscores = grads.dscores.as_mut_slice();
             cpu::backward(sizes, operands, dlogits.as_slice(), dscores, dweights);
         }
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }
@@ -126,6 +130,7 @@ pub fn levels(
             let rounded = probabilities.as_mut_slice().iter_mut().zip(found);
             rounded.for_each(|(to, probability)| *to = probability as f32);
         }
+        Device::Cuda(cuda) => cuda::levels(cuda, sizes, logits, probabilities)?,
     }
     Ok(())
 }

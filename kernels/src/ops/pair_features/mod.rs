@@ -10,9 +10,11 @@
 //! Rounding: every step is 32-bit; features are rounded once more where they are bf16. Sums take j in ascending order.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -59,6 +61,7 @@ pub fn forward(
     features.check(OP, "features", sizes.features())?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, z, features),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, z, features)?,
     }
     Ok(())
 }
@@ -79,6 +82,7 @@ pub fn backward(
     check_size(OP, "gradient of the vectors", dz.len(), z.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, z, dfeatures, dz),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -14,9 +14,11 @@
 //! overlap; gradients are added with b ascending. A maximum over numbers that include NaN is unspecified.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -101,6 +103,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, (sizes, kind, spans), x, y, argmax),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, kind, spans), x, y, argmax)?,
     }
     Ok(())
 }
@@ -120,6 +123,9 @@ pub fn backward(
     dx: &mut Buffer<f32>,
 ) -> Result<(), KernelError> {
     check(sizes, kind, spans, dx.len(), dy.len())?;
+    if let Device::Cuda(_) = device {
+        return Err(no_training(OP));
+    }
     let argmax = if kind == Kind::Max { argmax.map_or(&[][..], Buffer::as_slice) } else { &[] };
     if kind == Kind::Max {
         check_size(OP, "argmax", argmax.len(), dy.len())?;
@@ -130,6 +136,7 @@ pub fn backward(
     }
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, (sizes, kind, spans), argmax, dy, dx),
+        Device::Cuda(_) => {}
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod cpu;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::cpu_only;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -38,6 +39,7 @@ pub const TOLERANCE_MEAN: Tolerance = Tolerance { absolute: 1e-37, relative: 1e-
 pub fn sum_of_squares(device: &Device, x: &Buffer<f32>) -> Result<f64, KernelError> {
     match device {
         Device::Cpu(cpu) => Ok(simd::sum_of_squares(cpu, x)),
+        Device::Cuda(_) => Err(cpu_only("reduce")),
     }
 }
 
@@ -58,5 +60,6 @@ pub fn mean_over(
             let sum: f64 = x.as_slice().iter().map(|&x| f64::from(x)).sum();
             Ok((sum / denominator as f64) as f32)
         }
+        Device::Cuda(_) => Err(cpu_only(op)),
     }
 }

@@ -11,9 +11,11 @@
 //! chunks of 512 that are added in order.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Output};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -68,6 +70,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, x, gamma, y, stats),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, x, gamma, y, stats)?,
     }
     Ok(())
 }
@@ -92,6 +95,7 @@ pub fn backward(
     check_size(OP, "scale gradient", dgamma.len(), sizes.width)?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, (x, stats), (gamma, dy), ((dx, accumulate), dgamma)),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

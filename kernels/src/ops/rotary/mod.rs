@@ -12,10 +12,12 @@
 //! more where it is bf16.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Output};
 use crate::cpu::simd::LANES;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::{Device, Tolerance};
 
@@ -118,6 +120,7 @@ pub fn forward(
     y.check(OP, "output", x.len())?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, (sizes, offsets, table), x, scale, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, offsets, table), x, scale, y)?,
     }
     Ok(())
 }
@@ -140,6 +143,7 @@ pub fn backward(
     check_size(OP, "input gradient", dx.len(), dy.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, (sizes, offsets, table), dy, scale, dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

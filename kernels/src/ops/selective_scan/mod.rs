@@ -29,10 +29,12 @@
 
 mod backward;
 pub mod cpu;
+mod cuda;
 mod forward;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::sequences::Sequences;
 use crate::{Device, Tolerance};
@@ -176,6 +178,7 @@ pub fn forward(
     }
     match device {
         Device::Cpu(cpu) => forward::forward(cpu, (sizes, sequences), operands.slices(), keep, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, sequences), operands, keep, y)?,
     }
     Ok(())
 }
@@ -205,6 +208,7 @@ pub fn backward(
         Device::Cpu(cpu) => {
             backward::backward(cpu, (sizes, sequences), operands.slices(), borders, dy, grads.slices());
         }
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

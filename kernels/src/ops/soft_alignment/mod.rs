@@ -18,9 +18,11 @@
 
 mod backward;
 pub mod cpu;
+mod cuda;
 mod forward;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::{Device, Tolerance};
 
@@ -102,6 +104,7 @@ pub fn forward(device: &Device, pairs: Pairs<'_>, scores: &mut Buffer<f32>) -> R
     check_size(OP, "scores", scores.len(), pairs.count())?;
     match device {
         Device::Cpu(cpu) => forward::forward(cpu, pairs, scores),
+        Device::Cuda(cuda) => cuda::forward(cuda, pairs, scores)?,
     }
     Ok(())
 }
@@ -123,6 +126,7 @@ pub fn matrices(
     check_size(OP, "weights", weights.len(), length)?;
     match device {
         Device::Cpu(cpu) => Ok(forward::matrices(cpu, pairs, similarities, weights)),
+        Device::Cuda(cuda) => cuda::matrices(cuda, pairs, similarities, weights),
     }
 }
 
@@ -142,6 +146,7 @@ pub fn backward(
     check_size(OP, "gradient of the second vectors", db.len(), pairs.b.vectors.len())?;
     match device {
         Device::Cpu(cpu) => backward::backward(cpu, pairs, dscores, (da, db)),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

@@ -11,9 +11,11 @@
 //! is 64-bit, rounded once. A row that holds NaN or +∞, or -∞ alone, gives NaN: a broken model must not look well.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
@@ -69,6 +71,7 @@ pub fn forward(
     check(sizes, [("scores", x.len()), ("results", y.len())])?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, kind, x, y),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, kind, x, y)?,
     }
     Ok(())
 }
@@ -88,6 +91,7 @@ pub fn backward(
     check_size(OP, "gradient of the scores", dx.len(), dy.len())?;
     match device {
         Device::Cpu(cpu) => simd::backward(cpu, sizes, kind, (y, dy), dx),
+        Device::Cuda(_) => return Err(no_training(OP)),
     }
     Ok(())
 }

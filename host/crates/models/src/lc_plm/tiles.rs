@@ -94,13 +94,7 @@ pub(super) fn joined(device: &Device, tiles: &[Tensor]) -> Result<Tensor, Tensor
     if let [only] = tiles {
         return Ok(only.clone());
     }
-    let columns = tiles.first().map_or(0, Tensor::columns);
-    let rows = tiles.iter().map(Tensor::rows).sum();
-    let mut values = Vec::with_capacity(rows * columns);
-    for tile in tiles {
-        values.extend_from_slice(tile.f32()?.as_slice());
-    }
-    Tensor::from_f32(device, [rows, columns], &values)
+    Tensor::joined(device, tiles)
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub struct Contacts {
     /// Tokens of the pack.
     residues: Range<usize>,
     map: Buffer<f32>,
-    sums: Vec<f32>,
+    /// Margins of each layer `[H,L]`.
+    sums: Vec<Buffer<f32>>,
     weights: Vec<f32>,
 }
 
@@ -53,7 +54,7 @@ impl Contacts {
         let place = (self.sequence, self.residues.clone());
         attention::mix(device, sizes, offsets.as_slice(), place, (q.input(), k.input()), mixture)
             .map_err(in_op(OP, [shape]))?;
-        self.sums.extend_from_slice(sums.as_slice());
+        self.sums.push(sums);
         self.weights.extend_from_slice(weights);
         Ok(())
     }
@@ -66,7 +67,9 @@ impl Contacts {
         let device = tape.device();
         let length = self.residues.len();
         let sizes = contacts::Sizes { length, channels: self.weights.len() };
-        let (sums, weights) = (device.upload(&self.sums), device.upload(&self.weights));
+        let layers: Vec<_> = self.sums.iter().map(|sums| (sums, 0..sums.len())).collect();
+        let sums = device.join(&layers).map_err(in_op(OP, [[length, length]]))?;
+        let weights = device.upload(&self.weights);
         let evidence = Evidence { map: &self.map, sums: &sums, weights: &weights, bias };
         let mut y = device.scratch(length * length);
         contacts::forward(device, sizes, evidence, &mut y).map_err(in_op(OP, [[length, length]]))?;

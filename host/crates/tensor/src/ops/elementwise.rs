@@ -196,7 +196,7 @@ fn passing<'a>(
 pub fn scale(tape: &Tape, x: &Tensor, factor: f32) -> Result<Tensor, TensorError> {
     const OP: &str = "scale";
     let device = tape.device();
-    let mut y = device.upload(x.f32_of(OP, "input")?.as_slice());
+    let mut y = device.copy(x.f32_of(OP, "input")?).map_err(in_op(OP, [x.shape()]))?;
     elementwise::scale(device, factor, &mut y).map_err(in_op(OP, [x.shape()]))?;
     let y = Tensor::from_buffer(x.shape(), y);
     if !tape.wants(OP, &[x], &[])? {

@@ -31,7 +31,7 @@ pub fn pool(tape: &Tape, x: &Tensor, kind: Kind, spans: &[(usize, usize)]) -> Re
         gradients
             .write(Some(slot), tokens * width, |device, dx, accumulate| {
                 if !accumulate {
-                    dx.as_mut_slice().fill(0.0);
+                    device.clear(dx)?;
                 }
                 pool::backward(device, sizes, kind, &spans, argmax.as_ref(), &dy, dx)
             })
