@@ -19,6 +19,7 @@ use pliant_tensor::ops::{Kind, SoftmaxKind, pool, softmax};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
+use crate::device::Place;
 use crate::exit::Code;
 pub use align::Aligned;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
@@ -43,7 +44,7 @@ pub enum Head {
 
 /// A model on a device, and what is asked of it.
 pub struct Engine {
-    device: Device,
+    place: Place,
     precision: Precision,
     model: Model,
     card: Card,
@@ -57,16 +58,16 @@ pub struct Hidden {
 }
 
 impl Engine {
-    /// Reads the weights of the model that `card` describes and packs them for `device`.
+    /// Reads the weights of the model that `card` describes and packs them for the device of `place`.
     ///
     /// # Errors
     /// A folder that is damaged or holds another model than its configuration says, and a model without the head.
-    pub fn load(card: Card, device: Device, precision: Precision, head: Head) -> anyhow::Result<Self> {
+    pub fn load(card: Card, place: Place, precision: Precision, head: Head) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", card.folder.display());
         let loaded = if card.about.family == composition::NAME {
-            pliant_models::composition(&device, precision)
+            pliant_models::composition(&place.device, precision)
         } else {
-            pliant_models::load(&card.folder, &device, precision, Purpose::Inference)
+            pliant_models::load(&card.folder, &place.device, precision, Purpose::Inference)
         };
         let loaded = loaded.with_context(unusable)?;
         let (model, identity) = (loaded.model, loaded.identity);
@@ -79,7 +80,8 @@ impl Engine {
         if head == Head::Contacts {
             model.check_contacts().with_context(unusable)?;
         }
-        Ok(Self { device, precision, model, card, identity, head })
+        place.device.check().with_context(unusable)?;
+        Ok(Self { place, precision, model, card, identity, head })
     }
 
     /// BLAKE3 of what the model is, in hex.
@@ -94,7 +96,15 @@ impl Engine {
 
     /// Where it computes.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.place.device
+    }
+
+    /// What went wrong on the device while results were read.
+    ///
+    /// # Errors
+    /// The fault; the results are none then.
+    pub fn check(&self) -> anyhow::Result<()> {
+        Ok(self.device().check()?)
     }
 
     /// W, numbers of a row: C of states, those of a projection, V of log-probabilities, 1 of contacts, whose rows are pairs of residues.
@@ -118,7 +128,7 @@ impl Engine {
     /// What the model or the device cannot do.
     pub fn encode(&self, pack: &Pack) -> anyhow::Result<Hidden> {
         let tape = self.tape();
-        let ids = Ids::new(&self.device, &pack.ids);
+        let ids = Ids::new(self.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
         let states = self
             .model
@@ -148,7 +158,7 @@ impl Engine {
         }
         let rows = all.f32()?.as_slice().chunks_exact(columns);
         let kept: Vec<f32> = rows.flat_map(|row| &row[..tokens]).copied().collect();
-        Ok(Tensor::from_f32(&self.device, [all.rows(), tokens], &kept)?)
+        Ok(Tensor::from_f32(self.device(), [all.rows(), tokens], &kept)?)
     }
 
     /// The probabilities that residues touch: for each sequence of the pack `[L, L]`, symmetric.
@@ -156,13 +166,15 @@ impl Engine {
     /// # Errors
     /// A model without contact head, and what the model or the device cannot do.
     pub fn contacts(&self, pack: &Pack) -> anyhow::Result<Vec<Vec<f32>>> {
-        let ids = Ids::new(&self.device, &pack.ids);
+        let ids = Ids::new(self.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
         let contacts = self.model.contacts(&self.tape(), &ids, &offsets, &pack.residues);
-        contacts.with_context(|| format!("computing {} tokens", pack.tokens()))
+        let contacts = contacts.with_context(|| format!("computing {} tokens", pack.tokens()))?;
+        self.check()?;
+        Ok(contacts)
     }
 
-    /// One vector for each of the B `spans` of token rows: `[B, C]`.
+    /// One vector for each of the B `spans` of token rows: `[B, C]`, on their way from the device.
     ///
     /// # Errors
     /// An empty span.
@@ -172,8 +184,10 @@ impl Engine {
         layer: usize,
         kind: Pool,
         spans: &[(usize, usize)],
-    ) -> anyhow::Result<Vec<f32>> {
-        Ok(pool(&self.tape(), &hidden.states[layer], kernel_kind(kind), spans)?.to_vec_f32())
+    ) -> anyhow::Result<Pooled> {
+        let pooled = pool(&self.tape(), &hidden.states[layer], kernel_kind(kind), spans)?;
+        pooled.f32()?.fetch()?;
+        Ok(Pooled(pooled))
     }
 
     /// One vector `[C]` of the states `[L, C]` of one record.
@@ -182,12 +196,24 @@ impl Engine {
     /// A record without residues.
     pub fn pool_states(&self, states: &[f32], kind: Pool) -> anyhow::Result<Vec<f32>> {
         let rows = states.len() / self.width();
-        let states = Tensor::from_f32(&self.device, [rows, self.width()], states)?;
-        Ok(pool(&self.tape(), &states, kernel_kind(kind), &[(0, rows)])?.to_vec_f32())
+        let states = Tensor::from_f32(self.device(), [rows, self.width()], states)?;
+        let pooled = pool(&self.tape(), &states, kernel_kind(kind), &[(0, rows)])?.to_vec_f32();
+        self.check()?;
+        Ok(pooled)
     }
 
     fn tape(&self) -> Tape {
-        Tape::off(&self.device, self.precision)
+        Tape::off(self.device(), self.precision)
+    }
+}
+
+/// Vectors of a pack, `[B, C]`, on their way from the device.
+pub struct Pooled(Tensor);
+
+impl Pooled {
+    /// The vectors, one after the other; the device is asked for its faults afterwards.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.0.to_vec_f32()
     }
 }
 

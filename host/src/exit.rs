@@ -133,6 +133,16 @@ pub enum TaskError {
         /// What stands in the way.
         reason: String,
     },
+    /// A device gives other results than the processor.
+    #[error("{device}: {apart} of {compared} results are not those of the processor")]
+    DeviceDisagrees {
+        /// The device in words.
+        device: String,
+        /// Results that are too far apart.
+        apart: usize,
+        /// All that were compared.
+        compared: usize,
+    },
     /// The work does not fit into memory.
     #[error("at least {needed_mib} MiB of memory are needed, but {limit_mib} MiB are admitted ({limit})")]
     Memory {
@@ -170,7 +180,7 @@ impl TaskError {
             | Self::InputChanged { .. }
             | Self::DamagedCache { .. }
             | Self::NotFinite { .. } => Code::Data,
-            Self::NoDevice { .. } => Code::Device,
+            Self::NoDevice { .. } | Self::DeviceDisagrees { .. } => Code::Device,
             Self::Memory { .. } => Code::Memory,
             Self::Broken { .. } => Code::Internal,
         }
@@ -190,6 +200,7 @@ impl TaskError {
             }
             Self::DamagedCache { .. } => "'pliant cache verify --repair' removes what is damaged",
             Self::NoDevice { .. } => "use --device cpu or --device auto",
+            Self::DeviceDisagrees { .. } => "do not compute on it; please report the lines above",
             Self::Memory { .. } => {
                 "give the task more memory, or lower --max-batch-tokens, or choose another --long for the longest records"
             }
@@ -243,7 +254,9 @@ pub fn report(error: &anyhow::Error) -> Report {
     let plot = error.chain().find_map(|cause| cause.downcast_ref::<PlotError>());
     let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
     let head = error.chain().find_map(|cause| cause.downcast_ref::<HeadError>());
+    let kernel = error.chain().find_map(|cause| cause.downcast_ref::<KernelError>());
     let hint = hint
+        .or_else(|| kernel.and_then(kernel_hint))
         .or_else(|| variants.and_then(VariantError::hint))
         .or_else(|| pair.and_then(AlignError::hint))
         .or_else(|| plot.and_then(PlotError::hint))
@@ -260,6 +273,23 @@ pub fn report(error: &anyhow::Error) -> Report {
         message,
         causes,
     }
+}
+
+/// What to do about a device.
+fn kernel_hint(error: &KernelError) -> Option<String> {
+    let text = match error {
+        KernelError::OutOfMemory { .. } => {
+            "lower --max-batch-tokens, choose another --long for the longest records or --precision bf16, or free the GPU's \
+             memory of other programs"
+        }
+        // Libraries say themselves what to install.
+        KernelError::Library { name, .. } if name.contains("driver") => "or use --device cpu",
+        KernelError::Device { device, .. } if device.starts_with("cuda") => {
+            "'pliant doctor' tells what there is; or use --device cpu"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Whether the program that read our standard output has ended, which is its right.
@@ -351,6 +381,7 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         KernelError::Device { .. } | KernelError::Library { .. } | KernelError::Compile { .. } => {
             Some(Code::Device)
         }
+        KernelError::OutOfMemory { .. } => Some(Code::Memory),
         KernelError::File { .. } => Some(Code::Io),
         // A model with sizes that no kernel has.
         KernelError::Unsupported { .. } => Some(Code::Data),

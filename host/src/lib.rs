@@ -5,6 +5,7 @@
 //! | [`cli`] | flags: what was typed becomes a validated plan, and the only place that prints |
 //! | [`tasks`] | one recipe per command |
 //! | [`pipeline`] | order of work: reader, packer, device worker, ordered writer |
+//! | [`device`] | where a run computes: the device that is there or was asked for, and its share of a GPU |
 //! | [`engine`] | the only place where a model meets records |
 //! | [`eval`] | how well a task is done: measures, intervals, baselines |
 //! | [`supervised`] | tasks with labels: their table, examples, losses, heads on disk |
@@ -14,6 +15,7 @@
 //! | [`exit`] | what happened to exit code |
 
 pub mod cli;
+pub mod device;
 pub mod engine;
 pub mod eval;
 pub mod exit;

@@ -16,13 +16,14 @@ pub mod contacts;
 mod gather;
 mod group;
 mod masks;
+mod passes;
 mod recall;
 
 use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pliant_seq::{Item, LongPolicy, Pack, ReadOptions, RecordReader, Source, Totals, plan_packs};
+use pliant_seq::{Item, LongPolicy, ReadOptions, RecordReader, Source, Totals};
 
 use crate::cli::embed::{Pool, Written};
 use crate::cli::print::Progress;
@@ -31,6 +32,7 @@ use crate::exit::TaskError;
 pub use ability::Ability;
 use group::{Builder, Group, Limits, Rules};
 pub use masks::Masks;
+use passes::Passes;
 pub use recall::{CutKeys, Entry, Form, Recall, Recalled};
 
 /// What is computed of which records.
@@ -240,23 +242,13 @@ fn compute(
     groups: Receiver<Group>,
     rows: Sender<Vec<Row>>,
 ) -> anyhow::Result<()> {
+    let mut passes = Passes::new(engine, progress, work.batch_tokens);
     for group in groups {
         let Group { slots, jobs } = group;
         let found = slots.iter().filter(|slot| slot.found.is_some());
         progress.advance(found.map(|slot| slot.rows as u64).sum());
-        let vocabulary = engine.vocabulary();
-        let lengths = jobs.iter().map(|job| vocabulary.tokens_for(job.span.residues.len()));
-        let packs = plan_packs(lengths, work.batch_tokens);
         let mut gatherer = gather::Gatherer::new(engine, &work.output, slots);
-        for planned in packs {
-            let mut pack = Pack::new();
-            for job in planned {
-                pack.push(job as u64, &jobs[job].tokens(gatherer.slots(), vocabulary));
-            }
-            let hidden = engine.encode(&pack)?;
-            gatherer.take(&pack, &jobs, &hidden)?;
-            progress.advance(pack.rows.iter().map(|&row| jobs[row as usize].span.owned.len() as u64).sum());
-        }
+        passes.run(&jobs, &mut gatherer)?;
         let (slots, finished) = gatherer.finish()?;
         if let Some(recall) = work.recall {
             recall.keep(&slots, &finished);

@@ -9,7 +9,7 @@ use toml::Value;
 
 use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::cli::reading::{OnError, count, not_an_input};
-use crate::cli::shared::{DeviceChoice, cpu_path};
+use crate::cli::shared::{DeviceChoice, cpu_path, device};
 use crate::machine;
 use crate::train::config::{Change, ConfigError};
 use crate::train::tuning::FormConfig;
@@ -91,16 +91,8 @@ pub struct FinetuneArgs {
     seeds: Option<u64>,
     #[command(flatten)]
     cache: CacheFlags,
-    /// Where to compute
-    #[arg(
-        long,
-        env = "PLIANT_DEVICE",
-        value_name = "NAME",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        help = "Where to compute: auto (says what it takes), cpu or cuda"
-    )]
+    /// Where to compute: auto (says what it takes) or cpu; there is no training on GPUs
+    #[arg(long, env = "PLIANT_DEVICE", value_name = "NAME", value_parser = device, default_value = "auto")]
     device: DeviceChoice,
     /// Instructions of the processor to use: portable, avx2, avx512 or avx512-bf16 [default: the fastest it has]
     #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]

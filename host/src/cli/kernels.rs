@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use pliant_kernels::cuda::Architecture;
+
+use crate::cli::shared::{CudaArgs, DeviceChoice, device};
 
 const EXAMPLES: &str = "\
 Examples:
   pliant kernels build --out kernels
-  pliant kernels build --arch sm_80,sm_90 --out kernels --nvrtc libnvrtc.so.12";
+  pliant kernels build --arch sm_80,sm_90 --out kernels --nvrtc libnvrtc.so.12
+  pliant kernels check --device cuda:0";
 
 /// The words after `pliant kernels`.
 #[derive(Debug, Args)]
@@ -24,6 +27,23 @@ pub struct KernelsArgs {
 pub enum KernelsAction {
     /// Compile all of them into a folder; no GPU is needed
     Build(BuildArgs),
+    /// Run all of them on a GPU and compare what they give with the processor
+    Check(CheckArgs),
+}
+
+/// The words after `pliant kernels check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The GPU: cuda or cuda:N
+    #[arg(long, env = "PLIANT_DEVICE", value_name = "NAME", value_parser = device, default_value = "cuda")]
+    pub device: DeviceChoice,
+    /// How to compute there.
+    #[command(flatten)]
+    pub cuda: CudaArgs,
+    /// Write a line for every result instead of those that disagree
+    #[arg(long, env = "PLIANT_ALL", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub all: bool,
 }
 
 /// The words after `pliant kernels build`.

@@ -193,6 +193,14 @@ impl Progress {
         }
     }
 
+    /// Something that may not be what was meant, beside the numbers.
+    pub fn warning(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.print.warning(message)),
+            None => self.print.warning(message),
+        }
+    }
+
     /// What is to be said with the numbers from now on.
     pub fn tell(&self, more: String) {
         let more = if more.is_empty() { more } else { format!(", {more}") };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
+use pliant_kernels::cuda::Products;
 use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::ReadOptions;
 use pliant_store::{OutDtype, check_targets, failures_path};
@@ -85,27 +86,20 @@ pub struct ComputeArgs {
                   attention in bf16)"
     )]
     precision: PrecisionChoice,
-    /// Where to compute
-    #[arg(
-        long,
-        env = "PLIANT_DEVICE",
-        value_name = "NAME",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        help = "Where to compute: auto (says what it takes), cpu or cuda"
-    )]
+    /// Where to compute: auto (says what it takes), cpu, cuda or cuda:N, the GPU with the number N
+    #[arg(long, env = "PLIANT_DEVICE", value_name = "NAME", value_parser = device, default_value = "auto")]
     device: DeviceChoice,
+    #[command(flatten)]
+    cuda: CudaArgs,
     /// Instructions of the processor to use: portable, avx2, avx512 or avx512-bf16 [default: the fastest it has]
     #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
     cpu_path: Option<CpuPath>,
     /// Threads that compute [default: the cores that this process may use]
     #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
     threads: Option<usize>,
-    /// Tokens computed together; changes speed and memory, never a result
-    #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N", value_parser = count::<usize>,
-          default_value_t = DEFAULT_BATCH_TOKENS)]
-    max_batch_tokens: usize,
+    /// Tokens computed together; changes speed and memory, never a result [default: 4096, on a GPU what its memory holds]
+    #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N", value_parser = count::<usize>)]
+    max_batch_tokens: Option<usize>,
     /// What to do with proteins longer than those the model was trained on
     #[arg(
         long,
@@ -124,6 +118,17 @@ pub struct ComputeArgs {
     /// Residues from one window to the next, for --long window [default: half a window]
     #[arg(long, env = "PLIANT_STRIDE", value_name = "N", value_parser = count::<usize>)]
     stride: Option<usize>,
+}
+
+/// How to compute on a GPU.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CudaArgs {
+    /// Processes that may compute on one GPU at the same time; one more waits [default: any number]
+    #[arg(long, env = "PLIANT_GPU_SLOTS", value_name = "N", value_parser = count::<usize>)]
+    gpu_slots: Option<usize>,
+    /// What makes matrix products on a GPU: auto (cublaslt where it is found), plain or cublaslt
+    #[arg(long, env = "PLIANT_GPU_PRODUCTS", value_name = "NAME", value_parser = products, default_value = "auto")]
+    gpu_products: Products,
 }
 
 /// What to do beside the results, or instead of them.
@@ -158,15 +163,24 @@ enum PrecisionChoice {
 }
 
 /// Where to compute.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// What is best, told to the user.
     #[default]
     Auto,
     /// The processor.
     Cpu,
-    /// A graphics processor, never anything else instead.
-    Cuda,
+    /// A graphics processor, the one with a number where it is named, never anything else instead.
+    Cuda(Option<usize>),
+}
+
+/// How to compute on a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CudaPlan {
+    /// Processes that may compute on one GPU at the same time.
+    pub slots: Option<usize>,
+    /// What makes matrix products.
+    pub products: Products,
 }
 
 /// What to do with proteins longer than those of the training.
@@ -209,6 +223,10 @@ pub struct ComputePlan {
     pub threads: usize,
     /// Tokens computed together.
     pub batch_tokens: usize,
+    /// Whether the user named their number.
+    pub batch_named: bool,
+    /// How, on a GPU.
+    pub cuda: CudaPlan,
 }
 
 /// What to read, with what and how to compute, and what to tell of it. Nothing of it has been opened.
@@ -301,6 +319,13 @@ impl ModelFlag {
     }
 }
 
+impl CudaArgs {
+    /// The plan.
+    pub fn plan(self) -> CudaPlan {
+        CudaPlan { slots: self.gpu_slots, products: self.gpu_products }
+    }
+}
+
 impl ComputeArgs {
     fn plans(self) -> Result<(LongPlan, ComputePlan), TaskError> {
         if self.long != Long::Window && (self.window.is_some() || self.stride.is_some()) {
@@ -317,9 +342,35 @@ impl ComputeArgs {
                 PrecisionChoice::Int8 => Precision::Int8,
             },
             threads: self.threads.unwrap_or_else(cores),
-            batch_tokens: self.max_batch_tokens,
+            batch_tokens: self.max_batch_tokens.unwrap_or(DEFAULT_BATCH_TOKENS),
+            batch_named: self.max_batch_tokens.is_some(),
+            cuda: self.cuda.plan(),
         };
         Ok((LongPlan { policy: self.long, window: self.window, stride: self.stride }, compute))
+    }
+}
+
+pub(super) fn device(name: &str) -> Result<DeviceChoice, String> {
+    let wrong = || "known are auto, cpu, cuda and cuda:N with a number N from 0 on".to_owned();
+    match name {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(None)),
+        _ => {
+            let number =
+                name.strip_prefix("cuda:").filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+            let number = number.and_then(|number| number.parse().ok());
+            number.map(|number| DeviceChoice::Cuda(Some(number))).ok_or_else(wrong)
+        }
+    }
+}
+
+fn products(name: &str) -> Result<Products, String> {
+    match name {
+        "auto" => Ok(Products::Auto),
+        "plain" => Ok(Products::Plain),
+        "cublaslt" => Ok(Products::Library),
+        _ => Err("known are auto, plain and cublaslt".to_owned()),
     }
 }
 

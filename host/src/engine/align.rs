@@ -28,15 +28,16 @@ impl Engine {
     pub fn align(&self, first: &[f32], second: &[f32]) -> anyhow::Result<Aligned> {
         let (tape, width) = (self.tape(), self.width());
         let trained = self.model.check_pairs().is_ok() && !self.model.pairs_in_one_chain();
-        let vectors = |rows: &[f32]| Tensor::from_f32(&self.device, [rows.len() / width, width], rows);
+        let vectors = |rows: &[f32]| Tensor::from_f32(self.device(), [rows.len() / width, width], rows);
         let SoftAlignment { score, similarities, weights } =
             soft_alignment_of(&tape, &vectors(first)?, &vectors(second)?)
                 .context("comparing two proteins")?;
         let levels = |score| -> anyhow::Result<Vec<f32>> {
-            let scores = Tensor::from_f32(&self.device, [1, 1], &[score])?;
+            let scores = Tensor::from_f32(self.device(), [1, 1], &[score])?;
             Ok(ordinal_levels(&tape, &self.model.pair_levels(&tape, &scores)?)?.to_vec_f32())
         };
         let levels = trained.then(|| levels(score)).transpose()?;
+        self.check()?;
         Ok(Aligned { score, levels, similarities, weights })
     }
 }

@@ -10,8 +10,9 @@
 //! filled by its tokens and by the numbers of its maps; at most three are held at a time.
 
 use crossbeam_channel::{Receiver, Sender};
-use pliant_seq::{Cut, Item, Pack, Record, RecordReader};
+use pliant_seq::{Cut, Item, Pack, Record, RecordReader, Tokens};
 
+use super::passes::Budget;
 use super::{GROUP_BYTES, Reading, Row, Work, staged};
 use crate::cli::print::Progress;
 use crate::engine::Engine;
@@ -66,7 +67,7 @@ pub fn run(
 ) -> anyhow::Result<Reading> {
     staged(
         |batches| read(work, engine, batches),
-        |batches, rows| compute(engine, progress, batches, rows),
+        |batches, rows| compute(work.batch_tokens, engine, progress, batches, rows),
         write,
     )
 }
@@ -114,14 +115,32 @@ fn length(work: &Work<'_>, record: &Record) -> Result<Option<usize>, TaskError> 
 pub const NO_WINDOWS: &str = "--long window cannot be had for contacts: two residues that no window holds together would \
                               have no number; choose --long whole or truncate";
 
+/// The maps of each sequence of a pack, computed alone: as little memory as there can be.
+fn one_by_one(engine: &Engine, pack: &Pack) -> anyhow::Result<Vec<Vec<f32>>> {
+    let mut maps = Vec::with_capacity(pack.sequences());
+    for (b, residues) in pack.residues.iter().enumerate() {
+        let (start, end) = (pack.offsets[b], pack.offsets[b + 1]);
+        let ids = pack.ids[start..end].to_vec();
+        let mut alone = Pack::new();
+        alone.push(0, &Tokens { ids, residues: residues.start - start..residues.end - start });
+        maps.extend(engine.contacts(&alone)?);
+    }
+    Ok(maps)
+}
+
 fn compute(
+    batch_tokens: usize,
     engine: &Engine,
     progress: &Progress,
     batches: Receiver<Batch>,
     rows: Sender<Vec<Row>>,
 ) -> anyhow::Result<()> {
+    let mut budget = Budget::new(batch_tokens);
     for batch in batches {
-        let maps = engine.contacts(&batch.pack)?;
+        let maps = match engine.contacts(&batch.pack) {
+            Err(error) if budget.halve(&error, engine, progress) => one_by_one(engine, &batch.pack)?,
+            maps => maps?,
+        };
         progress.advance(batch.records.iter().map(|(_, length)| *length as u64).sum());
         let row = |((id, length), map)| {
             let (pooled, sequence) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ use super::group::{Job, Slot};
 use super::recall::Found;
 use super::{ANSWER, Output, Row};
 use crate::cli::embed::Pool;
-use crate::engine::{Engine, Hidden};
+use crate::engine::{Engine, Hidden, Pooled};
 
 /// Collects the results of one group.
 pub(super) struct Gatherer<'a> {
@@ -16,6 +16,16 @@ pub(super) struct Gatherer<'a> {
     output: &'a Output,
     slots: Vec<Slot>,
     rows: Vec<Row>,
+}
+
+/// What was asked of a pack, some of it perhaps not there yet.
+pub(super) struct Asked {
+    /// The states, where rows of them are wanted.
+    hidden: Option<Hidden>,
+    /// `[B, C]` of each layer.
+    pooled: Vec<Pooled>,
+    /// Records that the vectors are of.
+    slots: Vec<usize>,
 }
 
 impl<'a> Gatherer<'a> {
@@ -49,8 +59,31 @@ impl<'a> Gatherer<'a> {
         &self.slots
     }
 
-    /// Takes what was computed of `pack`.
-    pub(super) fn take(&mut self, pack: &Pack, jobs: &[Job], hidden: &Hidden) -> anyhow::Result<()> {
+    /// Asks for what is wanted of the states of `pack`, without waiting for any of it.
+    pub(super) fn ask(&self, pack: &Pack, jobs: &[Job], hidden: Hidden) -> anyhow::Result<Asked> {
+        let (mut pooled, mut slots) = (Vec::new(), Vec::new());
+        if let Output::States { pool, .. } = self.output {
+            (pooled, slots) = self.pool(*pool, pack, jobs, &hidden)?;
+        }
+        let kept = |row: &u64| !self.rows[jobs[*row as usize].slot].residues.is_empty();
+        Ok(Asked { hidden: pack.rows.iter().any(kept).then_some(hidden), pooled, slots })
+    }
+
+    /// Takes what was asked of `pack`.
+    pub(super) fn take(&mut self, pack: &Pack, jobs: &[Job], asked: &Asked) -> anyhow::Result<()> {
+        if let Some(hidden) = &asked.hidden {
+            self.take_rows(pack, jobs, hidden);
+        }
+        let width = self.engine.width();
+        for (layer, pooled) in asked.pooled.iter().enumerate() {
+            for (&slot, values) in asked.slots.iter().zip(pooled.to_vec().chunks_exact(width)) {
+                self.rows[slot].pooled[layer] = values.to_vec();
+            }
+        }
+        self.engine.check()
+    }
+
+    fn take_rows(&mut self, pack: &Pack, jobs: &[Job], hidden: &Hidden) {
         for (b, &row) in pack.rows.iter().enumerate() {
             let (first, job) = (pack.residues[b].start, &jobs[row as usize]);
             match self.output {
@@ -61,29 +94,26 @@ impl<'a> Gatherer<'a> {
                 Output::Contacts => {}
             }
         }
-        match self.output {
-            Output::States { pool, .. } => self.pool(*pool, pack, jobs, hidden),
-            Output::LogProbs | Output::Losses | Output::Answers | Output::Contacts => Ok(()),
-        }
     }
 
-    /// Makes the vectors of records that are in one piece.
-    fn pool(&mut self, pool: Pool, pack: &Pack, jobs: &[Job], hidden: &Hidden) -> anyhow::Result<()> {
+    /// The vectors of records that are in one piece, layer by layer, and whose they are.
+    fn pool(
+        &self,
+        pool: Pool,
+        pack: &Pack,
+        jobs: &[Job],
+        hidden: &Hidden,
+    ) -> anyhow::Result<(Vec<Pooled>, Vec<usize>)> {
         let slot_of = |row: u64| jobs[row as usize].slot;
         let alone = pack.rows.iter().enumerate().filter(|(_, row)| self.slots[slot_of(**row)].jobs == 1);
         let (spans, slots): (Vec<_>, Vec<_>) =
             alone.map(|(b, row)| (span(pool, pack, b), slot_of(*row))).unzip();
         if spans.is_empty() {
-            return Ok(());
+            return Ok((Vec::new(), slots));
         }
-        let width = self.engine.width();
-        for layer in 0..self.engine.layers().len() {
-            let pooled = self.engine.pool(hidden, layer, pool, &spans)?;
-            for (&slot, values) in slots.iter().zip(pooled.chunks_exact(width)) {
-                self.rows[slot].pooled[layer] = values.to_vec();
-            }
-        }
-        Ok(())
+        let layers = 0..self.engine.layers().len();
+        let pooled = layers.map(|layer| self.engine.pool(hidden, layer, pool, &spans));
+        Ok((pooled.collect::<anyhow::Result<_>>()?, slots))
     }
 
     /// Copies the rows that `job` owns, where they are kept. Its first residue is token `first` of the pack.

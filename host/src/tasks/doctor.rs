@@ -1,14 +1,18 @@
 //! `pliant doctor`: what this machine has to offer.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use pliant_kernels::CpuPath;
+use pliant_kernels::check::{Extent, compare};
+use pliant_kernels::cuda::{self, Cuda, CudaSettings, Driver, Facts};
+use pliant_kernels::{CpuPath, Device, KernelError};
 use serde_json::{Value, json};
 
 use crate::Context;
 use crate::cli::doctor::DoctorArgs;
-use crate::machine;
 use crate::tasks::files::path_text;
+use crate::{device, machine};
 
 /// Looks around and says what there is.
 ///
@@ -37,13 +41,77 @@ fn look() -> Value {
         "memory_limit_bytes": limit.map(|limit| limit.bytes),
         "memory_limit_by": limit.map(|limit| limit.by),
         "memory_available_bytes": machine::memory_available(),
-        "cuda": {
-            "driver": machine::cuda_driver(),
-            "usable": false,
-            "reason": "this version of pliant computes on the processor only",
-        },
+        "cuda": gpus(),
         "file_systems": places().into_iter().map(|(name, path)| place(name, &path)).collect::<Vec<_>>(),
     })
+}
+
+/// The driver, its GPUs, the libraries, and whether a first GPU computes what the processor does.
+fn gpus() -> Value {
+    let driver = match cuda::driver() {
+        Ok(driver) => driver,
+        Err(error) => {
+            return json!({ "driver": machine::cuda_driver(), "usable": false, "reason": error.to_string() });
+        }
+    };
+    let (major, minor) = driver.version();
+    let mut found = json!({
+        "driver": driver.path(),
+        "version": format!("{major}.{minor}"),
+        "usable": false,
+        "devices": [],
+    });
+    match devices(driver).and_then(|devices| {
+        found["devices"] = devices;
+        tested()
+    }) {
+        Ok(tested) => {
+            found["usable"] = tested["disagree"].as_array().is_some_and(Vec::is_empty).into();
+            found["self_test"] = tested;
+        }
+        Err(error) => found["reason"] = error.to_string().into(),
+    }
+    found
+}
+
+fn devices(driver: &Driver) -> Result<Value, KernelError> {
+    let one = |ordinal| {
+        let Facts { name, uuid, capability: (major, minor), multiprocessors, memory, .. } =
+            Facts::of(driver, ordinal)?;
+        Ok(json!({
+            "ordinal": ordinal, "name": name, "uuid": uuid, "capability": format!("{major}.{minor}"),
+            "multiprocessors": multiprocessors, "memory_bytes": memory,
+        }))
+    };
+    (0..driver.devices()?).map(one).collect()
+}
+
+/// Opens the first GPU, and compares one result of every operation with the processor's.
+fn tested() -> Result<Value, KernelError> {
+    let settings = CudaSettings { kernels: device::kernel_folder(), ..CudaSettings::default() };
+    let begin = Instant::now();
+    let gpu = Arc::new(Cuda::open(&settings)?);
+    let (free, _) = gpu.memory()?;
+    gpu.load_all()?;
+    let opened = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    let findings = compare(&Device::cpu(1)?, &Device::Cuda(Arc::clone(&gpu)), Extent::Few);
+    let disagree: Vec<String> = findings
+        .iter()
+        .filter(|finding| !finding.agrees())
+        .map(|finding| format!("{} {}", finding.op, finding.what))
+        .collect();
+    Ok(json!({
+        "device": gpu.describe(),
+        "numerics": gpu.numerics(),
+        "compiler": gpu.compiler().unwrap_or_else(|missing| missing),
+        "products": gpu.products().unwrap_or_else(|| "plain: cuBLASLt was not found".to_owned()),
+        "free_bytes": free,
+        "seconds_to_open": opened,
+        "compared": findings.len(),
+        "disagree": disagree,
+        "seconds": begin.elapsed().as_secs_f64(),
+    }))
 }
 
 /// The folders that matter, by the name that users know them by.
@@ -90,13 +158,8 @@ fn told(found: &Value) -> String {
         format!("threads       {} of {} cores", text("threads"), text("cores")),
         format!("memory        {} ({})", gib(&found["memory_limit_bytes"]), text("memory_limit_by")),
         format!("available     {}", gib(&found["memory_available_bytes"])),
-        match found["cuda"]["driver"].as_str() {
-            Some(driver) => {
-                format!("cuda          driver {driver}; this version computes on the processor only")
-            }
-            None => "cuda          no driver found".to_owned(),
-        },
     ];
+    lines.extend(told_of_gpus(&found["cuda"]));
     for place in found["file_systems"].as_array().into_iter().flatten() {
         let name = place["name"].as_str().unwrap_or_default();
         let path = place["path"].as_str().unwrap_or_default();
@@ -109,6 +172,41 @@ fn told(found: &Value) -> String {
         });
     }
     lines.join("\n") + "\n"
+}
+
+/// What there is of GPUs, for people.
+fn told_of_gpus(cuda: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let Some(driver) = cuda["driver"].as_str() else {
+        return vec!["cuda          no driver found".to_owned()];
+    };
+    let version = text(&cuda["version"]);
+    let mut lines = vec![format!("cuda          driver {driver} {version}").trim_end().to_owned()];
+    for device in cuda["devices"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "gpu           cuda:{} {}, compute capability {}, {}",
+            device["ordinal"],
+            text(&device["name"]),
+            text(&device["capability"]),
+            gib(&device["memory_bytes"])
+        ));
+    }
+    if let Some(reason) = cuda["reason"].as_str() {
+        lines.push(format!("              cannot be used: {reason}"));
+    }
+    let test = &cuda["self_test"];
+    if test.is_object() {
+        lines.push(format!("kernels       {}", text(&test["compiler"])));
+        lines.push(format!("products      {}", text(&test["products"])));
+        let disagree = test["disagree"].as_array().map_or(0, Vec::len);
+        lines.push(format!(
+            "self-test     {} results compared with the processor's, {disagree} disagree, in {:.1} s; opened in {:.1} s",
+            test["compared"],
+            test["seconds"].as_f64().unwrap_or_default(),
+            test["seconds_to_open"].as_f64().unwrap_or_default()
+        ));
+    }
+    lines
 }
 
 fn gib(bytes: &Value) -> String {

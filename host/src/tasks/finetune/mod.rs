@@ -16,12 +16,11 @@ use crate::cli::finetune::FinetunePlan;
 use crate::supervised::card::no_task;
 use crate::supervised::registry::{self, Task};
 use crate::tasks::files;
-use crate::tasks::run::device;
 use crate::train::checkpoint;
 use crate::train::folder::RunFolder;
 use crate::train::resume;
 use crate::train::tuning::{self, TuningConfig};
-use crate::{Context, machine};
+use crate::{Context, device, machine};
 use account::Account;
 use examples::Examples;
 use session::Session;
@@ -94,7 +93,7 @@ fn train(work: &Work<'_>, context: &Context) -> anyhow::Result<Value> {
     let Work { plan, config, task, out, .. } = *work;
     machine::forget_peak_memory();
     let print = &context.print;
-    let device = device(plan.device, plan.cpu_path, plan.threads, print)?;
+    let device = device::for_training(plan.device, plan.cpu_path, plan.threads, print)?;
     // A run that is over already, as the earlier ones of several seeds may be, only tells what it found.
     let folder = RunFolder::open(out, plan.resume)?;
     let newest = resume::newest(&folder, print)?;

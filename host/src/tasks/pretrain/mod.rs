@@ -11,18 +11,17 @@ use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_nn::optim::Schedule;
 
-use crate::Context;
 use crate::cli::pretrain::PretrainPlan;
 use crate::cli::print::Printer;
 use crate::engine::{self, Group, Learner, LearnerSettings, Pupil};
 use crate::tasks::files;
-use crate::tasks::run::device;
 use crate::train::checkpoint::{self, Checkpoint, MODEL, OPTIMIZER, Origin, State};
 use crate::train::config::{self, Beginning, ModelConfig, ObjectiveKind, TrainConfig};
 use crate::train::folder::{CONFIG_FILE, RunFolder};
 use crate::train::kill::point;
 use crate::train::run::{Pace, Rhythm, Run};
 use crate::train::{TrainError, result, resume};
+use crate::{Context, device};
 use account::Account;
 use data::Data;
 use drawing::Drawing;
@@ -38,7 +37,7 @@ pub fn run(plan: &PretrainPlan, context: &Context) -> anyhow::Result<()> {
     let Some(out) = plan.out.as_ref().filter(|_| !plan.print_config) else {
         return Ok(print.data(&config.to_toml())?);
     };
-    let device = device(plan.device, plan.cpu_path, plan.threads, print)?;
+    let device = device::for_training(plan.device, plan.cpu_path, plan.threads, print)?;
     let folder = RunFolder::open(out, plan.resume)?;
     let newest = resume::newest(&folder, print)?;
     let model = beginning(&config.model)?;

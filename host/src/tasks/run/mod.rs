@@ -7,19 +7,18 @@ mod survey;
 
 use std::time::{Duration, Instant};
 
-use pliant_kernels::{CpuPath, Device};
 use pliant_seq::{LongPolicy, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
 
 use crate::cli::print::{Printer, Progress};
 use crate::cli::reading::OnError;
-use crate::cli::shared::{DeviceChoice, Long, LongPlan, RunPlan};
+use crate::cli::shared::{Long, LongPlan, RunPlan};
 use crate::engine::{Card, Engine};
 use crate::exit::TaskError;
 use crate::pipeline::{self, Masks, Output, Reading, Recall, Row, Work};
 use crate::tasks::{files, intake};
-use crate::{Context, machine};
+use crate::{Context, device, machine};
 use estimate::Estimate;
 pub(super) use estimate::ID_CHARS;
 use provenance::{Ended, Provenance};
@@ -64,6 +63,7 @@ pub(super) struct Session<'a> {
     long: LongPolicy,
     survey: Survey,
     recall: Option<Recall>,
+    batch_tokens: usize,
 }
 
 /// What the computing took.
@@ -78,7 +78,7 @@ impl<'a> Ready<'a> {
     /// # Errors
     /// A device that is not there, windows that cannot be, and an input that cannot be read.
     pub(super) fn new(card: Card, order: Order<'a>) -> anyhow::Result<Self> {
-        refuse_absent_device(order.plan.compute.device)?;
+        device::check(&order.plan.compute)?;
         let long = long_policy(&order.plan.long, card.about.training_length)?;
         let rules = survey::Rules {
             read: order.plan.read,
@@ -123,18 +123,11 @@ impl<'a> Ready<'a> {
         fits_in_memory(&Estimate::of(&self, sizes))?;
         let Self { order, card, long, survey } = self;
         let precision = order.plan.compute.precision;
-        let engine = Engine::load(
-            card,
-            device(
-                order.plan.compute.device,
-                order.plan.compute.cpu_path,
-                order.plan.compute.threads,
-                print,
-            )?,
-            precision,
-            order.output.head(),
-        )?;
-        let mut session = Session { order, engine, long, survey, recall: None };
+        let place = device::open(&order.plan.compute, print)?;
+        let engine = Engine::load(card, place, precision, order.output.head())?;
+        let bytes = engine.card().pack_bytes(1024).div_ceil(1024);
+        let batch_tokens = device::batch_tokens(engine.device(), &order.plan.compute, bytes)?;
+        let mut session = Session { order, engine, long, survey, recall: None, batch_tokens };
         session.recall =
             session.order.plan.cache.as_ref().map(|place| cached::open(place, &session.provenance()));
         Ok(session)
@@ -213,7 +206,7 @@ impl Session<'_> {
             trained: trained(self.engine.card(), &self.long),
             output: self.order.output.clone(),
             masks: &self.order.masks,
-            batch_tokens: plan.compute.batch_tokens,
+            batch_tokens: self.batch_tokens,
             recall: self.recall.as_ref(),
         };
         let begin = Instant::now();
@@ -258,8 +251,8 @@ impl Session<'_> {
     }
 
     fn provenance(&self) -> Provenance<'_> {
-        let Self { order, engine, survey, long, .. } = self;
-        Provenance { order, engine, survey, long: long.to_string() }
+        let Self { order, engine, survey, long, batch_tokens, .. } = self;
+        Provenance { order, engine, survey, long: long.to_string(), batch_tokens: *batch_tokens }
     }
 }
 
@@ -327,35 +320,4 @@ fn fits_in_memory(estimate: &Estimate) -> Result<(), TaskError> {
         }),
         _ => Ok(()),
     }
-}
-
-/// A device that was asked for by name is there or is an error; nothing else is taken instead.
-fn refuse_absent_device(choice: DeviceChoice) -> Result<(), TaskError> {
-    let reason = match (choice, machine::cuda_driver()) {
-        (DeviceChoice::Auto | DeviceChoice::Cpu, _) => return Ok(()),
-        (DeviceChoice::Cuda, None) => {
-            "no CUDA driver was found, and this version computes on the processor only"
-        }
-        (DeviceChoice::Cuda, Some(_)) => "this version computes on the processor only",
-    };
-    Err(TaskError::NoDevice { device: "cuda", reason: reason.to_owned() })
-}
-
-/// The device of a run. One that is chosen for the user is named.
-///
-/// # Errors
-/// A device that is not there.
-pub(super) fn device(
-    choice: DeviceChoice,
-    cpu_path: CpuPath,
-    threads: usize,
-    print: &Printer,
-) -> anyhow::Result<Device> {
-    refuse_absent_device(choice)?;
-    let device = Device::cpu_with(threads, cpu_path)?;
-    if choice == DeviceChoice::Auto {
-        let why = "this version computes on the processor only";
-        print.note(&format!("device auto: {}, as {why}", device.describe()));
-    }
-    Ok(device)
 }

@@ -28,6 +28,8 @@ pub(super) struct Provenance<'a> {
     pub(super) survey: &'a Survey,
     /// The policy for long records with its lengths.
     pub(super) long: String,
+    /// Tokens computed together.
+    pub(super) batch_tokens: usize,
 }
 
 impl Provenance<'_> {
@@ -74,7 +76,7 @@ impl Provenance<'_> {
 
     /// What a run tells of itself, with what depends on the day and the machine.
     pub(super) fn summary(&self, ended: &Ended<'_>) -> Value {
-        let Self { order, engine, survey, long } = self;
+        let Self { order, engine, survey, long, .. } = self;
         let (compute, totals) = (&order.plan.compute, &survey.summary.totals);
         let compute_seconds = ended.time.as_secs_f64();
         let mut summary = json!({
@@ -97,7 +99,7 @@ impl Provenance<'_> {
             "numerics": engine.device().numerics(),
             "device": engine.device().describe(),
             "threads": compute.threads,
-            "max_batch_tokens": compute.batch_tokens,
+            "max_batch_tokens": self.batch_tokens,
             "headers": totals.headers,
             "records": survey.selection.records,
             "residues": survey.selection.residues,
