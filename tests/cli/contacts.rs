@@ -14,7 +14,7 @@ use crate::tool::{ECOLI, Ended, Run, Scratch, model};
 const IMPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/imports");
 
 /// A tiny model with random weights and a contact head.
-const TWIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/imports/twin");
+pub(crate) const TWIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/imports/twin");
 
 /// What the reference numbers were computed of.
 const REFERENCE: &str = "MKTAYIAKQRQISFVKSHFSRQ";
@@ -23,7 +23,7 @@ const REFERENCE: &str = "MKTAYIAKQRQISFVKSHFSRQ";
 const TOLERANCE: f32 = 2e-5;
 
 /// The arrays of a `.npz` whose entries are not compressed: type, shape as numpy writes it, and bytes.
-fn arrays(mut bytes: &[u8]) -> BTreeMap<String, (String, Vec<u8>)> {
+pub(crate) fn arrays(mut bytes: &[u8]) -> BTreeMap<String, (String, Vec<u8>)> {
     let mut arrays = BTreeMap::new();
     while bytes.starts_with(b"PK\x03\x04") {
         let short = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
@@ -39,7 +39,7 @@ fn arrays(mut bytes: &[u8]) -> BTreeMap<String, (String, Vec<u8>)> {
     arrays
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
 }
 

@@ -8,6 +8,7 @@ mod bytes;
 mod cache;
 mod cache_commands;
 mod contacts;
+mod cuda;
 mod disks;
 mod doctor;
 mod errors;

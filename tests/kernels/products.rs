@@ -58,14 +58,14 @@ impl Work for Round<'_> {
 }
 
 fn dot_pairs(device: &Device, operands: &Operands) -> Vec<u32> {
-    let Device::Cpu(cpu) = device;
+    let Device::Cpu(cpu) = device else { panic!("{} is no processor", device.describe()) };
     let mut results = vec![0.0; operands.sums.len()];
     cpu.run(VECTORS / PIECE, &DotPairs { operands, results: Shared::new(&mut results) });
     results.into_iter().map(f32::to_bits).collect()
 }
 
 fn round(device: &Device, values: &[f32]) -> Vec<u32> {
-    let Device::Cpu(cpu) = device;
+    let Device::Cpu(cpu) = device else { panic!("{} is no processor", device.describe()) };
     let mut results = vec![bf16::ZERO; values.len()];
     cpu.run(VECTORS / PIECE, &Round { values, results: Shared::new(&mut results) });
     results.into_iter().map(|value| u32::from(value.to_bits())).collect()
@@ -74,6 +74,7 @@ fn round(device: &Device, values: &[f32]) -> Vec<u32> {
 fn one_thread() -> impl Iterator<Item = (CpuPath, &'static Device)> {
     let path = |device: &'static Device| match device {
         Device::Cpu(cpu) => (cpu.threads().count() == 1).then(|| (cpu.path(), device)),
+        Device::Cuda(_) => None,
     };
     devices().iter().filter_map(path)
 }

@@ -1,3 +1,5 @@
 //! What the tests of Pliant share.
 
+pub mod cpp;
 pub mod kernels;
+pub mod standin;

@@ -28,9 +28,13 @@ fn report(line: &str) {
 }
 
 /// The device's vector path.
+///
+/// # Panics
+/// For devices that are no processor.
 #[must_use]
 pub fn path(device: &Device) -> CpuPath {
     match device {
         Device::Cpu(cpu) => cpu.path(),
+        Device::Cuda(_) => panic!("{} has no path of the processor", device.describe()),
     }
 }
