@@ -377,15 +377,19 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if cause.is::<VariantError>() || cause.is::<AlignError>() {
         return Some(Code::Data);
     }
-    match cause.downcast_ref::<KernelError>()? {
+    cause.downcast_ref().map(kernel_code)
+}
+
+fn kernel_code(error: &KernelError) -> Code {
+    match error {
         KernelError::Device { .. } | KernelError::Library { .. } | KernelError::Compile { .. } => {
-            Some(Code::Device)
+            Code::Device
         }
-        KernelError::OutOfMemory { .. } => Some(Code::Memory),
-        KernelError::File { .. } => Some(Code::Io),
+        KernelError::OutOfMemory { .. } => Code::Memory,
+        KernelError::File { .. } => Code::Io,
         // A model with sizes that no kernel has.
-        KernelError::Unsupported { .. } => Some(Code::Data),
-        KernelError::Size { .. } | KernelError::Index { .. } => Some(Code::Internal),
+        KernelError::Unsupported { .. } => Code::Data,
+        KernelError::Size { .. } | KernelError::Index { .. } => Code::Internal,
     }
 }
 
