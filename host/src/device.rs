@@ -64,6 +64,9 @@ fn reason_for_cpu(plan: &ComputePlan) -> Option<String> {
     }
     match cuda::driver().and_then(|driver| driver.devices()) {
         Ok(0) => Some("the CUDA driver sees no GPU".to_owned()),
+        Ok(_) if !cuda::PROVEN => Some(
+            "no GPU has run the kernels of this version yet; --device cuda takes it nonetheless".to_owned(),
+        ),
         Ok(_) => None,
         Err(KernelError::Library { name, .. }) => Some(format!("{name} is not there")),
         Err(error) => Some(error.to_string()),

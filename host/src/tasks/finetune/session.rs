@@ -12,7 +12,7 @@ use pliant_seq::tables::{LabelKind, LabelledSet};
 use super::examples::Examples;
 use crate::Context;
 use crate::cli::finetune::FinetunePlan;
-use crate::cli::shared::{ComputePlan, Long, LongPlan};
+use crate::cli::shared::{ComputePlan, CudaPlan, Long, LongPlan};
 use crate::engine::{self, Card, Group, Learner, LearnerSettings, Pupil};
 use crate::eval::{Metric, Subject};
 use crate::supervised::HeadError;
@@ -230,6 +230,8 @@ impl Session<'_> {
                 precision: config.run.precision.into(),
                 threads: self.plan.threads,
                 batch_tokens: config.run.budget_tokens,
+                batch_named: true,
+                cuda: CudaPlan::default(),
             },
             cache: self.plan.cache.clone(),
         };
