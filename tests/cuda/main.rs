@@ -19,6 +19,7 @@ mod faults;
 mod heads;
 mod layout;
 mod linear;
+mod lstm;
 mod machine_code;
 mod norms;
 mod pool;

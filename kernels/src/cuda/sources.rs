@@ -83,6 +83,7 @@ pub const SOURCES: &[Source] = &[
         kernels: &[kernel("layout_gather_bf16"), kernel("layout_gather_f32")],
     },
     Source { op: "linear", text: text!("linear"), kernels: LINEAR },
+    Source { op: "lstm", text: text!("lstm"), kernels: &[tiles("lstm_step_bf16"), tiles("lstm_step_f32")] },
     Source {
         op: "ordinal",
         text: text!("ordinal"),
