@@ -65,6 +65,7 @@ pub(super) fn all(extent: Extent) -> Vec<Case> {
     layouts(&mut cases);
     linears(extent, &mut cases);
     pools(&mut cases);
+    super::lstm::all(extent, &mut cases);
     super::pairs::all(extent, &mut cases);
     rotations(&mut cases);
     scans(extent, &mut cases);
@@ -138,7 +139,7 @@ fn attention_alone(device: &Device, head_width: usize, precision: Precision) -> 
 }
 
 /// One where bits differ, else zero.
-fn different(one: &[f32], other: &[f32]) -> Vec<f32> {
+pub(super) fn different(one: &[f32], other: &[f32]) -> Vec<f32> {
     one.iter().zip(other).map(|(one, other)| f32::from(u8::from(one.to_bits() != other.to_bits()))).collect()
 }
 

@@ -5,6 +5,7 @@
 
 mod cases;
 mod inputs;
+mod lstm;
 mod pairs;
 
 use crate::error::KernelError;

@@ -27,8 +27,9 @@ pub(super) struct Matrix {
     inner: usize,
 }
 
+/// Numbers of weights on the device.
 #[derive(Debug, Clone)]
-enum Values {
+pub(in crate::ops) enum Values {
     F32(Arc<Buffer<f32>>),
     Bf16(Arc<Buffer<bf16>>),
 }
@@ -102,6 +103,59 @@ impl Matrix {
         match &self.values {
             Values::F32(values) => 4 * values.len(),
             Values::Bf16(values) => 2 * values.len(),
+        }
+    }
+}
+
+/// Some rows of weights one below the other, for kernels of other operations: their numbers, and the place of the first.
+/// They are read where they are if they follow each other in one matrix, and else copied.
+pub(in crate::ops) fn stacked(
+    cuda: &Cuda,
+    parts: &[&super::Weights],
+) -> Result<(Values, usize), KernelError> {
+    let matrix = |weights: &&super::Weights| match &weights.packed {
+        super::Packed::Cuda(matrix) => Ok(matrix.clone()),
+        super::Packed::Cpu(_) => Err(elsewhere()),
+    };
+    let matrices = parts.iter().map(matrix).collect::<Result<Vec<Matrix>, KernelError>>()?;
+    let first = matrices.first().ok_or_else(elsewhere)?;
+    let follows =
+        |pair: &[Matrix]| pair[0].shares_memory_with(&pair[1]) && pair[0].rows.end == pair[1].rows.start;
+    if matrices.windows(2).all(follows) {
+        return Ok((first.values.clone(), first.rows.start * first.inner));
+    }
+    let copied = match first.values {
+        Values::F32(_) => Values::F32(joined(cuda, &matrices, Values::f32)?),
+        Values::Bf16(_) => Values::Bf16(joined(cuda, &matrices, Values::bf16)?),
+    };
+    Ok((copied, 0))
+}
+
+fn joined<T: Element>(
+    cuda: &Cuda,
+    matrices: &[Matrix],
+    of: impl Fn(&Values) -> Option<&Buffer<T>>,
+) -> Result<Arc<Buffer<T>>, KernelError> {
+    let part = |matrix: &'_ Matrix| matrix.rows.start * matrix.inner..matrix.rows.end * matrix.inner;
+    let mut parts = Vec::with_capacity(matrices.len());
+    for matrix in matrices {
+        parts.push((of(&matrix.values).ok_or_else(elsewhere)?, part(matrix)));
+    }
+    Ok(Arc::new(cuda.copy(&parts)?))
+}
+
+impl Values {
+    fn f32(&self) -> Option<&Buffer<f32>> {
+        match self {
+            Self::F32(values) => Some(values),
+            Self::Bf16(_) => None,
+        }
+    }
+
+    fn bf16(&self) -> Option<&Buffer<bf16>> {
+        match self {
+            Self::F32(_) => None,
+            Self::Bf16(values) => Some(values),
         }
     }
 }

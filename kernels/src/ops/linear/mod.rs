@@ -19,7 +19,7 @@
 //! a number that is not finite gives NaN.
 
 pub mod cpu;
-mod cuda;
+pub(super) mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Input, Output};

@@ -23,12 +23,13 @@
 mod backward;
 pub mod cpu;
 mod crew;
+mod cuda;
 mod forward;
 mod plan;
 mod strips;
 
 use crate::buffer::{Buffer, Input};
-use crate::cuda::{cpu_only, no_training};
+use crate::cuda::no_training;
 use crate::error::{KernelError, check_offsets, check_size};
 use crate::ops::linear::{self, Weights};
 use crate::sequences::{Direction, Sequences};
@@ -136,7 +137,8 @@ pub fn forward(
     check_size(OP, "result", h.len(), 2 * sizes.cells())?;
     match device {
         Device::Cpu(cpu) => forward::forward(cpu, (sizes, offsets), inputs, weights, kept, h),
-        Device::Cuda(_) => return Err(cpu_only(OP)),
+        Device::Cuda(_) if kept.is_some() => return Err(no_training(OP)),
+        Device::Cuda(cuda) => cuda::forward(cuda, (sizes, offsets), inputs, weights, h)?,
     }
     Ok(())
 }

@@ -27,6 +27,11 @@ impl Plan {
         Self { spans, live }
     }
 
+    /// Rows of each sequence.
+    pub(super) fn spans(&self) -> &[Range<usize>] {
+        &self.spans
+    }
+
     /// Steps of the longest sequence.
     #[inline(always)]
     pub(super) fn steps(&self) -> usize {
