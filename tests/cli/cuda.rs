@@ -235,7 +235,7 @@ fn what_is_missing_is_named_with_what_to_install_and_nothing_else_is_taken_inste
     bench.with(&format!("{driver}:{compiler}"), &words).go().code(0);
     assert_eq!(bench.numerics("out.npz"), "cuda-1:sm_90:nvrtc0.0:plain");
     bench.with(&format!("{driver}:{compiler}:{products}"), &words).go().code(0);
-    assert_eq!(bench.numerics("out.npz"), "cuda-1:sm_90:nvrtc0.0:cublaslt0.0.1");
+    assert_eq!(bench.numerics("out.npz"), "cuda-1:sm_90:nvrtc0.0:cublaslt0.0.1:2mp");
     // Kernels that were compiled before need no compiler.
     let ended = bench.with(&driver, &words).go().code(0);
     assert!(ended.stderr.contains("STAND-IN DRIVER"), "{}", ended.stderr);

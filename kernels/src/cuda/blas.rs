@@ -1,6 +1,7 @@
 //! Matrix products of cuBLASLt, so that a row's bits depend on nothing but the row.
 //!
-//! For every pair of columns and inner dimension one algorithm is pinned: the first that the library proposes for a
+//! For every pair of columns and inner dimension (and what else tells products apart, but never their rows) one algorithm is
+//! pinned: the first that the library proposes for a
 //! product of [`PROPOSED`] rows that adds the whole inner dimension in one place (no split of it, no reduction between
 //! blocks). Every product runs it on a multiple of [`GRAIN`] rows: those that are left over run in a block of their own,
 //! filled up with whatever is there. So neither the number of rows nor a row's place chooses how its sum is taken.
@@ -43,6 +44,8 @@ mod number {
     pub(super) const EPILOGUE_BIAS: u32 = 4;
     pub(super) const PREFERENCE_WORKSPACE: c_int = 1;
     pub(super) const PREFERENCE_REDUCTIONS: c_int = 3;
+    pub(super) const PREFERENCE_ALIGNMENT_A: c_int = 5;
+    pub(super) const PREFERENCE_ALIGNMENT_D: c_int = 8;
     pub(super) const ALGORITHM_SPLITS: c_int = 2;
     pub(super) const ALGORITHM_REDUCTION: c_int = 3;
 }
@@ -133,8 +136,16 @@ type Multiply = unsafe extern "C" fn(
     Handle,
 ) -> Code;
 
-/// What an algorithm is pinned for: columns, inner dimension, number type of operands, bias, summand.
-type Key = (usize, usize, c_int, bool, bool);
+/// What an algorithm is pinned for: columns, inner dimension, number type of operands, bias, summand, alignments.
+type Key = (usize, usize, c_int, bool, bool, [u32; 2]);
+
+/// Largest alignment that makes a difference to the library; blocks of memory begin at multiples of it.
+const ALIGNMENT: u32 = 256;
+
+/// The largest power of two of which an address is a multiple, up to [`ALIGNMENT`].
+fn alignment(address: Address) -> u32 {
+    1 << address.trailing_zeros().min(ALIGNMENT.trailing_zeros())
+}
 
 /// The library, and the algorithms that are pinned; `None` where it proposed none that serves.
 pub(crate) struct Blas {
@@ -348,7 +359,7 @@ impl Blas {
         summand: bool,
     ) -> Result<Option<Algorithm>, KernelError> {
         let (columns, inner) = call.size;
-        let key = (columns, inner, call.kind, call.bias.is_some(), summand);
+        let key = (columns, inner, call.kind, call.bias.is_some(), summand, call.alignments());
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = pinned.get(&key) {
             return Ok(*found);
@@ -373,6 +384,13 @@ impl Blas {
         )?;
         // No reduction between blocks: the set of admitted schemes is empty.
         self.set(context, self.functions.preference_set, &preference, number::PREFERENCE_REDUCTIONS, &0_u32)?;
+        // Rows of a larger matrix, and their bias, may begin anywhere; all else begins where a block does.
+        for (which, bytes) in [number::PREFERENCE_ALIGNMENT_A, number::PREFERENCE_ALIGNMENT_D]
+            .into_iter()
+            .zip(call.alignments())
+        {
+            self.set(context, self.functions.preference_set, &preference, which, &bytes)?;
+        }
         let (mut proposals, mut found) = ([Proposal::default(); PROPOSALS], 0);
         let [a, b, d] = many.layouts();
         // SAFETY: all handles are alive, and there is room for as many proposals as are asked for.
@@ -517,6 +535,13 @@ struct Call {
     bias: Option<Address>,
 }
 
+impl Call {
+    /// Those of the weights and of the bias, which the library counts to the result's.
+    fn alignments(&self) -> [u32; 2] {
+        [alignment(self.weights), self.bias.map_or(ALIGNMENT, alignment)]
+    }
+}
+
 /// Rows that are left over.
 struct Tail {
     rows: usize,
@@ -534,5 +559,16 @@ struct Shape {
 impl Shape {
     fn layouts(&self) -> [Handle; 3] {
         [self.a.0, self.b.0, self.d.0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alignments_are_powers_of_two_up_to_that_of_a_block() {
+        let found = [0x7f00_0000_0000, 0x7f00_0000_0080, 0x7f00_0000_0002, 0x7f00_0000_0034].map(alignment);
+        assert_eq!(found, [256, 128, 2, 4]);
     }
 }

@@ -29,7 +29,8 @@ pub struct Facts {
     pub ordinal: usize,
     /// Its name.
     pub name: String,
-    /// Its id in hex, the same for every process whatever its number.
+    /// Its id in hex, the same for every process whatever its number; parts of a GPU that is cut up (MIG) have ids of their
+    /// own.
     pub uuid: String,
     /// Compute capability: major, minor.
     pub capability: (u32, u32),

@@ -125,8 +125,11 @@ impl Cuda {
             Products::Auto => Blas::find().ok(),
             Products::Library => Some(Blas::find()?),
         };
-        let products =
-            blas.as_ref().map_or_else(|| "plain".to_owned(), |blas| format!("cublaslt{}", blas.version()));
+        // The library chooses its algorithms by the number of multiprocessors, too.
+        let products = blas.as_ref().map_or_else(
+            || "plain".to_owned(),
+            |blas| format!("cublaslt{}:{}mp", blas.version(), context.facts.multiprocessors),
+        );
         let (major, minor) = code.version;
         let numerics = format!("cuda-1:{architecture}:nvrtc{major}.{minor}:{products}");
         let (loaded, tables) = (Mutex::default(), Mutex::default());
@@ -151,7 +154,8 @@ impl Cuda {
         &self.context.facts
     }
 
-    /// Name of the numerics class: architecture, compiler and what makes products decide the bits.
+    /// Name of the numerics class: architecture, compiler and what makes products decide the bits; where the library does,
+    /// so does the number of multiprocessors, by which it chooses.
     #[must_use]
     pub fn numerics(&self) -> &str {
         &self.numerics

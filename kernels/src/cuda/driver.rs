@@ -174,7 +174,7 @@ fn functions(opened: &Opened) -> Result<Functions, KernelError> {
         device_count: function(opened, c"cuDeviceGetCount")?,
         device_get: function(opened, c"cuDeviceGet")?,
         device_name: function(opened, c"cuDeviceGetName")?,
-        device_uuid: function(opened, c"cuDeviceGetUuid")?,
+        device_uuid: function(opened, c"cuDeviceGetUuid_v2")?,
         device_attribute: function(opened, c"cuDeviceGetAttribute")?,
         device_memory: function(opened, c"cuDeviceTotalMem_v2")?,
         context_retain: function(opened, c"cuDevicePrimaryCtxRetain")?,

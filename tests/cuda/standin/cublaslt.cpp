@@ -26,11 +26,11 @@ struct Layout {
 
 struct Preference {
     size_t workspace;
-    unsigned reductions;
+    unsigned reductions, alignment_a, alignment_d;
 };
 
 struct Algorithm {
-    uint64_t data[8]; // mark, splits, reduction
+    uint64_t data[8]; // mark, splits, reduction, alignments of weights and of bias
 };
 
 struct Proposal {
@@ -98,7 +98,7 @@ extern "C" int cublasLtMatrixLayoutDestroy(void* made) {
 }
 
 extern "C" int cublasLtMatmulPreferenceCreate(void** made) {
-    *made = new Preference{0, 7};
+    *made = new Preference{0, 7, 256, 256};
     return SUCCESS;
 }
 
@@ -107,6 +107,8 @@ extern "C" int cublasLtMatmulPreferenceSetAttribute(void* made, int which, const
     switch (which) {
     case 1: std::memcpy(&preference->workspace, value, 8); return SUCCESS;
     case 3: std::memcpy(&preference->reductions, value, 4); return SUCCESS;
+    case 5: std::memcpy(&preference->alignment_a, value, 4); return SUCCESS;
+    case 8: std::memcpy(&preference->alignment_d, value, 4); return SUCCESS;
     default: return NOT_SUPPORTED;
     }
 }
@@ -121,8 +123,9 @@ static bool fits(const Description* description, const Layout* a, const Layout* 
            c->down == d->down && c->across == d->across && a->type == b->type && c->type == F32 && d->type == F32;
 }
 
-extern "C" int cublasLtMatmulAlgoGetHeuristic(void*, void* description, void* a, void* b, void* c, void* d, void*,
+extern "C" int cublasLtMatmulAlgoGetHeuristic(void*, void* description, void* a, void* b, void* c, void* d, void* asked,
                                               int wanted, Proposal* proposals, int* found) {
+    const Preference* preference = (Preference*)asked;
     if (!fits((Description*)description, (Layout*)a, (Layout*)b, (Layout*)c, (Layout*)d) || wanted < 4) {
         return INVALID_VALUE;
     }
@@ -137,6 +140,8 @@ extern "C" int cublasLtMatmulAlgoGetHeuristic(void*, void* description, void* a,
         proposals[number].algorithm.data[0] = MARK;
         proposals[number].algorithm.data[1] = settings[number][0];
         proposals[number].algorithm.data[2] = settings[number][1];
+        proposals[number].algorithm.data[3] = preference->alignment_a;
+        proposals[number].algorithm.data[4] = preference->alignment_d;
         proposals[number].state = number == 2 ? NOT_SUPPORTED : SUCCESS;
     }
     *found = 4;
@@ -216,6 +221,11 @@ extern "C" int cublasLtMatmul(void*, void* described, const float* alpha, Addres
     if (algorithm->data[0] != MARK || !fits(description, a, b, c, d) || !stream || !workspace) {
         return INVALID_VALUE;
     }
+    const bool biased = description->epilogue == 4;
+    if (from_a % algorithm->data[3] || from_b % 256 || to % 256 || (biased && description->bias % algorithm->data[4])) {
+        std::fprintf(stderr, "STAND-IN PRODUCTS: an algorithm reads memory that begins where it cannot\n");
+        std::_Exit(99);
+    }
     auto check = (void (*)(Address, size_t, const char*))of_driver("standin_check");
     const size_t size = a->type == F32 ? 4 : 2;
     check(from_a, a->down * a->across * size, "weights of a product");
@@ -225,7 +235,7 @@ extern "C" int cublasLtMatmul(void*, void* described, const float* alpha, Addres
     if (*beta != 0.0f) {
         check(from_c, d->down * d->across * 4, "summand of a product");
     }
-    if (description->epilogue == 4) {
+    if (biased) {
         check(description->bias, a->across * 4, "bias of a product");
     }
     Product* product = new Product{*description, *a, *b, *d, from_a, from_b, from_c, to, *alpha, *beta,

@@ -243,7 +243,7 @@ extern "C" int cuDeviceGetName(char* name, int length, int) {
     return SUCCESS;
 }
 
-extern "C" int cuDeviceGetUuid(unsigned char* uuid, int device) {
+extern "C" int cuDeviceGetUuid_v2(unsigned char* uuid, int device) {
     std::memset(uuid, 0, 16);
     std::memcpy(uuid, "STANDIN", 7);
     uuid[15] = (unsigned char)device;
