@@ -10,7 +10,7 @@ use crate::tool::{ECOLI, Ended, Run, Scratch};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/");
 
-const MODELS: [&str; 2] = ["esm2_tiny_random", "lc_plm_tiny_random"];
+const MODELS: [&str; 3] = ["esm2_tiny_random", "lc_plm_tiny_random", "plus_rnn_tiny_random"];
 
 /// Proteins of lengths around the tiles of kernels.
 const PROTEINS: &str = ">one\nM\n>short\nMKVLATGSHRDEWYFPQINC\n>masked\nMKX\n>long\n\

@@ -117,7 +117,7 @@ def proteins(path, tokens, seed=7):
 
 
 def prove(pliant):
-    """Every operation, both families, results that do not depend on the pack."""
+    """Every operation, the families, results that do not depend on the pack."""
     for products in ["plain", "auto"]:
         done = pliant.run("kernels", "check", "--gpu-products", products, fails=True)
         last = done.stdout.strip().splitlines()
@@ -126,7 +126,7 @@ def prove(pliant):
             say(done.stdout[-6000:] + done.stderr[-2000:])
     work = pliant.work
     ecoli = FIXTURES / "fasta" / "ecoli20.fasta"
-    for family in ["esm2_tiny_random", "lc_plm_tiny_random"]:
+    for family in ["esm2_tiny_random", "lc_plm_tiny_random", "plus_rnn_tiny_random"]:
         embed = ["embed", ecoli, "--model", FIXTURES / "models" / family, "--out"]
         pliant.run(*embed, "cpu.npz", "--device", "cpu")
         wanted = array(work / "cpu.npz", "embeddings")
