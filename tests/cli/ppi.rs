@@ -69,8 +69,8 @@ fn lines(scratch: &Scratch, name: &str) -> Vec<Value> {
 fn the_published_head_learns_interactions_with_the_published_schedule() {
     let scratch = scratch();
     let train = |out: &str, more: &[&str]| {
-        let words =
-            [&words("composition", out, &PUBLISHED)[..], &["--set", "run.metric=aupr"], more].concat();
+        let published = ["--config", EXAMPLE, "--set", "run.metric=aupr"];
+        let words = [&words("composition", out, &SMALL)[..], &published, more].concat();
         scratch.run(&words).go().code(0);
     };
     train("whole", &["--set", "run.epochs=12", "--threads", "1"]);
