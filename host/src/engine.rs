@@ -1,5 +1,6 @@
 //! The only place where a model meets records: a loaded model on a device, and what it makes of packs.
 
+mod adapter;
 mod align;
 mod family;
 mod judge;
@@ -13,7 +14,7 @@ use std::ops::Range;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Model, ModelError, Purpose, composition};
+use pliant_models::{Adapting, Model, ModelError, Purpose, composition, load_adapted};
 use pliant_seq::{Pack, Vocabulary};
 use pliant_tensor::ops::{Kind, SoftmaxKind, pool, softmax};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
@@ -21,13 +22,14 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 use crate::cli::embed::Pool;
 use crate::device::Place;
 use crate::exit::Code;
+pub use adapter::{CardAdapter, adapted_card, card_of_head, merge};
 pub use align::Aligned;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use judge::Judge;
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
 pub use mlm::{Examination, examine_mlm, mlm_loss};
 pub use pairs::{PairCounts, PairSums, PairWeights, examine_pairs, pair_loss};
-pub use pupil::Pupil;
+pub use pupil::{Begin, Pupil};
 
 /// What a model makes of every token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +66,13 @@ impl Engine {
     /// A folder that is damaged or holds another model than its configuration says, and a model without the head.
     pub fn load(card: Card, place: Place, precision: Precision, head: Head) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", card.folder.display());
-        let loaded = if card.about.family == composition::NAME {
-            pliant_models::composition(&place.device, precision)
-        } else {
-            pliant_models::load(&card.folder, &place.device, precision, Purpose::Inference)
+        let loaded = match &card.adapter {
+            _ if card.about.family == composition::NAME => pliant_models::composition(&place.device, precision),
+            // Added to the weights it costs nothing.
+            Some(adapter) => {
+                load_adapted(&card.folder, (&place.device, precision), Adapting::Merged(&adapter.adapter))
+            }
+            None => pliant_models::load(&card.folder, &place.device, precision, Purpose::Inference),
         };
         let loaded = loaded.with_context(unusable)?;
         let (model, identity) = (loaded.model, loaded.identity);

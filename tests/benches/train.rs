@@ -1,7 +1,7 @@
 //! Training steps on packs that another program made, at another program's request.
 //!
-//! `cargo bench -p pliant-tests --bench train -- MODEL PACKS f32|bf16 THREADS` loads a model folder for training and
-//! answers every line of its input with one JSON line: one pass over the packs, an optimiser step after each, or none
+//! `cargo bench -p pliant-tests --bench train -- MODEL PACKS f32|bf16 THREADS [ADAPTER]` loads a model folder for training,
+//! or for that of the adapter in a folder alone, and answers every line of its input with one JSON line: one pass over the packs, an optimiser step after each, or none
 //! where the line holds `"forward": true`. The folder is read once; training goes on from one line to the next. At the
 //! end of its input it tells its peak memory.
 //! `tests/peers/compare_train.py` lets it and PyTorch take turns.
@@ -15,7 +15,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use pliant_kernels::{Device, Precision};
-use pliant_models::{Model, Purpose, load};
+use pliant_models::adapter::{Adapting, read_adapter};
+use pliant_models::{Model, Purpose, load, load_adapted};
 use pliant_nn::optim::{AdamW, AdamWSettings, Rule};
 use pliant_tensor::ops::{cross_entropy_over, gather_rows};
 use pliant_tensor::{Ids, Offsets, Tape};
@@ -89,13 +90,20 @@ fn peak_bytes() -> usize {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [model, packs, precision, threads] = &arguments[..] else {
-        println!("usage: train MODEL PACKS f32|bf16 THREADS");
+    let [model, packs, precision, threads, adapter @ ..] = &arguments[..] else {
+        println!("usage: train MODEL PACKS f32|bf16 THREADS [ADAPTER]");
         return;
     };
     let precision = if precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
     let device = Device::cpu(threads.parse().unwrap()).unwrap();
-    let model = load(Path::new(model), &device, precision, Purpose::Training).unwrap().model;
+    let (folder, place) = (Path::new(model), (&device, precision));
+    let model = match adapter.first() {
+        None => load(folder, &device, precision, Purpose::Training).unwrap().model,
+        Some(adapter) => {
+            let adapter = read_adapter(Path::new(adapter), folder).unwrap();
+            load_adapted(folder, place, Adapting::Beside(&adapter)).unwrap().model
+        }
+    };
     let batches = Batch::read_all(&device, Path::new(packs));
     let mut optimiser = AdamW::new(model.params(), ADAMW).unwrap();
     for line in std::io::stdin().lock().lines() {

@@ -25,6 +25,7 @@ mod kernels;
 mod lc_plm;
 mod leakage;
 mod long;
+mod lora;
 mod model;
 mod outputs;
 mod plot;

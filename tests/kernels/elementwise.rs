@@ -29,12 +29,15 @@ impl Problem {
         let mut product = device.zeros::<f32>(length);
         elementwise::multiply(device, &a, &b, &mut product).unwrap();
         elementwise::gelu_backward(device, &a, &b, &mut dx).unwrap();
+        let mut gelu = device.zeros::<f32>(length);
+        elementwise::gelu(device, &a, &mut gelu).unwrap();
         elementwise::add(device, &a, &b, &mut sum).unwrap();
         elementwise::add_into(device, &a, &mut into).unwrap();
         elementwise::scale(device, self.factor, &mut scaled).unwrap();
         elementwise::to_bf16(device, &a, &mut narrow).unwrap();
         elementwise::to_f32(device, &narrow, &mut widened).unwrap();
         vec![
+            Found::new("gelu", &gelu),
             Found::new("dx", &dx),
             Found::new("sum", &sum),
             Found::new("sum in place", &into),
@@ -53,6 +56,7 @@ impl Problem {
         cpu::add(&a, &b, &mut sum);
         cpu::scale(f64::from(self.factor), &mut scaled);
         vec![
+            Expected::new("gelu", a.iter().map(|&sum| cpu::gelu(sum)).collect(), TOLERANCE),
             Expected::new("dx", dx, TOLERANCE),
             Expected::new("sum", sum.clone(), TOLERANCE),
             Expected::new("sum in place", sum, TOLERANCE),
@@ -163,6 +167,7 @@ fn lengths_that_differ_are_refused() {
     assert!(elementwise::add_into(device, &short, &mut long).is_err());
     assert!(elementwise::add(device, &short, &short, &mut long).is_err());
     assert!(elementwise::gelu_backward(device, &short, &short, &mut long).is_err());
+    assert!(elementwise::gelu(device, &short, &mut long).is_err());
     assert!(elementwise::to_bf16(device, &short, &mut device.zeros(2)).is_err());
     assert!(elementwise::to_f32(device, &device.zeros(2), &mut long).is_err());
 }

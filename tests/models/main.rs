@@ -11,6 +11,7 @@ mod identity;
 mod import;
 mod index;
 mod lc_plm;
+mod lora;
 mod mamba;
 mod mutations;
 mod optim;

@@ -117,6 +117,7 @@ class Side:
 def torch_side(arguments, files, precision):
     command = [sys.executable, WORKER, "--family", arguments.family, "--model", files["model"]]
     command += ["--packs", files["packs"], "--precision", precision, "--threads", arguments.threads]
+    command += ["--adapter", files["adapter"]] if arguments.lora else []
     return Side(command + (["--compile"] if arguments.compile else []), arguments.threads)
 
 
@@ -142,7 +143,8 @@ def compare(arguments, files, residues, precision):
     """Pairs of passes in turn, and the figures that follow from them."""
     budget = best_budget(arguments, files, precision)
     torch = torch_side(arguments, files, precision)
-    pliant = Side([arguments.bench, files["model"], files["packs"], precision, arguments.threads], arguments.threads)
+    command = [arguments.bench, files["model"], files["packs"], precision, arguments.threads]
+    pliant = Side(command + ([files["adapter"]] if arguments.lora else []), arguments.threads)
     losses = ask(arguments, pliant, 0)["losses"], ask(arguments, torch, budget)["losses"]
     apart = max(abs(ours - theirs) for ours, theirs in zip(*losses, strict=True))
     print(f"  {precision} losses of Pliant {losses[0]}, of PyTorch {losses[1]}", flush=True)
@@ -175,6 +177,9 @@ def make_model(arguments, folder):
     config = {"esm2": ESM2, "lc_plm": LC_PLM}[arguments.family] | SHAPES[arguments.shape]
     command = [sys.executable, str(WORKER), "--family", arguments.family, "--model", str(folder / "model")]
     command += ["--make", json.dumps(config)]
+    if arguments.lora:
+        lora = {"r": arguments.rank, "lora_alpha": 2 * arguments.rank, "target_modules": arguments.lora}
+        command += ["--adapter", str(folder / "adapter"), "--lora", json.dumps(lora)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder / "model"
 
@@ -185,6 +190,8 @@ def parse():
     parser.add_argument("--fasta", type=Path, required=True, help="proteins, plain or .gz")
     parser.add_argument("--shape", choices=SHAPES, default="35M")
     parser.add_argument("--forward", action="store_true", help="compare passes without gradients and steps")
+    parser.add_argument("--lora", nargs="+", metavar="MODULE", help="train an adapter beside these alone, as key value")
+    parser.add_argument("--rank", type=int, default=8, help="of the adapter")
     parser.add_argument("--packs", type=int, default=3, help="updates of one pass")
     parser.add_argument("--budget", type=int, default=8192, help="tokens of an update")
     parser.add_argument("--crop", type=int, default=1022, help="residues of the longest crop")
@@ -208,6 +215,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {"packs": folder / "packs.safetensors", "model": make_model(arguments, folder)}
+        files["adapter"] = folder / "adapter"
         lists = {f"{number}.{key}": values for number, pack in enumerate(made) for key, values in pack.items()}
         save_file({key: numpy.array(values, dtype=numpy.int32) for key, values in lists.items()}, files["packs"])
         results = [compare(arguments, files, residues, precision) for precision in arguments.precision]

@@ -1,9 +1,10 @@
 """Trains a masked language model with PyTorch on the CPU; driven line by line by compare_train.py.
 
     hugging_face_train.py --family esm2 --model DIR --make '{"hidden_size": 480, ...}'
-    hugging_face_train.py --family esm2 --model DIR --packs packs.safetensors --precision f32|bf16 --threads N
+    hugging_face_train.py --family esm2 --model DIR --packs packs.safetensors --precision f32|bf16 --threads N [--adapter DIR]
 
-The first makes a model folder with random weights. The second reads one JSON request per line and answers with one JSON
+The first makes a model folder with random weights, with --lora '{"r": 8, ...}' an adapter for it in the folder --adapter
+too; with that, the second trains the adapter alone, by peft. The second reads one JSON request per line and answers with one JSON
 line:
   {"tokens": 4096}                   -> {"seconds": ..., "losses": [...]}   one pass, an AdamW step after each pack
   {"tokens": 4096, "forward": true}  -> the same without gradients and steps
@@ -143,9 +144,20 @@ class LcPlm(nn.Module):
 FAMILIES = {"esm2": Esm2, "lc_plm": LcPlm}
 
 
+def make_adapter(model, arguments):
+    """A new adapter, as peft begins it and saves it."""
+    from peft import LoraConfig, get_peft_model
+
+    get_peft_model(model, LoraConfig(**arguments.lora)).save_pretrained(arguments.adapter)
+
+
 def optimiser(model, arguments):
     """AdamW; vectors and rates of decay do not decay."""
-    values = [(value, value.dim() > 1 and "A_log" not in name) for name, value in model.named_parameters()]
+    values = [
+        (value, value.dim() > 1 and "A_log" not in name)
+        for name, value in model.named_parameters()
+        if value.requires_grad
+    ]
     matrices, vectors = ([value for value, decays in values if decays == wanted] for wanted in (True, False))
     groups = [{"params": matrices, "weight_decay": arguments.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=arguments.learning_rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
@@ -178,6 +190,8 @@ def parse():
     parser.add_argument("--family", choices=FAMILIES, default="esm2")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--make", type=json.loads, metavar="CONFIG", help="make the model and end")
+    parser.add_argument("--adapter", type=Path, help="the folder of an adapter that alone is trained")
+    parser.add_argument("--lora", type=json.loads, metavar="CONFIG", help="make the adapter too")
     parser.add_argument("--packs", type=Path)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--threads", type=int, default=1)
@@ -192,10 +206,18 @@ def main():
     family = FAMILIES[arguments.family]
     torch.manual_seed(1)
     if arguments.make is not None:
-        return family.make(arguments.make, arguments.model)
+        family.make(arguments.make, arguments.model)
+        if arguments.lora is not None:
+            make_adapter(family.load(arguments.model).model, arguments)
+        return None
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     model, lists = family.load(arguments.model).train(), load_file(arguments.packs)
+    if arguments.adapter:
+        from peft import PeftModel
+
+        # It puts its layers into the model itself.
+        PeftModel.from_pretrained(model.model, arguments.adapter, is_trainable=True)
     step, half = optimiser(model, arguments), arguments.precision == "bf16"
     body = torch.compile(model, dynamic=True) if arguments.compile else model
     names, count = ("ids", "offsets", "places", "targets"), len(lists) // 4

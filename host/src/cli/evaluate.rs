@@ -8,7 +8,7 @@ use pliant_store::{ColumnTable, Format, StoreError, Target, failures_path};
 
 use crate::cli::finetune::FormFlags;
 use crate::cli::reading::format_among;
-use crate::cli::shared::{RunPlan, WorkArgs};
+use crate::cli::shared::{AdapterFlag, RunPlan, WorkArgs};
 use crate::exit::TaskError;
 use crate::supervised::registry::{self, Task};
 
@@ -78,6 +78,8 @@ pub struct EvaluateArgs {
     /// Draws of the bootstrap; 0 leaves the intervals out
     #[arg(long, env = "PLIANT_BOOTSTRAP", value_name = "N", default_value_t = 1000)]
     bootstrap: u64,
+    #[command(flatten)]
+    adapter: AdapterFlag,
     #[command(flatten)]
     work: WorkArgs,
 }
@@ -201,6 +203,7 @@ impl EvaluateArgs {
         let outputs: Vec<&Path> =
             [self.out.as_deref(), failures.as_deref(), more].into_iter().flatten().collect();
         let mut run = self.work.plan(model, &self.inputs, &outputs)?;
+        run.adapter = self.adapter.adapter;
         run.failures = failures;
         let cache_unused = is_mlm && run.cache.take().is_some();
         Ok(EvaluatePlan {

@@ -22,6 +22,8 @@ Examples:
   pliant finetune --task secstr --train train.tsv --valid valid.tsv --model esm2_t6_8M --tune all --out head
   pliant finetune --task stability --train all.tsv --part-column split --train-part train --valid-part valid \\
       --model composition --out baseline
+  pliant finetune --task solubility --train train.tsv --valid valid.tsv --model esm2_t6_8M --tune lora --lora-rank 8 \\
+      --lora-alpha 16 --lora-targets key,value --out head
   pliant finetune --print-config
   pliant predict proteins.fasta --head head --model esm2_t6_8M --out labels.tsv
 
@@ -67,7 +69,8 @@ pub struct FinetuneArgs {
     examples: ExampleFlags,
     #[command(flatten)]
     form: FormFlags,
-    /// What of the encoder learns, in the place of tuning.encoder: frozen (nothing), top (its last layers) or all
+    /// What of the encoder learns, in the place of tuning.encoder: frozen (nothing), lora (an adapter beside it), top (its
+    /// last layers), names (what --tune-names says) or all
     #[arg(long, env = "PLIANT_TUNE", value_name = "WHAT")]
     tune: Option<String>,
     /// How many layers 'top' is, in the place of tuning.top_layers
@@ -86,6 +89,11 @@ pub struct FinetuneArgs {
                   training protein)"
     )]
     controls: Vec<Control>,
+    /// Words of names of parameters for 'names', with commas between, in the place of tuning.names
+    #[arg(long, env = "PLIANT_TUNE_NAMES", value_name = "WORDS", value_delimiter = ',')]
+    tune_names: Vec<String>,
+    #[command(flatten)]
+    lora: LoraFlags,
     /// Train as many times, with the seed and those after it, each in a folder seed_N of its own
     #[arg(long, env = "PLIANT_SEEDS", value_name = "N", value_parser = count::<u64>)]
     seeds: Option<u64>,
@@ -124,6 +132,57 @@ impl Control {
             Self::Random => "random",
             Self::Additive => "additive",
         }
+    }
+}
+
+/// What an adapter is.
+#[derive(Debug, Args)]
+struct LoraFlags {
+    /// An adapter that 'lora' begins with and 'frozen' encodes with, in the place of tuning.adapter: a folder as Hugging Face
+    /// PEFT writes it
+    #[arg(long, env = "PLIANT_ADAPTER", value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// The rank of a new adapter, in the place of tuning.lora_rank
+    #[arg(long, env = "PLIANT_LORA_RANK", value_name = "N", value_parser = count::<usize>)]
+    lora_rank: Option<usize>,
+    /// An adapter counts this divided by its rank, in the place of tuning.lora_alpha
+    #[arg(long, env = "PLIANT_LORA_ALPHA", value_name = "ALPHA")]
+    lora_alpha: Option<f64>,
+    /// The part of what an adapter reads that is dropped, in the place of tuning.lora_dropout
+    #[arg(long, env = "PLIANT_LORA_DROPOUT", value_name = "P")]
+    lora_dropout: Option<f64>,
+    /// Matrices that are adapted, with commas between, in the place of tuning.lora_targets: of ESM-2 query, key, value,
+    /// output, fc1, fc2
+    #[arg(long, env = "PLIANT_LORA_TARGETS", value_name = "WORDS", value_delimiter = ',')]
+    lora_targets: Vec<String>,
+    /// Layers that are adapted, with commas between, in the place of tuning.lora_layers: from 1, negative ones from the last
+    #[arg(
+        long,
+        env = "PLIANT_LORA_LAYERS",
+        value_name = "N",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    lora_layers: Vec<i64>,
+}
+
+impl LoraFlags {
+    /// What the flags say of the configuration.
+    fn changes(&self) -> Result<Vec<Change>, ConfigError> {
+        let mut changes = Vec::new();
+        changes.extend(self.adapter.as_ref().map(|path| Change::path("tuning.adapter", path)).transpose()?);
+        let rank = self.lora_rank.map(|rank| Value::Integer(i64::try_from(rank).unwrap_or(i64::MAX)));
+        let layers = self.lora_layers.iter().copied().map(Value::Integer).collect();
+        for (key, value) in [
+            ("tuning.lora_rank", rank),
+            ("tuning.lora_alpha", self.lora_alpha.map(Value::Float)),
+            ("tuning.lora_dropout", self.lora_dropout.map(Value::Float)),
+            ("tuning.lora_layers", (!self.lora_layers.is_empty()).then_some(Value::Array(layers))),
+        ] {
+            changes.extend(value.map(|value| Change { key, value: Some(value) }));
+        }
+        changes.extend(list("tuning.lora_targets", &self.lora_targets));
+        Ok(changes)
     }
 }
 
@@ -290,6 +349,8 @@ impl FinetuneArgs {
         if let Some(fraction) = examples.valid_fraction {
             changes.push(Change { key: "data.valid_fraction", value: Some(Value::Float(fraction)) });
         }
+        changes.extend(list("tuning.names", &self.tune_names));
+        changes.extend(self.lora.changes()?);
         if let Some(layers) = self.top_layers {
             let layers = i64::try_from(layers).unwrap_or(i64::MAX);
             changes.push(Change { key: "tuning.top_layers", value: Some(Value::Integer(layers)) });

@@ -3,6 +3,7 @@
 //! Every flag can also be set by an environment variable: `--max-residues` by `PLIANT_MAX_RESIDUES`. The command
 //! line wins.
 
+pub mod adapter;
 pub mod align;
 pub mod cache;
 pub mod contacts;
@@ -11,6 +12,7 @@ pub mod embed;
 pub mod evaluate;
 pub mod finetune;
 pub mod gather;
+pub mod head;
 pub mod kernels;
 pub mod leakage;
 pub mod logits;
@@ -106,6 +108,10 @@ pub enum Command {
     Gather(gather::GatherArgs),
     /// Fetch, look at, check, make or copy model folders
     Model(model::ModelArgs),
+    /// Make heads of those of other training code
+    Head(head::HeadArgs),
+    /// Look at adapters, or add them to their models
+    Adapter(adapter::AdapterArgs),
     /// Count, check, merge or shrink a cache
     Cache(cache::CacheArgs),
     /// Compile CUDA kernels ahead of their use

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use pliant_store::{ColumnTable, Format, StoreError, Target, failures_path};
 
-use crate::cli::shared::{RunPlan, WorkArgs};
+use crate::cli::shared::{AdapterFlag, RunPlan, WorkArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,6 +50,8 @@ pub struct PredictArgs {
     /// Write the probabilities of the classes of every residue too, to this .npz, .h5, .parquet or .safetensors
     #[arg(long, env = "PLIANT_RESIDUES", value_name = "FILE")]
     residues: Option<PathBuf>,
+    #[command(flatten)]
+    adapter: AdapterFlag,
     #[command(flatten)]
     work: WorkArgs,
 }
@@ -115,6 +117,7 @@ impl PredictArgs {
         let outputs = [self.out.as_deref(), failures.as_deref(), self.residues.as_deref()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
         let mut run = self.work.plan(self.model.clone().unwrap_or_default(), &more, &outputs)?;
+        run.adapter = self.adapter.adapter;
         run.inputs = inputs;
         run.failures = failures;
         Ok(PredictPlan {

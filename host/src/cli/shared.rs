@@ -32,6 +32,16 @@ pub struct ModelFlag {
     /// The model: a folder with config.json and weights as safetensors, or the name of one that was pulled
     #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    adapter: AdapterFlag,
+}
+
+/// What is added to a model.
+#[derive(Debug, Default, Args)]
+pub struct AdapterFlag {
+    /// An adapter of low rank (LoRA) that is added to the weights of the model: a folder as Hugging Face PEFT writes it
+    #[arg(long, env = "PLIANT_ADAPTER", value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
 }
 
 /// How to compute what was read, and what to tell of it.
@@ -236,6 +246,8 @@ pub struct RunPlan {
     pub inputs: Vec<PathBuf>,
     /// The model: a folder or a name.
     pub model: PathBuf,
+    /// What is added to its weights.
+    pub adapter: Option<PathBuf>,
     /// How records are read.
     pub read: ReadOptions,
     /// What a failed record does.
@@ -262,7 +274,8 @@ impl WorkArgs {
     /// Flags that do not go together, and outputs that cannot be.
     pub fn plan(self, model: PathBuf, inputs: &[PathBuf], outputs: &[&Path]) -> anyhow::Result<RunPlan> {
         let Self { compute, reading, keep } = self;
-        let mut plan = ModelFlag { model }.plan(compute, keep, inputs, outputs)?;
+        let mut plan =
+            ModelFlag { model, adapter: AdapterFlag::default() }.plan(compute, keep, inputs, outputs)?;
         (plan.read, plan.on_error) = (reading.options(), reading.on_error);
         Ok(plan)
     }
@@ -307,6 +320,7 @@ impl ModelFlag {
         Ok(RunPlan {
             inputs: inputs.to_vec(),
             model: self.model,
+            adapter: self.adapter.adapter,
             read: ReadOptions::default(),
             on_error: OnError::Fail,
             long,

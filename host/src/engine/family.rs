@@ -9,7 +9,7 @@ use pliant_models::{About, Beside, ModelError, NewModel, Transfer, composition};
 use pliant_nn::CheckpointError;
 use pliant_seq::{VOCABULARIES, Vocabulary};
 
-use super::Head;
+use super::{CardAdapter, Head};
 use crate::exit::{Code, TaskError};
 use crate::hub;
 
@@ -22,6 +22,8 @@ pub struct Card {
     pub about: About,
     /// How residues become tokens.
     pub vocabulary: &'static Vocabulary,
+    /// What is added to its weights.
+    pub adapter: Option<CardAdapter>,
 }
 
 /// Reads the configuration of a model and the headers of its weights. The model is a folder, or the name of one that
@@ -33,14 +35,14 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
     if model == Path::new(composition::NAME) && !model.exists() {
         let about = pliant_models::about_composition()?;
         let vocabulary = vocabulary(&about)?;
-        return Ok(Card { folder: model.to_owned(), about, vocabulary });
+        return Ok(Card { folder: model.to_owned(), about, vocabulary, adapter: None });
     }
     let folder = hub::locate(model)?;
     let unusable = || format!("the model {} cannot be used", folder.display());
     hub::check_sizes(&folder).with_context(unusable)?;
     let about = pliant_models::inspect(&folder).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok(Card { folder, about, vocabulary })
+    Ok(Card { folder, about, vocabulary, adapter: None })
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
@@ -167,7 +169,7 @@ pub fn import(source: &Path, beside: &Beside<'_>, out: &Path) -> anyhow::Result<
     let transfer = Transfer { source, beside: *beside, vocabulary: &text, out };
     let (identity, about) = pliant_models::import(&transfer).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary }))
+    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary, adapter: None }))
 }
 
 /// The form in which a model leaves for another program.
@@ -220,14 +222,17 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoProjection
         | ModelError::TooLong { .. }
         | ModelError::Head { .. }
+        | ModelError::Adapter { .. }
         | ModelError::HeadAlone { .. } => Code::Data,
         ModelError::WantsConfig { .. }
         | ModelError::LanguageModel { .. }
+        | ModelError::NoMatrices { .. }
+        | ModelError::NoParameters { .. }
         | ModelError::ConfigOfFolder { .. } => Code::Usage,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,
-        ModelError::Device(_) | ModelError::Tensor(_) => Code::Internal,
+        ModelError::Device(_) | ModelError::Tensor(_) | ModelError::NoContinuation => Code::Internal,
     })
 }
 
@@ -276,7 +281,7 @@ mod tests {
             report: pliant_nn::KeyReport::default(),
             absent: Vec::new(),
         };
-        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2 }
+        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2, adapter: None }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A model whose weights can be trained.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
-use pliant_models::{About, Loaded, Model, ModelError, Purpose};
+use pliant_models::adapter::{AdapterPlan, new_adapter, read_adapter};
+use pliant_models::{About, Adapter, Adapting, Loaded, Model, ModelError, Purpose, load_adapted, load_named};
 use pliant_seq::{Pack, Vocabulary};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
 
@@ -15,6 +16,16 @@ use super::family::vocabulary;
 pub struct Pupil {
     loaded: Loaded,
     vocabulary: &'static Vocabulary,
+    /// The model's folder, where it has an adapter that learns and nothing else does.
+    adapted: Option<PathBuf>,
+}
+
+/// Where an adapter that learns begins.
+pub enum Begin<'a> {
+    /// With what was written before.
+    Read(&'a Path),
+    /// New, with the random numbers of a seed.
+    New(&'a AdapterPlan, u64),
 }
 
 impl Pupil {
@@ -57,9 +68,74 @@ impl Pupil {
         Self::new(loaded.with_context(unusable)?).with_context(unusable)
     }
 
+    /// The model of a folder, of which only parameters with one of `names` in their names can be trained.
+    ///
+    /// # Errors
+    /// As [`Pupil::load`], and a name that no parameter has.
+    pub fn load_named(folder: &Path, names: &[String], place: (&Device, Precision)) -> anyhow::Result<Self> {
+        let unusable = || format!("the model {} cannot be used", folder.display());
+        Self::new(load_named(folder, place, names).with_context(unusable)?).with_context(unusable)
+    }
+
+    /// The model of a folder, which never changes, with an adapter that can be trained.
+    ///
+    /// # Errors
+    /// As [`Pupil::load`], and an adapter that is none of the model.
+    pub fn load_adapted(
+        folder: &Path,
+        begin: &Begin<'_>,
+        place: (&Device, Precision),
+    ) -> anyhow::Result<Self> {
+        let unusable = || format!("the model {} cannot be used", folder.display());
+        let adapter: Adapter = match begin {
+            Begin::New(plan, seed) => new_adapter(folder, plan, *seed).with_context(unusable)?,
+            Begin::Read(from) => read_adapter(from, folder)
+                .with_context(|| format!("the adapter {} cannot be used", from.display()))?,
+        };
+        let loaded = load_adapted(folder, place, Adapting::Beside(&adapter)).with_context(unusable)?;
+        let pupil = Self::new(loaded).with_context(unusable)?;
+        Ok(Self { adapted: Some(folder.to_owned()), ..pupil })
+    }
+
     fn new(loaded: Loaded) -> anyhow::Result<Self> {
         let vocabulary = vocabulary(&loaded.about)?;
-        Ok(Self { loaded, vocabulary })
+        Ok(Self { loaded, vocabulary, adapted: None })
+    }
+
+    /// Whether an adapter learns, and nothing of the model itself.
+    pub fn is_adapted(&self) -> bool {
+        self.adapted.is_some()
+    }
+
+    /// The number of the highest layer whose states never change; 0 where there is none above the embedding.
+    pub fn still(&self) -> usize {
+        self.loaded.still()
+    }
+
+    /// States of `layer` from the states `x` of the layer `from`, with the sequences of `pack`.
+    ///
+    /// # Errors
+    /// As [`Pupil::states`].
+    pub fn states_above(
+        &self,
+        tape: &Tape,
+        x: Tensor,
+        pack: &Pack,
+        (from, layer): (usize, usize),
+    ) -> anyhow::Result<Tensor> {
+        let offsets = Offsets::new(&pack.offsets)?;
+        let states = self.model().encode_above(tape, x, &offsets, (from, &[layer]))?;
+        states.into_iter().next().context("the model gave no states")
+    }
+
+    /// Writes the adapter as it is now into the folder `folder`, which must be there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn save_adapter(&self, folder: &Path) -> anyhow::Result<()> {
+        let model = self.adapted.as_deref().context("a model without an adapter")?;
+        let adapter = self.loaded.adapter()?.context("a model without an adapter")?;
+        Ok(adapter.write(model, folder)?)
     }
 
     /// Tells whether it can tell tokens from states.

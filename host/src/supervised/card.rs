@@ -27,6 +27,9 @@ pub const WEIGHTS_FILE: &str = "head.safetensors";
 /// The encoder below it.
 pub const ENCODER_FOLDER: &str = "encoder";
 
+/// What is added to the weights of the encoder.
+pub const ADAPTER_FOLDER: &str = "adapter";
+
 /// Bytes of a description, at most.
 const LARGEST_CARD: u64 = 16 << 20;
 
@@ -83,6 +86,9 @@ pub struct EncoderCard {
     pub long: String,
     /// Whether it lies in the folder of the head.
     pub inside: bool,
+    /// What the adapter in the folder of the head is, in 64 hexadecimal digits, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
 }
 
 impl LabelsCard {
@@ -193,6 +199,11 @@ impl HeadFolder {
                 Err(HeadError::NoEncoder { folder: self.path.clone(), wanted, family })
             }
         }
+    }
+
+    /// The folder of its adapter, where it was taught with one.
+    pub fn adapter(&self) -> Option<PathBuf> {
+        self.card.encoder.adapter.as_ref().map(|_| self.path.join(ADAPTER_FOLDER))
     }
 
     /// Refuses another encoder than the head was taught on.

@@ -50,6 +50,16 @@ pub enum HeadError {
         /// The family of that one.
         family: String,
     },
+    /// Another adapter than the head was taught with.
+    #[error("the head {} was taught with the adapter {wanted}, and what is there is {found}", folder.display())]
+    Adapter {
+        /// The head.
+        folder: PathBuf,
+        /// The identity of what is there.
+        found: String,
+        /// The one of the head.
+        wanted: String,
+    },
     /// No encoder at all.
     #[error("the head {} has no encoder of its own: it needs {wanted} ({family})", folder.display())]
     NoEncoder {
@@ -118,9 +128,11 @@ impl HeadError {
             Self::NoEncoder { .. } | Self::NoTask { .. } | Self::Task { .. } | Self::Unfit { .. } => {
                 Some(Code::Usage)
             }
-            Self::Text { .. } | Self::Weights { .. } | Self::Encoder { .. } | Self::Vectors { .. } => {
-                Some(Code::Data)
-            }
+            Self::Text { .. }
+            | Self::Weights { .. }
+            | Self::Encoder { .. }
+            | Self::Adapter { .. }
+            | Self::Vectors { .. } => Some(Code::Data),
             Self::Io { .. } => None,
         }
     }
@@ -131,7 +143,7 @@ impl HeadError {
             Self::Missing { .. } => {
                 "name the folder that 'pliant finetune --out' made; where its run was stopped, --resume ends it"
             }
-            Self::Weights { .. } => "copy the whole folder again, or train again",
+            Self::Weights { .. } | Self::Adapter { .. } => "copy the whole folder again, or train again",
             Self::Encoder { .. } | Self::NoEncoder { .. } => {
                 "name with --model the encoder that the head was taught on; 'pliant model verify' tells identities"
             }

@@ -40,6 +40,8 @@ pub(super) struct Encoded {
     pub(super) sets: Vec<Stored>,
     /// What the model is, in hex.
     pub(super) identity: String,
+    /// What was added to its weights, in hex.
+    pub(super) adapter: Option<String>,
 }
 
 /// How the pipeline pools for a head; attention reads the states of residues and needs no other, and what a head does with
@@ -74,6 +76,7 @@ pub(super) fn encode(
     let plan = RunPlan {
         inputs: Vec::new(),
         model: card.folder.clone(),
+        adapter: None,
         read: ReadOptions { max_residues: u32::MAX, ..ReadOptions::default() },
         on_error: OnError::Fail,
         long: wish.long,
@@ -100,6 +103,7 @@ pub(super) fn encode(
     let sizes = Sizes { held_bytes: 0, output_bytes: Value::Null };
     let session = ready.load(&sizes, &context.print)?;
     let identity = session.engine().identity().to_owned();
+    let adapter = session.engine().card().adapter_identity().map(str::to_owned);
     admit(&identity)?;
     let mut all = Stored::new(session.engine().width());
     session.compute(&context.print, |row| {
@@ -110,7 +114,7 @@ pub(super) fn encode(
     if let [only] = places.as_slice()
         && only.iter().copied().eq(0..all.sequences())
     {
-        return Ok(Encoded { sets: vec![all], identity });
+        return Ok(Encoded { sets: vec![all], identity, adapter });
     }
     let mut sets = Vec::with_capacity(places.len());
     let mut rows = Vec::new();
@@ -123,7 +127,7 @@ pub(super) fn encode(
         }
         sets.push(own);
     }
-    Ok(Encoded { sets, identity })
+    Ok(Encoded { sets, identity, adapter })
 }
 
 /// For each list the number of each of its sequences among the different ones, and these as FASTA.

@@ -18,7 +18,7 @@ use crate::tasks::run::{ID_CHARS, Order, Ready, Selection, Sizes};
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &LogitsPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let (tokens, layer) = (&card.vocabulary.tokens[..card.vocabulary.told], card.about.layers);
     let table = |selection: &Selection, metadata: Metadata| TablePlan {
         rows: selection.records,

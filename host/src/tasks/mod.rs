@@ -1,5 +1,6 @@
 //! One recipe per command, in the order of the work.
 
+pub mod adapter;
 pub mod align;
 pub mod cache;
 pub mod contacts;
@@ -10,6 +11,7 @@ pub mod evaluate;
 mod files;
 pub mod finetune;
 pub mod gather;
+pub mod head;
 mod intake;
 pub mod kernels;
 pub mod leakage;
@@ -49,6 +51,8 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Split(args) => split::run(&args.plan()?, context),
         Command::Gather(args) => gather::run(&args.plan()?, context),
         Command::Model(args) => model::run(args.action, context),
+        Command::Head(args) => head::run(args.action, context),
+        Command::Adapter(args) => adapter::run(args.action, context),
         Command::Cache(args) => cache::run(args.action, context),
         Command::Kernels(args) => kernels::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),

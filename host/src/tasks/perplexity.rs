@@ -29,7 +29,7 @@ const NUMBER_CHARS: usize = 42;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &PerplexityPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let order = Order {
         start,
         task: "perplexity",

@@ -66,6 +66,8 @@ pub fn create(
         about: About::new(family, &*blueprint, &weights, None),
         config: pretty(family.complete(fields.members(), &*blueprint)),
         live: weights.live(),
+        still: 0,
+        placed: None,
     })
 }
 

@@ -138,6 +138,37 @@ pub enum ModelError {
     /// A projection was asked of a model without one.
     #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
     NoProjection,
+    /// States of a layer of a model that does not go on from them.
+    #[error("a model of this family does not go on from the states of a layer")]
+    NoContinuation,
+    /// An adapter that cannot be used as it is.
+    #[error("{}: {problem}", path.display())]
+    Adapter {
+        /// Its folder, or the file of it that is meant.
+        path: PathBuf,
+        /// What was found, what was wanted, and what to do.
+        problem: String,
+    },
+    /// Parameters that there are not.
+    #[error(
+        "no parameter of the model has {found:?} in its name: wanted whole words of names with dots between, as in {example:?}"
+    )]
+    NoParameters {
+        /// What was asked for.
+        found: String,
+        /// A name.
+        example: String,
+    },
+    /// Matrices beside which nothing of low rank can stand.
+    #[error("a model of the family {family} has no matrices {found:?} to adapt, wanted some of: {wanted}")]
+    NoMatrices {
+        /// The family.
+        family: &'static str,
+        /// What was asked for.
+        found: String,
+        /// The words that it knows.
+        wanted: String,
+    },
     /// A chain that has more tokens than there are places.
     #[error(
         "a chain of {found} tokens was to be computed, but the model has {limit} places, two of which are for the ends: \

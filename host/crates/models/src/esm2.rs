@@ -295,10 +295,24 @@ impl Encoder for Esm2 {
         offsets: &Offsets,
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.embed(tape, ids, offsets)?;
+        self.encode_above(tape, x, offsets, (0, layers))
+    }
+
+    fn continues(&self) -> bool {
+        true
+    }
+
+    fn encode_above(
+        &self,
+        tape: &Tape,
+        mut x: Tensor,
+        offsets: &Offsets,
+        (from, layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
         let (last, mut kept) = (self.layer.len(), Kept::new(layers));
-        let mut x = self.embed(tape, ids, offsets)?;
-        kept.keep(0, &x);
-        for (below, block) in self.layer.iter().take(kept.top()).enumerate() {
+        kept.keep(from, &x);
+        for (below, block) in self.layer.iter().take(kept.top()).enumerate().skip(from) {
             x = step(tape, block, x, offsets, Block::forward)?;
             if below + 1 < last {
                 kept.keep(below + 1, &x);

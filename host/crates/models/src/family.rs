@@ -136,6 +136,11 @@ pub(crate) trait Blueprint: fmt::Debug {
         None
     }
 
+    /// The matrices beside which something of low rank may stand.
+    fn matrices(&self) -> &'static [Matrix] {
+        &[]
+    }
+
     /// Residues of the longest sequence seen in training, where the config tells or the architecture sets a limit.
     fn training_length(&self) -> Option<usize>;
 
@@ -160,6 +165,22 @@ pub(crate) trait Blueprint: fmt::Debug {
     /// The tensors and the config in the form of the authors of PLUS; an error says what they do not have.
     fn authors(&self, _records: Vec<Record>) -> Result<(Vec<Copied>, Map<String, Value>), &'static str> {
         Err("it is no model of the authors of PLUS")
+    }
+}
+
+/// Matrices beside which something of low rank may stand: one of each layer, or one of the model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Matrix {
+    /// The word by which they are chosen; several may share it.
+    pub(crate) word: &'static str,
+    /// Canonical name, `{}` in the place of the number of the block from 0.
+    pub(crate) name: &'static str,
+}
+
+impl Matrix {
+    /// Those of this name under this word.
+    pub(crate) const fn new(word: &'static str, name: &'static str) -> Self {
+        Self { word, name }
     }
 }
 

@@ -165,10 +165,24 @@ impl Encoder for LcPlm {
             let tile_tokens = tape.device().rows_at_once(TILE_TOKENS);
             return self.encode_tiled(tape, ids, offsets, layers, tile_tokens);
         }
+        let x = self.embedding.forward(tape, ids, offsets, None)?;
+        self.encode_above(tape, x, offsets, (0, layers))
+    }
+
+    fn continues(&self) -> bool {
+        true
+    }
+
+    fn encode_above(
+        &self,
+        tape: &Tape,
+        mut x: Tensor,
+        offsets: &Offsets,
+        (from, layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
         let (last, mut kept) = (self.layers.len(), Kept::new(layers));
-        let mut x = self.embedding.forward(tape, ids, offsets, None)?;
-        kept.keep(0, &x);
-        for (below, block) in self.layers.iter().take(kept.top()).enumerate() {
+        kept.keep(from, &x);
+        for (below, block) in self.layers.iter().take(kept.top()).enumerate().skip(from) {
             x = step(tape, block, x, offsets, Block::forward)?;
             if below + 1 < last {
                 kept.keep(below + 1, &x);

@@ -9,9 +9,12 @@
 //! Everything is packed: states are `[T,C]` for the T tokens of a pack, and a row does not depend on the
 //! other sequences of its pack.
 //!
+//! [`adapter`] has what can be put beside the matrices of a model that do not change.
+//!
 //! A new family is a file with its model and its blueprint, a row in `family.rs` and an arm of [`Model`].
 
 mod about;
+pub mod adapter;
 pub mod composition;
 mod config;
 mod create;
@@ -38,11 +41,13 @@ use std::path::Path;
 use pliant_kernels::{Device, Precision};
 use pliant_nn::{Live, Take, Weights};
 
+use crate::adapter::placed::Placed;
 use crate::config::pretty;
 use crate::family::Blueprint;
 use crate::import::Import;
 
 pub use about::{About, Cost};
+pub use adapter::{Adapter, Adapting, load_adapted};
 pub use composition::{Composition, about_composition, composition};
 pub use create::{NewModel, create, new_folder, vocabulary_of};
 pub use error::ModelError;
@@ -82,6 +87,19 @@ pub struct Loaded {
     config: String,
     /// What is saved of it.
     live: Vec<Live>,
+    /// Layers from the embedding on of which nothing learns.
+    still: usize,
+    /// What stands beside its matrices.
+    placed: Option<Placed>,
+}
+
+impl Loaded {
+    /// The number of the highest layer whose states never change, as nothing of it or below it learns; 0 where something of
+    /// the first block or of the embedding may.
+    #[must_use]
+    pub fn still(&self) -> usize {
+        self.still
+    }
 }
 
 /// Loads a model folder; weights are read, converted and packed one by one.
@@ -98,14 +116,58 @@ pub fn load(
     let import = Import::open(folder, device, precision)?;
     import.require_all(folder)?;
     let weights = taken(&import.weights, purpose, &*import.blueprint)?;
-    let model = import.blueprint.construct(&weights)?;
+    let loaded = assembled(&import, folder, &weights)?;
+    Ok(Loaded { still: still(&loaded.model, purpose), ..loaded })
+}
+
+/// Loads a model folder for the training of the parameters whose canonical names have one of `names` in them, as whole words
+/// with dots between: `layer.3` is none of `layer.30`.
+///
+/// # Errors
+/// As [`load`], and [`ModelError::NoParameters`] for a name that no parameter has.
+pub fn load_named(
+    folder: &Path,
+    (device, precision): (&Device, Precision),
+    names: &[String],
+) -> Result<Loaded, ModelError> {
+    let import = Import::open(folder, device, precision)?;
+    import.require_all(folder)?;
+    let all: Vec<String> = import.survey()?.records().into_iter().map(|record| record.name).collect();
+    let has = |name: &str, words: &str| format!(".{name}.").contains(&format!(".{words}."));
+    for words in names {
+        if !all.iter().any(|name| has(name, words)) {
+            let example = all.first().cloned().unwrap_or_default();
+            return Err(ModelError::NoParameters { found: words.clone(), example });
+        }
+    }
+    let chosen: Vec<String> =
+        all.into_iter().filter(|name| names.iter().any(|words| has(name, words))).collect();
+    let lowest = chosen.iter().map(|name| import.blueprint.layer_of(name).unwrap_or(0)).min();
+    let weights = import.weights.take(Take::Values { trainable: true });
+    let weights = weights.only_trainable(chosen.into_iter().collect());
+    let loaded = assembled(&import, folder, &weights)?;
+    Ok(Loaded { still: lowest.unwrap_or(0).saturating_sub(1), ..loaded })
+}
+
+/// The model of an import with these values.
+pub(crate) fn assembled(import: &Import, folder: &Path, weights: &Weights) -> Result<Loaded, ModelError> {
     Ok(Loaded {
-        model,
-        identity: import.identity_of(folder, &weights)?,
-        about: import.about(&weights),
+        model: import.blueprint.construct(weights)?,
+        identity: import.identity_of(folder, weights)?,
+        about: import.about(weights),
         config: pretty(import.family.complete(import.members(), &*import.blueprint)),
         live: weights.live(),
+        still: 0,
+        placed: None,
     })
+}
+
+/// Layers of which nothing learns.
+pub(crate) fn still(model: &Model, purpose: Purpose) -> usize {
+    match purpose {
+        Purpose::Inference | Purpose::Training => 0,
+        Purpose::Top(count) => model.layers().saturating_sub(count),
+    }
 }
 
 /// The values of a model for what it is loaded for.

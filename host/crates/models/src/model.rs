@@ -59,6 +59,22 @@ pub(crate) trait Encoder {
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError>;
 
+    /// States of the `layers` asked for, from the states `x [T,C]` of layer `from`; asked only of a model that continues.
+    fn encode_above(
+        &self,
+        _tape: &Tape,
+        _x: Tensor,
+        _offsets: &Offsets,
+        (_from, _layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
+        Err(ModelError::NoContinuation)
+    }
+
+    /// Whether it can go on from the states of a layer.
+    fn continues(&self) -> bool {
+        false
+    }
+
     /// Whether there is a language-model head.
     fn has_lm_head(&self) -> bool;
 
@@ -180,6 +196,34 @@ impl Model {
         match layers.iter().copied().find(|layer| !(first..=last).contains(layer)) {
             Some(found) => Err(ModelError::Layer { found, first, last }),
             None => self.encoder().encode(tape, ids, offsets, layers),
+        }
+    }
+
+    /// Whether it can go on from the states of a layer: [`Model::encode_above`].
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.encoder().continues()
+    }
+
+    /// The same as [`Model::encode`], bit for bit, from the states `x [T,C]` that it gave of layer `from`; none of the
+    /// `layers` is below that.
+    ///
+    /// # Errors
+    /// [`ModelError::NoContinuation`] for a model that does not continue, [`ModelError::Layer`] for a layer below or above
+    /// those that there are then, and those of [`Model::encode`].
+    pub fn encode_above(
+        &self,
+        tape: &Tape,
+        x: Tensor,
+        offsets: &Offsets,
+        (from, layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let last = self.layers();
+        // The last states are behind the final norm, which is not to be taken twice.
+        let fits = (self.first_layer()..last.max(1)).contains(&from);
+        match layers.iter().copied().find(|layer| !fits || !(from..=last).contains(layer)) {
+            Some(found) => Err(ModelError::Layer { found, first: from, last }),
+            None => self.encoder().encode_above(tape, x, offsets, (from, layers)),
         }
     }
 

@@ -136,9 +136,24 @@ impl Encoder for PlusRnn {
         offsets: &Offsets,
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.embed.forward_with_still_row(tape, ids, offsets, MASK)?;
+        self.encode_above(tape, x, offsets, (0, layers))
+    }
+
+    fn continues(&self) -> bool {
+        true
+    }
+
+    fn encode_above(
+        &self,
+        tape: &Tape,
+        mut x: Tensor,
+        offsets: &Offsets,
+        (from, layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
         let mut kept = Kept::new(layers);
-        let mut x = self.embed.forward_with_still_row(tape, ids, offsets, MASK)?;
-        for (below, layer) in self.rnn.iter().take(kept.top()).enumerate() {
+        kept.keep(from, &x);
+        for (below, layer) in self.rnn.iter().take(kept.top()).enumerate().skip(from) {
             x = step(tape, layer, x, offsets, Layer::forward)?;
             kept.keep(below + 1, &x);
         }

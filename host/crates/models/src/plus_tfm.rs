@@ -315,10 +315,25 @@ impl Encoder for PlusTfm {
         offsets: &Offsets,
         layers: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.embed(tape, ids, offsets)?;
+        self.encode_above(tape, x, offsets, (0, layers))
+    }
+
+    /// In training numbers are dropped below every layer, others each time.
+    fn continues(&self) -> bool {
+        self.config.dropout == 0.0
+    }
+
+    fn encode_above(
+        &self,
+        tape: &Tape,
+        mut x: Tensor,
+        offsets: &Offsets,
+        (from, layers): (usize, &[usize]),
+    ) -> Result<Vec<Tensor>, ModelError> {
         let mut kept = Kept::new(layers);
-        let mut x = self.embed(tape, ids, offsets)?;
-        kept.keep(0, &x);
-        for (below, block) in self.blocks.iter().take(kept.top()).enumerate() {
+        kept.keep(from, &x);
+        for (below, block) in self.blocks.iter().take(kept.top()).enumerate().skip(from) {
             x = step(tape, block, x, offsets, Block::forward)?;
             kept.keep(below + 1, &x);
         }

@@ -42,4 +42,6 @@ pub use lstm::{BiLstm, LstmGates};
 pub use mamba::{Mamba, MambaCarry, MambaSizes};
 pub use optim::OptimError;
 pub use rms_norm::RmsNorm;
-pub use weights::{Content, Copied, KeyReport, Meaning, Record, Take, Weights};
+pub use weights::{
+    Content, Copied, KeyReport, LowRankValues, Meaning, Record, Side, Sides, Siding, Take, Weights,
+};

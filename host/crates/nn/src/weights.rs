@@ -17,10 +17,16 @@ use std::sync::Arc;
 use pliant_kernels::{Device, Precision};
 use pliant_tensor::{Param, ParamKind};
 
-use crate::checkpoint::{Checkpoint, Planned, Settings, Stored, StoredType, write_tensors};
+use crate::checkpoint::{Checkpoint, Planned, Settings, Stored, StoredType};
 use crate::error::{CheckpointError, FileProblem, TensorProblem};
 use crate::init::Init;
 use crate::live::{Live, LiveValues};
+
+mod copy;
+mod sides;
+
+pub use copy::{Content, Copied};
+pub use sides::{LowRankValues, Side, Sides, Siding};
 
 /// What a stored name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,33 +67,6 @@ pub struct Record {
     pub hash: Option<blake3::Hash>,
 }
 
-/// One tensor of a file to be.
-#[derive(Debug, Clone)]
-pub struct Copied {
-    /// Its name there.
-    pub name: String,
-    /// Its bytes.
-    pub content: Content,
-}
-
-/// The bytes of a tensor to be written.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// Those of a tensor of the checkpoint.
-    Stored(Record),
-    /// A list of numbers.
-    Numbers(Vec<f32>),
-}
-
-impl Copied {
-    fn outline(&self) -> (String, StoredType, Vec<usize>) {
-        match &self.content {
-            Content::Stored(record) => (self.name.clone(), record.dtype, record.shape.clone()),
-            Content::Numbers(values) => (self.name.clone(), StoredType::F32, vec![values.len()]),
-        }
-    }
-}
-
 /// What became of the names in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyReport {
@@ -112,6 +91,8 @@ pub struct Weights {
     path: String,
     /// Names of the parameters that can be trained where others are taken so; `None`: all.
     chosen: Option<Rc<BTreeSet<String>>>,
+    /// What stands beside matrices.
+    sides: Option<Rc<Sides>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +116,7 @@ struct Log {
     planned: Vec<Planned>,
     params: Vec<Arc<Param>>,
     live: Vec<Live>,
+    sides: Vec<Side>,
 }
 
 /// What is asked of a parameter.
@@ -195,6 +177,7 @@ impl Weights {
             precision,
             path: String::new(),
             chosen: None,
+            sides: None,
         }
     }
 
@@ -442,41 +425,6 @@ impl Weights {
         }
     }
 
-    /// Writes tensors as one safetensors file, those of the checkpoint byte by byte as they are stored, in the order
-    /// of their names.
-    ///
-    /// # Errors
-    /// [`CheckpointError`] naming file and tensor for one that cannot be read any more or has other bytes than its
-    /// record says, and for a file that cannot be written; what was written is removed.
-    pub fn copy(&self, path: &Path, mut tensors: Vec<Copied>) -> Result<(), CheckpointError> {
-        tensors.sort_by(|one, other| one.name.cmp(&other.name));
-        let outline: Vec<_> = tensors.iter().map(Copied::outline).collect();
-        write_tensors(path, &outline, |at, write| match &tensors[at].content {
-            Content::Numbers(values) => write(bytemuck::cast_slice(values)),
-            Content::Stored(record) => self.copy_stored(record, write),
-        })
-    }
-
-    fn copy_stored(
-        &self,
-        record: &Record,
-        write: &mut dyn FnMut(&[u8]) -> Result<(), CheckpointError>,
-    ) -> Result<(), CheckpointError> {
-        let stored_as = record.stored_as.as_deref().unwrap_or_default();
-        let tensor = record.name.clone();
-        let Source::Stored { checkpoint, .. } = &*self.source else {
-            return Err(CheckpointError::MissingTensor { folder: Path::new("").to_owned(), tensor });
-        };
-        let folder = || checkpoint.folder().to_owned();
-        let stored = checkpoint.get(stored_as);
-        let stored = stored.ok_or_else(|| CheckpointError::MissingTensor { folder: folder(), tensor })?;
-        let hash = checkpoint.scan(stored_as, stored, |bytes, _| write(bytes))?;
-        if record.hash.is_none_or(|wanted| wanted == hash) {
-            return Ok(());
-        }
-        Err(CheckpointError::tensor(checkpoint.path_of(stored), stored_as, TensorProblem::Changed))
-    }
-
     /// The folder that the weights come from.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
@@ -492,9 +440,10 @@ impl Weights {
 
     fn param(&self, name: &str, wanted: &Wanted<'_>, init: Init) -> Result<Arc<Param>, CheckpointError> {
         let name = self.name(name);
-        let values = self.numbers(&name, wanted.stored, init)?;
-        let (device, precision) = (&self.device, self.precision);
         let &Wanted { shape, stored, kind, decay } = wanted;
+        let values = self.numbers(&name, stored, init)?;
+        let values = values.map(|values| self.merged(&name, shape, values)).transpose()?;
+        let (device, precision) = (&self.device, self.precision);
         let kept = values.is_some();
         let param = match (values, self.take) {
             (None, _) => Param::frozen(device, precision, &name, &[1], &[0.0], ParamKind::Vector),
@@ -503,12 +452,15 @@ impl Weights {
             }
             (Some(values), _) => Param::frozen(device, precision, &name, shape, &values, kind),
         };
-        let param = param.map(|param| Arc::new(param.with_decay(decay))).map_err(|source| {
-            let name = name.clone();
-            CheckpointError::Parameter { name, source: Box::new(source) }
-        })?;
+        let failed = |source| CheckpointError::Parameter { name: name.clone(), source: Box::new(source) };
+        let (param, side) = self.beside(&name, param.map_err(failed)?.with_decay(decay), kept)?;
+        let param = Arc::new(param);
         let mut log = self.log.borrow_mut();
         log.params.push(Arc::clone(&param));
+        if let Some(side) = side {
+            log.params.extend([Arc::clone(&side.low_rank.a), Arc::clone(&side.low_rank.b)]);
+            log.sides.push(side);
+        }
         if kept {
             let values = LiveValues::Param(Arc::clone(&param));
             log.live.push(Live { name, shape: stored.to_vec(), values });

@@ -17,6 +17,7 @@ mod carry;
 mod checkpoint;
 pub mod error;
 mod gradients;
+pub mod low_rank;
 pub mod ops;
 mod packed;
 pub mod param;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use carry::Carry;
 pub use error::TensorError;
+pub use low_rank::{LowRank, Switch};
 pub use param::{Param, ParamKind};
 pub use pliant_kernels::Direction;
 pub use tape::Tape;

@@ -1,6 +1,7 @@
 //! What a model has learnt: values, packed forms and gradient of one named parameter.
 
 use crate::error::{TensorError, in_op};
+use crate::low_rank::LowRank;
 use crate::packed::PackedForms;
 use pliant_kernels::cpu::gemm::Orientation;
 use pliant_kernels::ops::linear::{self, Epilogue, Part, Weights};
@@ -64,6 +65,7 @@ pub struct Param {
     decay: bool,
     device: Device,
     precision: Precision,
+    side: Option<LowRank>,
     state: Mutex<State>,
 }
 
@@ -151,8 +153,25 @@ impl Param {
             decay: kind != ParamKind::Vector,
             device: device.clone(),
             precision,
+            side: None,
             state: Mutex::default(),
         }
+    }
+
+    /// The same matrix with a product of low rank beside it, which linear layers add to what they make of it.
+    ///
+    /// # Errors
+    /// [`TensorError::Shape`] for one that does not fit.
+    pub fn with_side(self, side: LowRank) -> Result<Self, TensorError> {
+        let (outputs, inputs) = self.matrix_shape("low rank")?;
+        side.check([outputs, inputs])?;
+        Ok(Self { side: Some(side), ..self })
+    }
+
+    /// What stands beside it, where that counts.
+    #[must_use]
+    pub fn side(&self) -> Option<&LowRank> {
+        self.side.as_ref().filter(|side| side.active.is_on())
     }
 
     /// The same parameter with weight decay on or off; without this call it is on for matrices and tables

@@ -136,6 +136,11 @@ impl Tape {
         self.mode == Mode::On
     }
 
+    /// Whether this is a pass of a training, recorded or for the first time under a checkpoint.
+    pub(crate) fn learns(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
     /// Seed and step of random numbers, `None` for inference.
     pub(crate) fn random(&self, op: &'static str) -> Result<Option<(u64, u32)>, TensorError> {
         match (self.mode, self.settings.random) {

@@ -34,7 +34,7 @@ const MATRICES: u64 = 5;
 /// Whatever ends the run; no output has then changed.
 pub fn run(plan: &AlignPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let pair = Pair::read(&plan.run.inputs)?;
     let layer = card.about.layers;
     let written = if card.about.projection.is_some() { Written::Z } else { Written::H };

@@ -21,7 +21,7 @@ use outputs::Outputs;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let layers = card.layers_asked(&plan.layers)?;
     check(plan, &card, &layers)?;
     outputs::check(plan, &layers)?;

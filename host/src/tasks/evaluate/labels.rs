@@ -58,7 +58,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     }
     let set = examples(plan, &head, context)?;
     let model = head.encoder(plan.model.as_deref())?;
-    let card = engine::card(&model)?;
+    let card = engine::card_of_head(&head, plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let truncates = plan.run.long.policy == Long::Truncate;
     let limit = card.about.training_length.filter(|_| truncates).unwrap_or(usize::MAX);
     let wish = Wish {
@@ -71,7 +71,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let encoded = encode(card, &[sequences(&set)], &wish, context, |identity| {
         Ok(head.check_encoder(&model, identity)?)
     })?;
-    let Encoded { sets, identity } = encoded;
+    let Encoded { sets, identity, adapter } = encoded;
     let stored = sets.first().context("nothing was encoded")?;
     let compute = plan.run.compute;
     let device = Device::cpu_with(compute.threads, compute.cpu_path)?;
@@ -85,6 +85,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
         .with("task", task.name)
         .with("head", head.card.weights.as_str())
         .with("model", identity.as_str())
+        .with("adapter", adapter)
         .with("layers", json!([wish.layer]))
         .with("precision", compute.precision.name())
         .with("numerics", device.numerics())

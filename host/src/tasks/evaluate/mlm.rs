@@ -39,7 +39,7 @@ const REPORT_CHARS: usize = 4096;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub(super) fn run(plan: &EvaluatePlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let vocabulary = card.vocabulary;
     let masking = MlmSettings::default();
     let settings = SamplerSettings {

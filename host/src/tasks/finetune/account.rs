@@ -39,6 +39,7 @@ impl Account<'_> {
             layer: encoder.layer,
             long: self.work.config.data.long.name().to_owned(),
             inside: encoder.learns,
+            adapter: None,
         }
     }
 

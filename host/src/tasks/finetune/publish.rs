@@ -3,13 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
+use pliant_models::adapter::ADAPTER_FILES;
 use pliant_store::{Access, Action, AtomicFile, StoreError};
 use serde_json::Value;
 
 use super::account::Account;
 use crate::engine;
 use crate::supervised::card::{
-    CARD_FILE, ENCODER_FOLDER, EncoderCard, FORMAT, HeadCard, LabelsCard, WEIGHTS_FILE, digest,
+    ADAPTER_FOLDER, CARD_FILE, ENCODER_FOLDER, EncoderCard, FORMAT, HeadCard, LabelsCard, WEIGHTS_FILE,
+    digest,
 };
 use crate::supervised::registry::Task;
 use crate::tasks::files::{self, make_folder};
@@ -19,6 +22,7 @@ use crate::train::course::labels::HEAD;
 use crate::train::folder::RunFolder;
 use crate::train::kill::point;
 use crate::train::result::TRAINING_FILE;
+use crate::train::tuning::EncoderTuning;
 
 /// Copies the head of a checkpoint, and the encoder where it learnt, into the folder of the run. Each file appears whole,
 /// the description of the head last: without it nobody takes the folder for a head.
@@ -42,6 +46,9 @@ pub(super) fn publish(
         }
         encoder.identity = engine::verify(&to)?;
     }
+    if account.outcome.encoder.adapts {
+        encoder.adapter = Some(adapter(account, checkpoint, to)?);
+    }
     copy(&checkpoint.join(HEAD), &to.join(WEIGHTS_FILE))?;
     point("result: model.safetensors named");
     let training = account.training();
@@ -51,6 +58,28 @@ pub(super) fn publish(
     files::text_file(&to.join(CARD_FILE), &card)?.commit()?;
     point("result: config.json named");
     Ok(())
+}
+
+/// Copies the adapter that learnt, or that was given, and gives its identity.
+fn adapter(account: &Account<'_>, checkpoint: &Path, to: &Path) -> anyhow::Result<String> {
+    let config = account.work.config;
+    let learnt = checkpoint.join(ADAPTER_FOLDER);
+    let from = if config.tuning.encoder == EncoderTuning::Lora {
+        Some(&learnt)
+    } else {
+        config.tuning.adapter.as_ref()
+    };
+    let from = from.context("an adapter without a folder")?;
+    let to = to.join(ADAPTER_FOLDER);
+    make_folder(&to)?;
+    let model = config.model.init.as_deref().context("an adapter without a model")?;
+    for name in ADAPTER_FILES {
+        if from.join(name).is_file() {
+            copy(&from.join(name), &to.join(name))?;
+        }
+    }
+    let card = engine::adapted_card(model, Some(&to))?;
+    Ok(card.adapter_identity().unwrap_or_default().to_owned())
 }
 
 /// What the head says of itself.

@@ -5,17 +5,20 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
+use pliant_models::adapter::AdapterPlan;
 use pliant_models::heads::{HeadConfig, HeadKind, LoadedHead};
 use pliant_seq::MlmSettings;
 use pliant_seq::tables::{LabelKind, LabelledSet};
+use pliant_tensor::Tape;
 
 use super::examples::Examples;
 use crate::Context;
 use crate::cli::finetune::FinetunePlan;
 use crate::cli::shared::{ComputePlan, CudaPlan, Long, LongPlan};
-use crate::engine::{self, Card, Group, Learner, LearnerSettings, Pupil};
+use crate::engine::{self, Begin, Card, Group, Learner, LearnerSettings, Pupil};
 use crate::eval::{Metric, Subject};
 use crate::supervised::HeadError;
+use crate::supervised::card::ADAPTER_FOLDER;
 use crate::supervised::measures::{Ranking, measured};
 use crate::supervised::registry::Task;
 use crate::supervised::stored::Stored;
@@ -24,7 +27,9 @@ use crate::tasks::encode::{self, Encoded, Wish, pool};
 use crate::tasks::files;
 use crate::train::checkpoint::{Checkpoint, MODEL, OPTIMIZER, Origin, State};
 use crate::train::config::Beginning;
-use crate::train::course::labels::{Batches, Beside, HEAD, LabelCourse, Lecture, States, usable};
+use crate::train::course::labels::{
+    Batches, Beside, HEAD, LabelCourse, Lecture, Prefix, States, prefix_states, usable,
+};
 use crate::train::folder::{CONFIG_FILE, RunFolder};
 use crate::train::kill::point;
 use crate::train::resume;
@@ -70,12 +75,20 @@ pub(super) struct EncoderFacts {
     pub(super) identity: String,
     /// Whether it learnt.
     pub(super) learns: bool,
+    /// Whether it has an adapter: one that learnt, or one that was given.
+    pub(super) adapts: bool,
 }
 
 /// What encodes, ready.
 enum Encoder {
     Stored(Vec<Stored>),
-    Pupil(Box<Pupil>),
+    Pupil(Box<Pupil>, Option<Kept>),
+}
+
+/// States of a layer below which nothing learns, of what is learnt from and of what is kept apart.
+struct Kept {
+    layer: usize,
+    sets: Vec<Stored>,
 }
 
 impl Session<'_> {
@@ -91,9 +104,9 @@ impl Session<'_> {
             Some(card) => (card.about.width, card.about.training_length),
             None => (0, None),
         };
-        let (encoder, mut facts) = self.encoder(card, newest.as_ref(), context)?;
+        let (mut encoder, mut facts) = self.encoder(card, newest.as_ref(), context)?;
         let (width, training_length) = match &encoder {
-            Encoder::Pupil(pupil) => (pupil.about().width, pupil.about().training_length),
+            Encoder::Pupil(pupil, _) => (pupil.about().width, pupil.about().training_length),
             Encoder::Stored(_) => (width, training_length),
         };
         let head_config = self.head_config(width);
@@ -103,6 +116,9 @@ impl Session<'_> {
             LongChoice::Truncate => training_length.unwrap_or(usize::MAX),
             LongChoice::Whole => usize::MAX,
         };
+        if let Encoder::Pupil(pupil, kept) = &mut encoder {
+            *kept = self.kept(pupil, facts.layer, limit, context)?;
+        }
         let lecture = self.lecture(&head, &encoder, &facts, limit)?;
         let (mut learner, parameters) = self.learner(&lecture, &encoder, &head, precision)?;
         if let Some(Checkpoint { path, state }) = &newest {
@@ -110,7 +126,7 @@ impl Session<'_> {
         }
         let steps_of_epoch = lecture.steps();
         let identity = std::mem::take(&mut facts.identity);
-        let origin = self.origin(&identity, steps_of_epoch * config.run.epochs);
+        let origin = self.origin(&self.begun_with(&identity)?, steps_of_epoch * config.run.epochs);
         facts.identity = identity;
         let saved = newest.is_some();
         let steps = steps_of_epoch * config.run.epochs;
@@ -151,7 +167,10 @@ impl Session<'_> {
     /// The folder of the model, where there is one.
     fn card(&self) -> anyhow::Result<Option<Card>> {
         match self.config.model.beginning() {
-            Beginning::Weights(model) => Ok(Some(engine::card(model)?)),
+            Beginning::Weights(model) => {
+                let adapter = self.config.tuning.adapter.as_deref().filter(|_| self.frozen());
+                Ok(Some(engine::adapted_card(model, adapter)?))
+            }
             Beginning::Random(_) => Ok(None),
         }
     }
@@ -175,8 +194,9 @@ impl Session<'_> {
             let layer = self.layer(card.about.layers)?;
             let (family, vocabulary) = (card.about.family, card.about.vocabulary);
             self.pools(family, card.vocabulary.cls)?;
-            let Encoded { sets, identity } = self.encode(card.clone(), layer, context)?;
-            let facts = EncoderFacts { family, vocabulary, layer, identity, learns: false };
+            let Encoded { sets, identity, adapter } = self.encode(card.clone(), layer, context)?;
+            let adapts = adapter.is_some();
+            let facts = EncoderFacts { family, vocabulary, layer, identity, learns: false, adapts };
             return Ok((Encoder::Stored(sets), facts));
         }
         let pupil = self.pupil(card.as_ref(), newest)?;
@@ -184,8 +204,9 @@ impl Session<'_> {
         let identity = self.beginning(card.as_ref(), &pupil, newest)?;
         let (family, vocabulary) = (pupil.about().family, pupil.about().vocabulary);
         self.pools(family, pupil.vocabulary().cls)?;
-        let facts = EncoderFacts { family, vocabulary, layer, identity, learns: true };
-        Ok((Encoder::Pupil(Box::new(pupil)), facts))
+        let adapts = pupil.is_adapted();
+        let facts = EncoderFacts { family, vocabulary, layer, identity, learns: !adapts, adapts };
+        Ok((Encoder::Pupil(Box::new(pupil), None), facts))
     }
 
     /// Refuses to read a token that a model does not have.
@@ -244,10 +265,25 @@ impl Session<'_> {
     fn pupil(&self, card: Option<&Card>, newest: Option<&Checkpoint>) -> anyhow::Result<Pupil> {
         let config = self.config;
         let place = (self.device, config.run.precision.into());
-        let load = |folder: &Path| match config.tuning.top_layers {
-            Some(layers) => Pupil::load_top(folder, layers, place),
-            None => Pupil::load(folder, place),
+        let load = |folder: &Path| match (config.tuning.encoder, config.tuning.top_layers) {
+            (EncoderTuning::Names, _) => Pupil::load_named(folder, &config.tuning.names, place),
+            (_, Some(layers)) => Pupil::load_top(folder, layers, place),
+            (_, None) => Pupil::load(folder, place),
         };
+        if config.tuning.encoder == EncoderTuning::Lora {
+            let card = card.context("a model without a folder")?;
+            let saved = newest.map(|Checkpoint { path, .. }| path.join(ADAPTER_FOLDER));
+            let plan = self.adapter_plan(card);
+            let begin = match saved.as_deref().or(config.tuning.adapter.as_deref()) {
+                Some(folder) => Begin::Read(folder),
+                None => Begin::New(&plan, config.run.seed),
+            };
+            let pupil = Pupil::load_adapted(&card.folder, &begin, place)?;
+            if config.tuning.mlm_weight > 0.0 {
+                pupil.check_lm_head()?;
+            }
+            return Ok(pupil);
+        }
         let pupil = match (newest, config.model.beginning()) {
             (Some(Checkpoint { path, .. }), _) => load(&path.join(MODEL))?,
             (None, Beginning::Random(file)) => Pupil::create(file, config.run.seed, place)?,
@@ -269,6 +305,62 @@ impl Session<'_> {
         Ok(pupil)
     }
 
+    /// What a new adapter is to be.
+    fn adapter_plan(&self, card: &Card) -> AdapterPlan {
+        let tuning = &self.config.tuning;
+        let last = card.about.layers as i64;
+        // A number that is no layer is refused where the model is known.
+        let layer = |&number: &i64| {
+            usize::try_from(if number < 0 { last + 1 + number } else { number }).unwrap_or(usize::MAX)
+        };
+        AdapterPlan {
+            targets: tuning.lora_targets.clone(),
+            layers: tuning.lora_layers.iter().map(layer).collect(),
+            rank: tuning.lora_rank,
+            alpha: tuning.lora_alpha,
+            dropout: tuning.lora_dropout,
+        }
+    }
+
+    /// The states of the highest layer below everything that learns, where they have room.
+    fn kept(
+        &self,
+        pupil: &Pupil,
+        layer: usize,
+        limit: usize,
+        context: &Context,
+    ) -> anyhow::Result<Option<Kept>> {
+        let TuningConfig { tuning, run, .. } = self.config;
+        let still = pupil.still().min(layer).min(pupil.model().layers().saturating_sub(1));
+        if still == 0
+            || still < pupil.model().first_layer()
+            || !pupil.model().continues()
+            || tuning.mlm_weight > 0.0
+        {
+            return Ok(None);
+        }
+        let sets: Vec<&LabelledSet> =
+            std::iter::once(&self.examples.train).chain(&self.examples.held_out).collect();
+        let tokens = |set: &&LabelledSet| -> usize {
+            (0..set.sequences()).map(|sequence| set.sequence(sequence).len().min(limit) + 2).sum()
+        };
+        let bytes = sets.iter().map(tokens).sum::<usize>() * pupil.about().width * size_of::<f32>();
+        let gigabytes = bytes as f64 / 1e9;
+        if gigabytes > tuning.prefix_gigabytes {
+            if tuning.prefix_gigabytes > 0.0 {
+                context.print.note(&format!(
+                    "the states of layer {still}, below which nothing learns, would take {gigabytes:.1} GB and are \
+                     computed anew each time; 'tuning.prefix_gigabytes' gives them room"
+                ));
+            }
+            return Ok(None);
+        }
+        let tape = Tape::off(self.device, self.precision());
+        let sizes = (still, limit, run.budget_tokens);
+        let states = sets.into_iter().map(|set| prefix_states(pupil, &tape, set, sizes));
+        Ok(Some(Kept { layer: still, sets: states.collect::<anyhow::Result<_>>()? }))
+    }
+
     /// A digest of what the weights began with.
     fn beginning(
         &self,
@@ -281,7 +373,9 @@ impl Session<'_> {
                 let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
                 Ok(blake3::hash(&text).to_hex().to_string())
             }
-            (Beginning::Weights(_), Some(_), Some(card)) => engine::verify(&card.folder),
+            (Beginning::Weights(_), Some(_), Some(card)) if !pupil.is_adapted() => {
+                engine::verify(&card.folder)
+            }
             _ => Ok(pupil.identity().to_owned()),
         }
     }
@@ -335,7 +429,12 @@ impl Session<'_> {
                 let train = sets.first().context("nothing was encoded")?;
                 States::Stored { train, held_out: sets.get(1) }
             }
-            Encoder::Pupil(pupil) => States::Pupil { pupil: pupil.as_ref(), layer: facts.layer },
+            Encoder::Pupil(pupil, kept) => {
+                let prefix = kept.as_ref().and_then(|Kept { layer, sets }| {
+                    Some(Prefix { layer: *layer, train: sets.first()?, held_out: sets.get(1) })
+                });
+                States::Pupil { pupil: pupil.as_ref(), layer: facts.layer, prefix }
+            }
         };
         let balanced = tuning.class_weights == ClassWeights::Balanced;
         let scale = Scale::of(&self.examples.train);
@@ -381,7 +480,7 @@ impl Session<'_> {
         let TuningConfig { optimizer, tuning, run, .. } = self.config;
         let (all, reached) = match encoder {
             Encoder::Stored(_) => (&[][..], Vec::new()),
-            Encoder::Pupil(pupil) => {
+            Encoder::Pupil(pupil, _) => {
                 (pupil.params(), lecture.reached((self.device, precision), pupil.params())?)
             }
         };
@@ -402,6 +501,14 @@ impl Session<'_> {
         let learning: Vec<_> = head.params().iter().filter(|param| param.is_trainable()).cloned().collect();
         let parameters = [count(&learning) + count(&reached), count(head.params()) + count(all)];
         Ok((Learner::new(self.device, settings, &groups)?, parameters))
+    }
+
+    /// The identity of a model, with that of the adapter that was named for it.
+    fn begun_with(&self, identity: &str) -> anyhow::Result<String> {
+        let TuningConfig { model, tuning, .. } = self.config;
+        let (Some(adapter), Some(model)) = (&tuning.adapter, &model.init) else { return Ok(identity.to_owned()) };
+        let card = engine::adapted_card(model, Some(adapter))?;
+        Ok(format!("{identity} with the adapter {}", card.adapter_identity().unwrap_or_default()))
     }
 
     fn origin(&self, model: &str, steps: u64) -> Origin {

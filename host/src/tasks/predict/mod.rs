@@ -69,7 +69,7 @@ pub(in crate::tasks) fn described(metadata: Metadata, head: &HeadFolder) -> Meta
 fn of_proteins(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
     let model = head.encoder(plan.model.as_deref())?;
-    let card = engine::card(&model)?;
+    let card = engine::card_of_head(head, plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let order = Order {
         start,
         task: "predict",
@@ -166,6 +166,7 @@ fn check_vectors(head: &HeadFolder, file: &Path, metadata: &Metadata) -> Result<
     let encoder = &head.card.encoder;
     for (what, key, wanted) in [
         ("the model", "model", json!(encoder.identity)),
+        ("the adapter", "adapter", json!(encoder.adapter)),
         ("the layer", "layers", json!([encoder.layer])),
         ("the pooling", "pool", json!(head.pooling().name())),
     ] {

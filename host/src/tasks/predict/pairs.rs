@@ -46,7 +46,7 @@ pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> a
         return Err(usage("--dry-run is not for pairs").into());
     }
     let model = head.encoder(plan.model.as_deref())?;
-    let card = engine::card(&model)?;
+    let card = engine::card_of_head(head, plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let pairs = Pairs::read(plan, head, table)?;
     if pairs.members.is_empty() || (plan.run.on_error == OnError::Fail && !pairs.failures.is_empty()) {
         intake::refuse(&pairs.failures, pairs.rows, plan.run.failures.as_deref())?;
@@ -61,7 +61,7 @@ pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> a
     let list: Vec<&[u8]> = pairs.sequences.iter().map(Vec::as_slice).collect();
     let encoded =
         encode(card, &[list], &wish, context, |identity| Ok(head.check_encoder(&model, identity)?))?;
-    let Encoded { sets, identity } = encoded;
+    let Encoded { sets, identity, adapter } = encoded;
     let stored = sets.first().context("nothing was encoded")?;
     let device = pliant_kernels::Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
     let judge = Judge::load(head, &device)?;
@@ -70,6 +70,7 @@ pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> a
         .with("schema", 1)
         .with("output", "labels")
         .with("model", identity.as_str())
+        .with("adapter", adapter)
         .with("precision", plan.run.compute.precision.name())
         .with("numerics", device.numerics())
         .with("layers", json!([wish.layer]));

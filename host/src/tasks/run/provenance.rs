@@ -63,7 +63,7 @@ impl Provenance<'_> {
             .with("schema", SCHEMA)
             .with("output", kind)
             .with("model", engine.identity())
-            .with("adapter", Value::Null)
+            .with("adapter", engine.card().adapter_identity())
             .with("plugin", Value::Null)
             .with("compatibility", json!([]))
             .with("tokenizer", engine.vocabulary().identity)
@@ -91,7 +91,9 @@ impl Provenance<'_> {
                 "tokenizer": engine.vocabulary().identity,
                 "training_length": engine.card().about.training_length,
             },
-            "adapter": null,
+            "adapter": engine.card().adapter.as_ref().map(|adapter| {
+                json!({ "folder": path_text(&adapter.folder), "identity": adapter.identity })
+            }),
             "input": { "files": survey.inputs, "hash": survey.summary.input_hash },
             "outputs": ended.outputs.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
             "long": long,

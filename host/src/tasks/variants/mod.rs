@@ -33,7 +33,7 @@ const SCORE_CHARS: usize = 20;
 /// Whatever ends the run; no output has then changed.
 pub fn run(plan: &VariantsPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::card(&plan.run.model)?;
+    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let input = Input::read(plan, card.vocabulary)?;
     let mut scorer = Scorer::new(plan.score, &input, card.vocabulary);
     let order = Order {

@@ -59,7 +59,7 @@ impl Key {
     }
 
     /// Runs have begun before there was the key.
-    const fn later(self) -> Self {
+    pub(crate) const fn later(self) -> Self {
         Self { is_later: true, ..self }
     }
 

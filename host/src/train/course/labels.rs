@@ -1,6 +1,7 @@
 //! Labels of proteins, residues and pairs, by a head on an encoder that learns with it or does not.
 
 use std::cell::RefCell;
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
 use pliant_models::heads::{Given, HeadKind, LoadedHead, Pooling};
-use pliant_seq::tables::Members;
+use pliant_seq::tables::{LabelledSet, Members};
 use pliant_seq::{
     Masked, MlmSettings, Pack, Replacement, Rounding, Sampler, SamplerSettings, Tokens, epoch_order,
     plan_packs,
@@ -20,8 +21,10 @@ use serde_json::{Value, json};
 use super::{Course, Findings, Part, Told};
 use crate::engine::{LearnError, Learner, Pupil};
 use crate::machine;
+use crate::supervised::card::ADAPTER_FOLDER;
 use crate::supervised::stored::Stored;
 use crate::supervised::targets::Targets;
+use crate::train::TrainError;
 use crate::train::checkpoint::{MODEL, OPTIMIZER};
 use crate::train::kill::point;
 
@@ -46,7 +49,20 @@ pub enum States<'a> {
         pupil: &'a Pupil,
         /// The layer that the head reads.
         layer: usize,
+        /// States of a layer below which nothing learns, which need not be computed again.
+        prefix: Option<Prefix<'a>>,
     },
+}
+
+/// States of all tokens of a layer that never change.
+#[derive(Clone, Copy)]
+pub struct Prefix<'a> {
+    /// The layer.
+    pub layer: usize,
+    /// Of the sequences that are learnt from.
+    pub train: &'a Stored,
+    /// Of those kept apart.
+    pub held_out: Option<&'a Stored>,
 }
 
 /// Numbers by which a step is made.
@@ -193,28 +209,30 @@ impl<'a> Lecture<'a> {
                 let stored = if side == Side::HeldOut { held_out.unwrap_or(train) } else { train };
                 self.of_stored(tape, stored, &sequences)
             }
-            States::Pupil { pupil, layer } => {
+            States::Pupil { pupil, layer, prefix } => {
                 let tokens = sequences.iter().map(|&sequence| {
                     let targets = self.targets(side);
                     pupil.vocabulary().encode(&targets.set.sequence(sequence)[..targets.length(sequence)])
                 });
                 let pack = packed(&sequences, tokens);
-                let states = pupil.layer_states(tape, &pack, *layer)?;
+                let states = match prefix {
+                    None => pupil.layer_states(tape, &pack, *layer)?,
+                    Some(prefix) => {
+                        let stored = match side {
+                            Side::HeldOut => prefix.held_out.unwrap_or(prefix.train),
+                            Side::Train => prefix.train,
+                        };
+                        let x = gathered(tape, stored, &sequences)?.0;
+                        pupil.states_above(tape, x, &pack, (prefix.layer, *layer))?
+                    }
+                };
                 Ok(self.head.forward(tape, Given::States(&states, &self.spans(&pack)))?)
             }
         }
     }
 
     fn of_stored(&self, tape: &Tape, stored: &Stored, sequences: &[usize]) -> anyhow::Result<Tensor> {
-        let mut rows = Vec::new();
-        let (mut spans, mut first) = (Vec::with_capacity(sequences.len()), 0);
-        for &sequence in sequences {
-            stored.read(sequence, &mut rows)?;
-            spans.push((first, first + stored.rows(sequence)));
-            first += stored.rows(sequence);
-        }
-        let width = stored.width();
-        let rows = Tensor::from_f32(tape.device(), [rows.len() / width, width], &rows)?;
+        let (rows, spans) = gathered(tape, stored, sequences)?;
         let given = if self.reads_states { Given::States(&rows, &spans) } else { Given::Vectors(&rows) };
         Ok(self.head.forward(tape, given)?)
     }
@@ -235,7 +253,7 @@ impl<'a> Lecture<'a> {
         (epoch, examples): (u64, &[usize]),
         (places, hidden): (usize, usize),
     ) -> anyhow::Result<Losses> {
-        let (States::Pupil { pupil, layer }, true) = (&self.states, self.beside.mlm > 0.0) else {
+        let (States::Pupil { pupil, layer, .. }, true) = (&self.states, self.beside.mlm > 0.0) else {
             let given = self.answers(tape, Side::Train, examples)?;
             return Ok(Losses { task: self.train.loss(tape, &given, examples, places)?, mlm: None });
         };
@@ -351,6 +369,57 @@ impl<'a> Lecture<'a> {
     }
 }
 
+/// The rows of sequences one after the other, and from where to where those of each stand.
+fn gathered(
+    tape: &Tape,
+    stored: &Stored,
+    sequences: &[usize],
+) -> anyhow::Result<(Tensor, Vec<(usize, usize)>)> {
+    let mut rows = Vec::new();
+    let (mut spans, mut first) = (Vec::with_capacity(sequences.len()), 0);
+    for &sequence in sequences {
+        stored.read(sequence, &mut rows)?;
+        spans.push((first, first + stored.rows(sequence)));
+        first += stored.rows(sequence);
+    }
+    let width = stored.width();
+    Ok((Tensor::from_f32(tape.device(), [rows.len() / width, width], &rows)?, spans))
+}
+
+/// States of a layer for all tokens of the sequences of a set, cut to `limit` residues, in packs of so many tokens.
+///
+/// # Errors
+/// What the model, the device or the system cannot do.
+pub fn prefix_states(
+    pupil: &Pupil,
+    tape: &Tape,
+    set: &LabelledSet,
+    (layer, limit, budget_tokens): (usize, usize, usize),
+) -> anyhow::Result<Stored> {
+    let mut stored = Stored::new(pupil.model().width());
+    let residues = |sequence: usize| {
+        let residues = set.sequence(sequence);
+        &residues[..limit.min(residues.len())]
+    };
+    let mut first = 0;
+    while first < set.sequences() {
+        let (mut pack, mut end) = (Pack::new(), first);
+        while end < set.sequences()
+            && (end == first || pack.tokens() + residues(end).len() + 2 <= budget_tokens)
+        {
+            pack.push(end as u64, &pupil.vocabulary().encode(residues(end)));
+            end += 1;
+        }
+        let states = pupil.layer_states(tape, &pack, layer)?;
+        let (width, values) = (states.columns(), states.to_vec_f32());
+        for tokens in pack.offsets.windows(2) {
+            stored.push(&values[tokens[0] * width..tokens[1] * width])?;
+        }
+        first = end;
+    }
+    Ok(stored)
+}
+
 /// A pack of sequences with their tokens.
 fn packed(sequences: &[usize], tokens: impl Iterator<Item = Tokens>) -> Pack {
     let mut pack = Pack::new();
@@ -446,7 +515,13 @@ impl Course for LabelCourse<'_> {
 
     fn save(&self, folder: &Path) -> anyhow::Result<()> {
         if let States::Pupil { pupil, .. } = &self.lecture.states {
-            pupil.save(&folder.join(MODEL))?;
+            if pupil.is_adapted() {
+                let to = folder.join(ADAPTER_FOLDER);
+                fs::create_dir_all(&to).map_err(TrainError::io("make the folder", &to))?;
+                pupil.save_adapter(&to)?;
+            } else {
+                pupil.save(&folder.join(MODEL))?;
+            }
             point("checkpoint: model written");
         }
         self.lecture.head.save(&folder.join(HEAD))?;

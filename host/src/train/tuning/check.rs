@@ -42,6 +42,9 @@ impl Checked<'_> {
             ("head.dropout", head.dropout, below_one(head.dropout)),
             ("tuning.encoder_rate", tuning.encoder_rate, positive(tuning.encoder_rate)),
             ("tuning.head_rate", tuning.head_rate, positive(tuning.head_rate)),
+            ("tuning.lora_alpha", tuning.lora_alpha, positive(tuning.lora_alpha)),
+            ("tuning.lora_dropout", tuning.lora_dropout, below_one(tuning.lora_dropout)),
+            ("tuning.prefix_gigabytes", tuning.prefix_gigabytes, at_least_zero(tuning.prefix_gigabytes)),
             ("tuning.task_weight", tuning.task_weight, positive(tuning.task_weight)),
             ("tuning.mlm_weight", tuning.mlm_weight, at_least_zero(tuning.mlm_weight)),
             ("masking.choose", masking.choose, part(masking.choose) && masking.choose > 0.0),
@@ -83,6 +86,9 @@ impl Checked<'_> {
         ] {
             self.that(path, found, found > 0)?;
         }
+        self.that("tuning.lora_rank", tuning.lora_rank, (1..=1 << 16).contains(&tuning.lora_rank))?;
+        let zero = tuning.lora_layers.contains(&0);
+        self.that("tuning.lora_layers", "a list with 0 in it", !zero)?;
         self.that("run.batch", run.batch, (1..=1 << 16).contains(&run.batch))
     }
 }
@@ -140,10 +146,25 @@ fn encoder(config: &TuningConfig, place: &str) -> Result<(), ConfigError> {
     let is_random = matches!(model.beginning(), Beginning::Random(_));
     match (tuning.encoder, tuning.top_layers) {
         (EncoderTuning::Top, None) => refuse("tuning.top_layers", "missing", "how many layers \"top\" is")?,
-        (EncoderTuning::Frozen | EncoderTuning::All, Some(_)) => {
+        (EncoderTuning::Top, Some(_)) | (_, None) => {}
+        (_, Some(_)) => {
             refuse("tuning.top_layers", "set", "\"tuning.encoder\" = \"top\" beside it")?;
         }
-        _ => {}
+    }
+    if (tuning.encoder == EncoderTuning::Names) == tuning.names.is_empty() {
+        match tuning.names.is_empty() {
+            true => refuse("tuning.names", "missing", "words of names of what learns")?,
+            false => refuse("tuning.names", "set", "\"tuning.encoder\" = \"names\" beside it")?,
+        }
+    }
+    if tuning.adapter.is_some() && !matches!(tuning.encoder, EncoderTuning::Lora | EncoderTuning::Frozen) {
+        refuse("tuning.adapter", "set", "\"tuning.encoder\" = \"lora\" or \"frozen\" beside it")?;
+    }
+    if is_random && matches!(tuning.encoder, EncoderTuning::Lora | EncoderTuning::Top | EncoderTuning::Names)
+    {
+        let found = format!("\"{}\"", tuning.encoder.name());
+        let wanted = "\"all\" beside \"model.config\": random weights that never change are none to build on";
+        refuse("tuning.encoder", &found, wanted)?;
     }
     if is_random && tuning.encoder == EncoderTuning::Frozen {
         let wanted =

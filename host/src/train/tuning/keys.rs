@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 71] = [
+const KEYS: [Key; 79] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
@@ -80,10 +80,44 @@ const KEYS: [Key; 71] = [
     key("head.dropout", "a number from 0 to below 1", "part of the hidden numbers that is dropped"),
     key(
         "tuning.encoder",
-        "\"frozen\", \"top\" or \"all\"",
-        "what of the encoder learns: nothing, its last layers or all",
+        "\"frozen\", \"lora\", \"top\", \"names\" or \"all\"",
+        "what of the encoder learns: nothing, an adapter beside it, its last layers, what is named or all",
     ),
     key("tuning.top_layers", "a whole number of at least 1", "how many layers \"top\" is"),
+    key(
+        "tuning.names",
+        "a list of words of names of parameters",
+        "what \"names\" is: parameters with one of them in their names, whole between dots, as layer.3",
+    )
+    .later(),
+    key(
+        "tuning.adapter",
+        "the path of a folder",
+        "an adapter as PEFT writes it: \"lora\" begins with it, \"frozen\" encodes with it",
+    )
+    .files(),
+    key("tuning.lora_rank", "a whole number from 1 to 65536", "width of what a new adapter of \"lora\" goes through").later(),
+    key("tuning.lora_alpha", "a number above 0", "an adapter counts this divided by its rank").later(),
+    key("tuning.lora_dropout", "a number from 0 to below 1", "part of what an adapter reads that is dropped").later(),
+    key(
+        "tuning.lora_targets",
+        "a list of words of the model's family",
+        "matrices that are adapted: of ESM-2 query, key, value, output, fc1, fc2; none: key and value where there are \
+         such, else all but recurrent",
+    )
+    .later(),
+    key(
+        "tuning.lora_layers",
+        "a list of whole numbers but 0",
+        "layers that are adapted, from 1; negative numbers count from the last; none: all",
+    )
+    .later(),
+    key(
+        "tuning.prefix_gigabytes",
+        "a number of at least 0",
+        "room for states below the lowest layer that learns, which are then computed once; 0: they are computed each time",
+    )
+    .free(),
     key(
         "tuning.layer",
         "a whole number",

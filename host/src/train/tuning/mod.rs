@@ -203,6 +203,26 @@ pub struct TuningSection {
     /// Its last layers that learn, where only some do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_layers: Option<usize>,
+    /// Words of names of what learns, where only some does.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// The folder of an adapter to begin or to encode with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+    /// Rank of a new adapter.
+    pub lora_rank: usize,
+    /// α of a new adapter.
+    pub lora_alpha: f64,
+    /// Part of what an adapter reads that is dropped.
+    pub lora_dropout: f64,
+    /// Words for the matrices that a new adapter stands beside.
+    #[serde(default)]
+    pub lora_targets: Vec<String>,
+    /// Their layers.
+    #[serde(default)]
+    pub lora_layers: Vec<i64>,
+    /// Room for states that never change.
+    pub prefix_gigabytes: f64,
     /// The layer that the head reads.
     pub layer: i64,
     /// What the learning rate is multiplied by, of the encoder.
@@ -223,10 +243,27 @@ pub struct TuningSection {
 pub enum EncoderTuning {
     /// Nothing: each protein is encoded once.
     Frozen,
+    /// An adapter beside its matrices, which never change.
+    Lora,
     /// The last layers.
     Top,
+    /// What is named.
+    Names,
     /// All of it.
     All,
+}
+
+impl EncoderTuning {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::Lora => "lora",
+            Self::Top => "top",
+            Self::Names => "names",
+            Self::All => "all",
+        }
+    }
 }
 
 /// How much classes count.
@@ -285,7 +322,7 @@ pub enum BestBy {
 const DEFAULTS: &str = r#"
 data = { train = [], valid = [], train_parts = [], valid_parts = [], on_error = "fail", long = "whole", sequence_columns = [], label_columns = [], id_columns = [], classes = [], max_residues = 100000 }
 head = { pooling = "mean", pairs = "symmetric", activation = "relu", dropout = 0.0 }
-tuning = { encoder = "frozen", layer = -1, encoder_rate = 1.0, head_rate = 1.0, class_weights = "none", task_weight = 1.0, mlm_weight = 0.0 }
+tuning = { encoder = "frozen", names = [], lora_rank = 8, lora_alpha = 16.0, lora_dropout = 0.0, lora_targets = [], lora_layers = [], prefix_gigabytes = 4.0, layer = -1, encoder_rate = 1.0, head_rate = 1.0, class_weights = "none", task_weight = 1.0, mlm_weight = 0.0 }
 masking = { choose = 0.15, mask = 0.8, random = 0.1, rounding = "chance" }
 optimizer = { kind = "adamw", learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.0, clip = 1.0 }
 schedule = { kind = "constant", warmup_steps = 0, final_fraction = 0.1, cycles = 1 }
@@ -344,6 +381,8 @@ impl TuningConfig {
         config.tuning = TuningSection {
             encoder: EncoderTuning::Frozen,
             top_layers: None,
+            names: Vec::new(),
+            adapter: None,
             layer: -1,
             mlm_weight: 0.0,
             ..config.tuning

@@ -30,8 +30,16 @@ fn what_is_printed_is_read_as_the_same() {
 fn values_that_cannot_be_used_are_named_with_what_can() {
     for (set, wanted) in [
         ("run.batch=0", "\"run.batch\" is 0, wanted a whole number from 1 to 65536"),
-        ("tuning.encoder=some", "\"tuning.encoder\" is \"some\", wanted \"frozen\", \"top\" or \"all\""),
+        (
+            "tuning.encoder=some",
+            "\"tuning.encoder\" is \"some\", wanted \"frozen\", \"lora\", \"top\", \"names\" or \"all\"",
+        ),
         ("tuning.encoder=top", "\"tuning.top_layers\" is missing, wanted how many layers \"top\" is"),
+        ("tuning.encoder=names", "\"tuning.names\" is missing, wanted words of names"),
+        ("tuning.names=['layer.3']", "\"tuning.names\" is set, wanted"),
+        ("tuning.lora_rank=0", "\"tuning.lora_rank\" is 0, wanted a whole number from 1 to 65536"),
+        ("tuning.lora_layers=[0]", "\"tuning.lora_layers\" is a list with 0 in it, wanted"),
+        ("tuning.lora_dropout=1", "\"tuning.lora_dropout\" is 1, wanted a number from 0 to below 1"),
         ("tuning.mlm_weight=0.3", "\"tuning.mlm_weight\" is 0.3, wanted 0 beside"),
         ("run.patience=3", "\"run.patience\" is set without examples kept apart, wanted"),
         ("head.pooling=sun", "\"head.pooling\" is \"sun\", wanted"),
@@ -69,6 +77,7 @@ fn keys_are_those_of_the_structs() {
     ];
     let mut config = read_sets(&sets).unwrap();
     config.model.config = Some("c".into());
+    config.tuning.adapter = Some("a".into());
     let mut fields: Vec<String> = Vec::new();
     for (section, members) in &Table::try_from(&config).unwrap() {
         fields.extend(members.as_table().unwrap().keys().map(|name| format!("{section}.{name}")));

@@ -1,4 +1,4 @@
-//! Activations and their slopes, and the slope of distances, over vectors.
+//! Activations and their slopes, GELU, and the slope of distances, over vectors.
 
 use super::Activation;
 use super::simd::pieces;
@@ -44,6 +44,27 @@ impl Work for Forward<'_> {
                 |[x]| math::logistic(s, x),
             ),
         }
+    }
+}
+
+struct Gelu<'a> {
+    sums: &'a [f32],
+    y: Shared<'a, f32>,
+}
+
+impl Work for Gelu<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let (first, count) = piece(task, self.y.len());
+        // SAFETY: every task writes its own piece.
+        let y = unsafe { self.y.part(first, count) };
+        map(
+            s,
+            [&self.sums[first..first + count]],
+            y,
+            #[inline(always)]
+            |[sum]| math::gelu(s, sum),
+        );
     }
 }
 
@@ -115,6 +136,10 @@ impl Work for Sides<'_> {
 pub(super) fn forward(cpu: &Cpu, activation: Activation, x: &Buffer<f32>, y: &mut Buffer<f32>) {
     let y = Shared::new(y.as_mut_slice());
     cpu.run(pieces(x), &Forward { activation, x: x.as_slice(), y });
+}
+
+pub(super) fn gelu(cpu: &Cpu, sums: &Buffer<f32>, y: &mut Buffer<f32>) {
+    cpu.run(pieces(sums), &Gelu { sums: sums.as_slice(), y: Shared::new(y.as_mut_slice()) });
 }
 
 pub(super) fn backward(

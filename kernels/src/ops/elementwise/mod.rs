@@ -4,6 +4,7 @@
 //!
 //! | function | equation |
 //! |---|---|
+//! | [`gelu`] | `y = s · Φ(s)`, Φ the standard normal distribution |
 //! | [`gelu_backward`] | `dx = dy · (Φ(s) + s·φ(s))`, Φ and φ the standard normal distribution and density |
 //! | [`add`] | `y = a + b` |
 //! | [`add_into`] | `y += x` |
@@ -18,7 +19,7 @@
 //! | [`to_bf16`] | `y = x` rounded to nearest even; denormal numbers become zero |
 //! | [`to_f32`] | `y = x`, exact |
 //!
-//! `GELU(s) = s · Φ(s)` itself is an epilogue of [`super::linear`]; sums are their own backward, the
+//! GELU is an epilogue of [`super::linear`] too, with the same bits; sums are their own backward, the
 //! backward of scaling is scaling, that of products is products, that of rounding passes the gradient on.
 //!
 //! Rounding: every step is 32-bit; the result of a gate is rounded once more where it is bf16.
@@ -38,7 +39,7 @@ use half::bf16;
 const OP: &str = "elementwise";
 
 /// Distance of the fast path from the f64 oracle for operands of size up to about ten. Sums and products
-/// are rounded once (6e-8 of the result); the slope of GELU carries the errors of Φ (2e-7) and of
+/// are rounded once (6e-8 of the result); GELU carries at most 1e-6 of itself, its slope the errors of Φ (2e-7) and of
 /// x·φ(x) (3e-7 of at most 0.25), times the gradient.
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
 
@@ -52,6 +53,19 @@ pub const TOLERANCE_ACTIVATION: Tolerance = Tolerance { absolute: 1e-5, relative
 
 /// The same for results in bf16, which has 8 significant bits: half a unit is up to 2^-8 of the number.
 pub const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-37, relative: 1.0 / 256.0 };
+
+/// `y = GELU(s)`, bit for bit what a linear layer makes of its sums `s`.
+///
+/// # Errors
+/// [`KernelError::Size`] when lengths differ.
+pub fn gelu(device: &Device, sums: &Buffer<f32>, y: &mut Buffer<f32>) -> Result<(), KernelError> {
+    check_size(OP, "result of the gelu", y.len(), sums.len())?;
+    match device {
+        Device::Cpu(cpu) => activation::gelu(cpu, sums, y),
+        Device::Cuda(_) => return Err(no_training(OP)),
+    }
+    Ok(())
+}
 
 /// `dx = dy · GELU'(s)` for `s` the sums before the GELU.
 ///

@@ -11,7 +11,7 @@ use super::{Esm2, MASK_ID, PADDING_ID, VOCABULARY};
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin, layer_of};
+use crate::family::{Blueprint, Family, LmHeadKind, Matrix, OWN_KEYS, Twin, layer_of};
 use crate::identity::{INV_FREQ, SHARED_INV_FREQ};
 use crate::model::Model;
 use crate::rope::RopeInvFreq;
@@ -19,6 +19,17 @@ use crate::rope::RopeInvFreq;
 /// Numbers that a forward holds for each token at its peak, in widths of the model: the states, what a block makes
 /// of them, and an inner layer of four widths.
 const WIDTHS_PER_TOKEN: u64 = 9;
+
+/// What LoRA may stand beside.
+const MATRICES: [Matrix; 7] = [
+    Matrix::new("query", "esm.encoder.layer.{}.attention.self.query.weight"),
+    Matrix::new("key", "esm.encoder.layer.{}.attention.self.key.weight"),
+    Matrix::new("value", "esm.encoder.layer.{}.attention.self.value.weight"),
+    Matrix::new("output", "esm.encoder.layer.{}.attention.output.dense.weight"),
+    Matrix::new("fc1", "esm.encoder.layer.{}.intermediate.dense.weight"),
+    Matrix::new("fc2", "esm.encoder.layer.{}.output.dense.weight"),
+    Matrix::new("lm_head", "lm_head.dense.weight"),
+];
 
 /// The row of ESM-2.
 pub(crate) static FAMILY: Family =
@@ -76,6 +87,10 @@ impl Blueprint for Plan {
     fn layer_of(&self, name: &str) -> Option<usize> {
         let after = ["esm.encoder.emb_layer_norm_after.", "lm_head."];
         layer_of(name, "esm.encoder.layer", &after, self.config.num_hidden_layers)
+    }
+
+    fn matrices(&self) -> &'static [Matrix] {
+        &MATRICES
     }
 
     fn training_length(&self) -> Option<usize> {

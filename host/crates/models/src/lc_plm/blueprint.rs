@@ -12,11 +12,21 @@ use super::tiles::TILE_TOKENS;
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, LmHeadKind, OWN_KEYS, Twin, layer_of};
+use crate::family::{Blueprint, Family, LmHeadKind, Matrix, OWN_KEYS, Twin, layer_of};
 use crate::model::Model;
 
 /// Operations of a scan for each number of state and token: a power counts as four.
 const SCAN_FLOPS: f64 = 10.0;
+
+/// What LoRA may stand beside. Both directions have steps and states of their own and share the projections.
+const MATRICES: [Matrix; 6] = [
+    Matrix::new("in_proj", "bimamba.backbone.layers.{}.mixer.mamba_fwd.in_proj.weight"),
+    Matrix::new("out_proj", "bimamba.backbone.layers.{}.mixer.mamba_fwd.out_proj.weight"),
+    Matrix::new("x_proj", "bimamba.backbone.layers.{}.mixer.mamba_fwd.x_proj.weight"),
+    Matrix::new("x_proj", "bimamba.backbone.layers.{}.mixer.mamba_rev.x_proj.weight"),
+    Matrix::new("dt_proj", "bimamba.backbone.layers.{}.mixer.mamba_fwd.dt_proj.weight"),
+    Matrix::new("dt_proj", "bimamba.backbone.layers.{}.mixer.mamba_rev.dt_proj.weight"),
+];
 
 /// The row of LC-PLM. Its tokens are those of ESM-2.
 pub(crate) static FAMILY: Family = Family {
@@ -83,6 +93,10 @@ impl Blueprint for Plan {
     fn layer_of(&self, name: &str) -> Option<usize> {
         let norm = format!("{BACKBONE}.norm_f.");
         layer_of(name, &format!("{BACKBONE}.layers"), &[&norm, LM_HEAD], self.config.n_layer)
+    }
+
+    fn matrices(&self) -> &'static [Matrix] {
+        &MATRICES
     }
 
     /// Nothing in the architecture sets one, and none is published.

@@ -7,12 +7,22 @@ use serde_json::{Map, Value, json};
 
 use super::{Config, PElmo, bytes_per_token};
 use crate::about::Cost;
+use crate::adapter::RECURRENT;
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, Twin};
+use crate::family::{Blueprint, Family, Matrix, Twin};
 use crate::import::LANGUAGE_MODEL;
 use crate::model::Model;
 use crate::plus::{self, Parts};
+
+/// What LoRA may stand beside: what a layer's input and its own states go through in both directions, and the projection z.
+const MATRICES: [Matrix; 5] = [
+    Matrix::new("input", "rnn.weight_ih_l{}"),
+    Matrix::new("input", "rnn.weight_ih_l{}_reverse"),
+    Matrix::new(RECURRENT, "rnn.weight_hh_l{}"),
+    Matrix::new(RECURRENT, "rnn.weight_hh_l{}_reverse"),
+    Matrix::new("fc", "fc.weight"),
+];
 
 /// The row of P-ELMo.
 pub(crate) static FAMILY: Family = Family {
@@ -86,6 +96,10 @@ impl Blueprint for Plan {
     fn absent(&self) -> Vec<&'static str> {
         let parts = self.parts.absent();
         parts.into_iter().filter(|part| !part.contains("decoder")).collect()
+    }
+
+    fn matrices(&self) -> &'static [Matrix] {
+        &MATRICES
     }
 
     /// Nothing in the architecture sets one.

@@ -8,11 +8,22 @@ use serde_json::{Map, Value, json};
 use super::config::{Config, Parts};
 use super::{PlusRnn, bytes_per_token};
 use crate::about::Cost;
+use crate::adapter::RECURRENT;
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, Twin};
+use crate::family::{Blueprint, Family, Matrix, Twin};
 use crate::model::Model;
 use crate::plus;
+
+/// What LoRA may stand beside: what a layer's input and its own states go through in both directions, the projection z and the decoder.
+const MATRICES: [Matrix; 6] = [
+    Matrix::new("input", "rnn.weight_ih_l{}"),
+    Matrix::new("input", "rnn.weight_ih_l{}_reverse"),
+    Matrix::new(RECURRENT, "rnn.weight_hh_l{}"),
+    Matrix::new(RECURRENT, "rnn.weight_hh_l{}_reverse"),
+    Matrix::new("fc", "fc.weight"),
+    Matrix::new("decoder", "decoder.weight"),
+];
 
 /// The row of PLUS-RNN.
 pub(crate) static FAMILY: Family = Family {
@@ -75,6 +86,10 @@ impl Blueprint for Plan {
 
     fn absent(&self) -> Vec<&'static str> {
         self.parts.absent()
+    }
+
+    fn matrices(&self) -> &'static [Matrix] {
+        &MATRICES
     }
 
     /// Nothing in the architecture sets one.

@@ -11,13 +11,23 @@ use super::keys::{DECODER, TOKENS};
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, Twin};
+use crate::family::{Blueprint, Family, Matrix, Twin};
 use crate::model::Model;
 use crate::plus;
 
 /// Numbers that a forward holds for each token at its peak, in widths of the model: the states, what a block makes of
 /// them, and an inner layer of four widths.
 const WIDTHS_PER_TOKEN: u64 = 9;
+
+/// What LoRA may stand beside.
+const MATRICES: [Matrix; 6] = [
+    Matrix::new("query", "transformer.blocks.{}.attn.proj_q.weight"),
+    Matrix::new("key", "transformer.blocks.{}.attn.proj_k.weight"),
+    Matrix::new("value", "transformer.blocks.{}.attn.proj_v.weight"),
+    Matrix::new("output", "transformer.blocks.{}.proj.weight"),
+    Matrix::new("fc1", "transformer.blocks.{}.pwff.fc1.weight"),
+    Matrix::new("fc2", "transformer.blocks.{}.pwff.fc2.weight"),
+];
 
 /// The row of PLUS-TFM.
 pub(crate) static FAMILY: Family = Family {
@@ -78,6 +88,10 @@ impl Blueprint for Plan {
 
     fn sizes(&self) -> (usize, usize) {
         (self.config.num_layers, self.config.hidden_dim)
+    }
+
+    fn matrices(&self) -> &'static [Matrix] {
+        &MATRICES
     }
 
     fn training_length(&self) -> Option<usize> {

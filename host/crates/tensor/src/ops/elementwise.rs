@@ -3,8 +3,8 @@
 use crate::error::{TensorError, in_op};
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Tensor, Values};
-use pliant_kernels::Buffer;
 use pliant_kernels::ops::elementwise::{self, Activation};
+use pliant_kernels::{Buffer, Input};
 
 /// `a + b`, both f32 and of one shape.
 ///
@@ -116,6 +116,53 @@ pub fn tanh(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
 /// [`TensorError::Dtype`] when `x` is not f32.
 pub fn logistic(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
     activate(tape, "logistic", Activation::Logistic, x)
+}
+
+/// `x · Φ(x)`, the exact form of GELU, of f32 numbers.
+///
+/// # Errors
+/// [`TensorError::Dtype`] when `x` is not f32.
+pub fn gelu(tape: &Tape, x: &Tensor, out: Dtype) -> Result<Tensor, TensorError> {
+    const OP: &str = "gelu";
+    let (device, shape) = (tape.device(), x.shape());
+    let mut y = device.scratch(shape[0] * shape[1]);
+    elementwise::gelu(device, x.f32_of(OP, "input")?, &mut y).map_err(in_op(OP, [shape]))?;
+    let y = match out {
+        Dtype::F32 => Values::F32(y),
+        Dtype::Bf16 => {
+            let mut narrow = device.scratch(y.len());
+            elementwise::to_bf16(device, &y, &mut narrow).map_err(in_op(OP, [shape]))?;
+            Values::Bf16(narrow)
+        }
+    };
+    let y = Tensor::new(shape, y);
+    if !tape.wants(OP, &[x], &[])? {
+        return Ok(y);
+    }
+    let kept = x.detach();
+    let slot = x.slot();
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        let mut dx = device.scratch(dy.len());
+        elementwise::gelu_backward(&device, kept.f32_of(OP, "input")?, &dy, &mut dx)
+            .map_err(in_op(OP, [shape]))?;
+        gradients.add(slot, dx)
+    }))
+}
+
+/// The numbers in f32; those of bf16 are widened, which is exact.
+pub(crate) fn widened(tape: &Tape, x: &Tensor) -> Result<Tensor, TensorError> {
+    const OP: &str = "widen";
+    let Input::Bf16(numbers) = x.input() else { return Ok(x.clone()) };
+    let (device, shape) = (tape.device(), x.shape());
+    let mut y = device.scratch(shape[0] * shape[1]);
+    elementwise::to_f32(device, numbers, &mut y).map_err(in_op(OP, [shape]))?;
+    let y = Tensor::from_buffer(shape, y);
+    if !tape.wants(OP, &[x], &[])? {
+        return Ok(y);
+    }
+    let slot = x.slot();
+    Ok(tape.record(y, move |gradients, dy| gradients.add(slot, dy)))
 }
 
 fn activate(

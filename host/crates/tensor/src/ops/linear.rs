@@ -1,5 +1,6 @@
 //! Linear layers that share their input.
 
+use super::low_rank;
 use crate::error::{TensorError, in_op};
 use crate::gradients::Gradients;
 use crate::param::Param;
@@ -71,11 +72,19 @@ impl LinearPart<'_> {
 ///
 /// Gradients: those of `x` add up in the order of the parts; a frozen weight or bias gets none and what
 /// only its gradient would need is not kept. With bf16 operands the gradient of the sums is rounded to
-/// bf16 where it is multiplied.
+/// bf16 where it is multiplied. Where something of low rank stands beside a weight, it is added to the sums.
 ///
 /// # Errors
 /// [`TensorError`] when shapes do not fit, a residual is not f32, or parts differ in precision.
 pub fn linear(tape: &Tape, x: &Tensor, parts: &[LinearPart<'_>]) -> Result<Vec<Tensor>, TensorError> {
+    if parts.iter().any(|part| part.weight.side().is_some()) {
+        return low_rank::linear(tape, x, parts);
+    }
+    alone(tape, x, parts)
+}
+
+/// The same, whatever stands beside the weights.
+pub(super) fn alone(tape: &Tape, x: &Tensor, parts: &[LinearPart<'_>]) -> Result<Vec<Tensor>, TensorError> {
     let mut runs = Vec::with_capacity(parts.len());
     let wanted = {
         let params: Vec<_> = parts.iter().flat_map(LinearPart::params).collect();

@@ -1,5 +1,6 @@
 //! One layer of a bidirectional LSTM, behind the product of its input.
 
+use super::whole::Whole;
 use crate::error::{TensorError, in_op};
 use crate::param::Param;
 use crate::tape::Tape;
@@ -52,7 +53,8 @@ fn lend(packed: &Packed) -> [[&Weights; GATES]; 2] {
 /// `h [T,2H]`, what two directions of an LSTM make of every sequence from states of zeros on, forward beside reverse.
 ///
 /// `inputs[d] [T,4H]` (f32) are what the layer's input gives to the gates of direction d, all biases in it, in PyTorch's
-/// order i, f, g, o; `weights[d] [4H,H]` are the recurrent weights, which may be one and the same parameter. Direction 1
+/// order i, f, g, o; `weights[d] [4H,H]` are the recurrent weights, which may be one and the same parameter, with whatever
+/// stands beside them. Direction 1
 /// walks every sequence from its end. For the backward gates and cells are kept, `5H` numbers of each token and
 /// direction.
 ///
@@ -66,8 +68,12 @@ pub fn lstm(
 ) -> Result<Tensor, TensorError> {
     let sizes = sizes(inputs, weights.map(|weight| &**weight), offsets)?;
     let (device, shape) = (tape.device(), inputs[0].shape());
-    let wanted = tape.wants(OP, &inputs, &weights)?;
-    let packed = pack(weights, sizes.hidden, |weight, rows| weight.forward_weights(OP, rows))?;
+    let wholes = [Whole::of(weights[0])?, Whole::of(weights[1])?];
+    let learners: Vec<&Arc<Param>> = wholes.iter().flat_map(Whole::learners).collect();
+    let wanted = tape.wants(OP, &inputs, &learners)?;
+    let packed = pack(wholes.each_ref().map(|whole| &whole.matrix), sizes.hidden, |weight, rows| {
+        weight.forward_weights(OP, rows)
+    })?;
     let mut kept = wanted.then(|| array::from_fn(|_| Kept::scratch(device, sizes)));
     let mut h = device.scratch(2 * sizes.cells());
     let buffers = [inputs[0].f32_of(OP, "gate inputs")?, inputs[1].f32_of(OP, "gate inputs")?];
@@ -75,28 +81,28 @@ pub fn lstm(
         .map_err(in_op(OP, [shape]))?;
     let h = Tensor::from_buffer([sizes.tokens, 2 * sizes.hidden], h);
     let Some(kept) = kept else { return Ok(h) };
-    let record = Record { kept, h: h.clone(), weights: weights.map(Arc::clone), offsets: offsets.clone() };
+    let record = Record { kept, h: h.clone(), wholes, offsets: offsets.clone() };
     let slots = inputs.map(Tensor::slot);
     Ok(tape.record(h, move |gradients, dy| {
         let device = gradients.device();
         let mut dx = [(); 2].map(|()| device.scratch(sizes.gates()));
-        let weights = record.weights.each_ref();
+        let weights = record.wholes.each_ref().map(|whole| &whole.matrix);
         let packed = pack(weights, sizes.hidden, |weight, rows| weight.input_gradient_weights(OP, rows))?;
         let places = record.offsets.as_slice();
         lstm::backward(&device, sizes, places, lend(&packed), &record.kept, &dy, dx.each_mut())
             .map_err(in_op(OP, [shape]))?;
         for (place, direction) in Direction::BOTH.into_iter().enumerate() {
-            let weight = weights[place];
-            if !weight.is_trainable() {
+            let whole = &record.wholes[place];
+            if !whole.learns() {
                 continue;
             }
-            let (mut dw, accumulate) = weight.lend_gradient(&(0..GATES * sizes.hidden));
+            let (mut dw, accumulate) = whole.lend();
             let (operands, sequences) =
                 ((&dx[place], record.h.f32_of(OP, "result")?), Sequences { offsets: places, direction });
-            let how = (sizes, weight.precision());
+            let how = (sizes, whole.matrix.precision());
             lstm::backward_weights(&device, how, sequences, operands, (&mut dw, accumulate))
                 .map_err(in_op(OP, [shape]))?;
-            gradients.give(weight, dw);
+            whole.give(gradients, dw)?;
         }
         dx.into_iter().zip(slots).try_for_each(|(dx, slot)| gradients.add(slot, dx))
     }))
@@ -106,6 +112,6 @@ pub fn lstm(
 struct Record {
     kept: [Kept; 2],
     h: Tensor,
-    weights: [Arc<Param>; 2],
+    wholes: [Whole; 2],
     offsets: Offsets,
 }

@@ -1,0 +1,59 @@
+//! `pliant adapter …`: what was typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  pliant adapter inspect head/adapter --model esm2_t6_8M
+  pliant adapter merge head/adapter --model esm2_t6_8M --out esm2_t6_8M_adapted
+
+An adapter is a folder with adapter_config.json and adapter_model.safetensors, as Hugging Face PEFT writes and reads it.";
+
+/// The words after `pliant adapter`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AdapterArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: AdapterAction,
+}
+
+/// What to do with an adapter.
+#[derive(Debug, Subcommand)]
+pub enum AdapterAction {
+    /// Read every byte of an adapter, check it against its model and say what it is
+    Inspect(InspectArgs),
+    /// Make a model folder of a model and an adapter together
+    Merge(MergeArgs),
+}
+
+/// The words after `pliant adapter inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The folder of the adapter
+    #[arg(value_name = "ADAPTER")]
+    pub folder: PathBuf,
+    /// The model that it is for: a folder, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Write one JSON object instead of text
+    #[arg(long, env = "PLIANT_JSON", action = ArgAction::SetTrue,
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// The words after `pliant adapter merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The folder of the adapter
+    #[arg(value_name = "ADAPTER")]
+    pub folder: PathBuf,
+    /// The model that it is for: a folder, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
+    pub model: PathBuf,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+}
