@@ -67,7 +67,9 @@ impl Engine {
     pub fn load(card: Card, place: Place, precision: Precision, head: Head) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", card.folder.display());
         let loaded = match &card.adapter {
-            _ if card.about.family == composition::NAME => pliant_models::composition(&place.device, precision),
+            _ if card.about.family == composition::NAME => {
+                pliant_models::composition(&place.device, precision)
+            }
             // Added to the weights it costs nothing.
             Some(adapter) => {
                 load_adapted(&card.folder, (&place.device, precision), Adapting::Merged(&adapter.adapter))

@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 32] = [
+    let cases: [(&str, &[&str]); 37] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -30,6 +30,11 @@ fn help_is_as_it_was_read_last() {
         ("help_model_new", &["model", "new", "--help"]),
         ("help_model_import", &["model", "import", "--help"]),
         ("help_model_export", &["model", "export", "--help"]),
+        ("help_head", &["head", "--help"]),
+        ("help_head_import", &["head", "import", "--help"]),
+        ("help_adapter", &["adapter", "--help"]),
+        ("help_adapter_inspect", &["adapter", "inspect", "--help"]),
+        ("help_adapter_merge", &["adapter", "merge", "--help"]),
         ("help_cache", &["cache", "--help"]),
         ("help_cache_stats", &["cache", "stats", "--help"]),
         ("help_cache_verify", &["cache", "verify", "--help"]),

@@ -209,8 +209,10 @@ fn read(path: &std::path::Path) -> Vec<Written> {
 }
 
 fn write(path: &std::path::Path, tensors: &[Written]) {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|(.., values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(.., values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
         (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
     });
@@ -221,7 +223,8 @@ fn write(path: &std::path::Path, tensors: &[Written]) {
 fn layer(tensors: &[Written], name: &str, x: &[f64]) -> Vec<f64> {
     let find = |end: &str| &tensors.iter().find(|(known, ..)| *known == format!("{name}.{end}")).unwrap().2;
     let rows = find("weight").chunks(x.len()).zip(find("bias"));
-    rows.map(|(row, bias)| f64::from(*bias) + row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>()).collect()
+    rows.map(|(row, bias)| f64::from(*bias) + row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>())
+        .collect()
 }
 
 /// A checkpoint as the training code of the published head of interactions saves it: the whole model with its adapter, the
@@ -245,7 +248,9 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
         (0..count).map(|at| size * ((at * 7919 % 613) as f32 / 306.0 - 1.0)).collect()
     };
     let mut layers = Vec::new();
-    for (name, outputs, inputs) in [("pooler.dense", 32, 32), ("classifier.dense", 16, 32), ("classifier.out_proj", 1, 16)] {
+    for (name, outputs, inputs) in
+        [("pooler.dense", 32, 32), ("classifier.dense", 16, 32), ("classifier.out_proj", 1, 16)]
+    {
         layers.push((format!("{name}.weight"), vec![outputs, inputs], numbers(outputs * inputs, 0.5)));
         layers.push((format!("{name}.bias"), vec![outputs], numbers(outputs, 0.1)));
     }
@@ -262,11 +267,36 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
     assert!(refused.stderr.contains("--lora-alpha"), "{}", refused.stderr);
     let imported = import("ppi", "whole.safetensors", &["--lora-alpha", "8"]).code(0);
     assert!(imported.stderr.contains("hides the first token"), "{}", imported.stderr);
-    assert_eq!(json(&scratch, "ppi/head.json")["encoder"]["adapter"], json(&scratch, "head/head.json")["encoder"]["adapter"]);
+    assert_eq!(
+        json(&scratch, "ppi/head.json")["encoder"]["adapter"],
+        json(&scratch, "head/head.json")["encoder"]["adapter"]
+    );
     scratch.write("pairs.tsv", "id_a\tid_b\np0\tp1\np1\tp0\np7\tp7\n");
-    let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", "ppi", "--model", model(), "--out", "told.tsv"];
+    let words = [
+        "predict",
+        "pairs.tsv",
+        "--sequences",
+        "p.fasta",
+        "--head",
+        "ppi",
+        "--model",
+        model(),
+        "--out",
+        "told.tsv",
+    ];
     scratch.run(&words).go().code(0);
-    let words = ["embed", "p.fasta", "--model", model(), "--adapter", "head/adapter", "--pool", "cls", "--out", "cls.tsv"];
+    let words = [
+        "embed",
+        "p.fasta",
+        "--model",
+        model(),
+        "--adapter",
+        "head/adapter",
+        "--pool",
+        "cls",
+        "--out",
+        "cls.tsv",
+    ];
     scratch.run(&words).go().code(0);
     let pooled: Vec<Vec<f64>> = scratch
         .text("cls.tsv")
@@ -286,7 +316,8 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
     let cells = |row: &str| row.split('\t').skip(2).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(cells(&rows[0]), cells(&rows[1]));
     // The head alone, and a model that is another one.
-    let alone: Vec<Written> = layers.iter().filter(|(name, ..)| name.starts_with("classifier")).cloned().collect();
+    let alone: Vec<Written> =
+        layers.iter().filter(|(name, ..)| name.starts_with("classifier")).cloned().collect();
     write(&scratch.path("alone.safetensors"), &alone);
     import("alone", "alone.safetensors", &["--pool", "cls"]).code(0);
     assert_eq!(json(&scratch, "alone/head.json")["head"]["pooling"], "cls");

@@ -63,7 +63,8 @@ fn import(args: &HeadImportArgs, context: &Context) -> anyhow::Result<()> {
         );
     }
     let told = description(args, &card, head, (adapter, *pool))?;
-    files::text_file(&out.join(CARD_FILE), &format!("{}\n", serde_json::to_string_pretty(&told)?))?.commit()?;
+    files::text_file(&out.join(CARD_FILE), &format!("{}\n", serde_json::to_string_pretty(&told)?))?
+        .commit()?;
     let text = format!(
         "task             {}\nhead             {} numbers, {} hidden, {} out\npooling          {}\nadapter          {}\n",
         told.task,

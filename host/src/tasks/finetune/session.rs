@@ -506,7 +506,9 @@ impl Session<'_> {
     /// The identity of a model, with that of the adapter that was named for it.
     fn begun_with(&self, identity: &str) -> anyhow::Result<String> {
         let TuningConfig { model, tuning, .. } = self.config;
-        let (Some(adapter), Some(model)) = (&tuning.adapter, &model.init) else { return Ok(identity.to_owned()) };
+        let (Some(adapter), Some(model)) = (&tuning.adapter, &model.init) else {
+            return Ok(identity.to_owned());
+        };
         let card = engine::adapted_card(model, Some(adapter))?;
         Ok(format!("{identity} with the adapter {}", card.adapter_identity().unwrap_or_default()))
     }

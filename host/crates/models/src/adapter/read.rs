@@ -222,7 +222,9 @@ impl<'a> Gathered<'a> {
         let (folder, mut changed) = (Checkpoint::open(model)?, Vec::new());
         for stored in &self.rest {
             let name = unwrapped(stored).unwrap_or_default();
-            let Some(Meaning::Parameter(name)) = self.import.blueprint.meanings(&[&name]).pop() else { continue };
+            let Some(Meaning::Parameter(name)) = self.import.blueprint.meanings(&[&name]).pop() else {
+                continue;
+            };
             let there = own.contains(&name).then(|| self.import.weights.stored_as(&name)).flatten();
             let Some((there, _)) = there else { continue };
             let (Some(one), Some(other)) = (self.checkpoint.get(stored), folder.get(there)) else { continue };

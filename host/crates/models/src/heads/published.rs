@@ -55,9 +55,14 @@ pub fn take_published(
             found.push((format!("{here}.{end}"), tensor.shape.clone(), values));
         }
     }
-    let shape = |name: &str| found.iter().find(|(known, ..)| known == name).map(|(_, shape, _)| shape.clone());
+    let shape =
+        |name: &str| found.iter().find(|(known, ..)| known == name).map(|(_, shape, _)| shape.clone());
     let wanted = |name: &str| {
-        shape(name).ok_or_else(|| problem(format!("holds no head: found nothing for {name} (classifier.dense, classifier.out_proj)")))
+        shape(name).ok_or_else(|| {
+            problem(format!(
+                "holds no head: found nothing for {name} (classifier.dense, classifier.out_proj)"
+            ))
+        })
     };
     let (hidden, output) = (wanted("hidden.weight")?, wanted("output.weight")?);
     let (&[width, inputs], &[outputs, of_hidden]) = (hidden.as_slice(), output.as_slice()) else {
@@ -71,7 +76,9 @@ pub fn take_published(
     for (name, shape) in shapes {
         let found = wanted(name)?;
         if found != shape || of_hidden != width {
-            return Err(problem(format!("has {name} of the shape {found:?} beside {hidden:?} and {output:?}, wanted {shape:?}")));
+            return Err(problem(format!(
+                "has {name} of the shape {found:?} beside {hidden:?} and {output:?}, wanted {shape:?}"
+            )));
         }
     }
     let tensors: Vec<NamedValues<'_>> =
