@@ -52,7 +52,15 @@ workflow {
         PLIANT_ALIGN(channel.fromList(told(aligned(params), params)), ch_model, params.picture ?: '')
     }
     else if (params.task == 'evaluate') {
-        PLIANT_EVALUATE(channel.fromList(samples), ch_model, head_of(params), sequences_of(params), params.learn ?: 'mlm', format)
+        PLIANT_EVALUATE(
+            channel.fromList(samples),
+            ch_model,
+            head_of(params),
+            sequences_of(params),
+            metric_of(params),
+            params.learn ?: 'mlm',
+            format,
+        )
     }
     else if (params.task == 'predict') {
         PLIANT_PREDICT(channel.fromList(samples), head_of(params), ch_model, sequences_of(params), format)
@@ -66,6 +74,7 @@ workflow {
             ch_encoder,
             channel.value([params.settings ? file(params.settings, checkIfExists: true) : [], architecture]),
             channel.value(sequences_of(params)),
+            channel.value(metric_of(params)),
             channel.fromList(told(tests(params), params)),
             channel.fromList(samples),
             params.learn,
@@ -96,7 +105,7 @@ workflow {
                 fasta: [sample + [id: "${run.id}.${sample.id}"], fasta]
                 model: model
             }
-        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, [], [], 'mlm', format)
+        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, [], [], [], 'mlm', format)
     }
     else {
         FASTA_SCORE_PLIANT(
@@ -270,7 +279,24 @@ def head_of(options) {
     if (!options.head) {
         return []
     }
+    if (options.head.toString().endsWith('.toml')) {
+        return plugin_files(options.head)
+    }
     return ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
+}
+
+/** The files of the plugin that measures, where there is one. */
+def metric_of(options) {
+    return options.metric ? plugin_files(options.metric) : []
+}
+
+/** The manifest of a plugin with the files that it names, one by one: a change in any of them is one of the input. */
+def plugin_files(path) {
+    def manifest = file(path, checkIfExists: true)
+    def named = manifest.readLines()
+        .findAll { line -> line ==~ /\s*file\s*=\s*"[^"]+".*/ }
+        .collect { line -> line.replaceFirst(/^\s*file\s*=\s*"([^"]+)".*/, '$1') }
+    return [manifest] + named.collect { name -> file("${manifest.parent}/${name}", checkIfExists: true) }
 }
 
 /** The file of sequences that pairs name, where there is one. */

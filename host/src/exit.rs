@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use pliant_kernels::KernelError;
 use pliant_nn::OptimError;
+use pliant_plugin::PluginError;
 use pliant_seq::tables::TableError;
 use pliant_seq::{CorpusError, InputError, SettingError};
 use pliant_store::cache::{CacheFault, FaultKind};
@@ -350,6 +351,9 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     }
     if let Some(hub) = cause.downcast_ref::<HubError>() {
         return hub.code();
+    }
+    if let Some(plugin) = cause.downcast_ref::<PluginError>() {
+        return crate::plugins::code(plugin);
     }
     if let Some(fault) = cause.downcast_ref::<CacheFault>() {
         return Some(cache_code(fault));

@@ -11,6 +11,7 @@
 //! | [`supervised`] | tasks with labels: their table, examples, losses, heads on disk |
 //! | [`train`] | training: configuration, order of the steps, checkpoints, log |
 //! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
+//! | [`plugins`] | guests: where what was compiled lies, and who compiles |
 //! | [`machine`] | memory, threads, file systems and drivers of this machine |
 //! | [`exit`] | what happened to exit code |
 
@@ -22,6 +23,7 @@ pub mod exit;
 pub mod hub;
 pub mod machine;
 pub mod pipeline;
+pub mod plugins;
 pub mod supervised;
 pub mod tasks;
 pub mod train;

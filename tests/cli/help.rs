@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 37] = [
+    let cases: [(&str, &[&str]); 43] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -20,6 +20,12 @@ fn help_is_as_it_was_read_last() {
         ("help_sweep", &["sweep", "--help"]),
         ("help_leakage", &["leakage", "--help"]),
         ("help_plot", &["plot", "--help"]),
+        ("help_plugin", &["plugin", "--help"]),
+        ("help_plugin_new", &["plugin", "new", "--help"]),
+        ("help_plugin_check", &["plugin", "check", "--help"]),
+        ("help_plugin_inspect", &["plugin", "inspect", "--help"]),
+        ("help_plugin_run", &["plugin", "run", "--help"]),
+        ("help_plugin_bench", &["plugin", "bench", "--help"]),
         ("help_split", &["split", "--help"]),
         ("help_gather", &["gather", "--help"]),
         ("help_model", &["model", "--help"]),

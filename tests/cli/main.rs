@@ -4,6 +4,7 @@
 
 mod align;
 mod binary;
+mod brought;
 mod bytes;
 mod cache;
 mod cache_commands;
@@ -29,6 +30,7 @@ mod lora;
 mod model;
 mod outputs;
 mod plot;
+mod plugin;
 mod plus;
 mod ppi;
 mod pretrain;

@@ -420,6 +420,38 @@ heads() {
     --format jsonl || fail "--task predict: $(log_of predict)"
   pliant predict "$scratch/few.fasta" --head "$scratch/head" --model "$scratch/straight" --quiet --out "$scratch/told.jsonl"
   same "$scratch/tasks/predict/few.jsonl" "$scratch/told.jsonl"
+
+  say 'plugins predict and measure, and a change of one runs its task again'
+  cp -r "$root/plugins/cosine_head" "$root/plugins/sov_metric" "$scratch/"
+  sed -i.before 's/"H", "E", "C"/"basic", "other"/' "$scratch/sov_metric/plugin.toml"
+  awk '/^>/ { sub(">", "", $1); ids[++count] = $1 } END { print "id_a\tid_b\n" ids[1] "\t" ids[2] "\n" ids[3] "\t" ids[1] }' \
+    "$scratch/few.fasta" >"$scratch/pairs.tsv"
+  cosines() {
+    task_run "$1" -with-trace "$scratch/logs/$1.trace" --task predict --input "$scratch/pairs.tsv" \
+      --sequences "$scratch/few.fasta" --head "$scratch/cosine_head/plugin.toml" --model "$scratch/straight" -resume ||
+      fail "--task predict with a plugin: $(log_of "$1")"
+  }
+  cosines plugin
+  pliant predict "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" --head "$scratch/cosine_head/plugin.toml" \
+    --model "$scratch/straight" --quiet --out "$scratch/cosines.tsv"
+  same "$scratch/tasks/predict/pairs.tsv" "$scratch/cosines.tsv"
+  mv "$scratch/launch.plugin" "$scratch/launch.plugin_again"
+  cosines plugin_again
+  [[ $(processes plugin_again CACHED) == '1 PLIANT_PREDICT' ]] || fail 'the same plugin was asked again'
+  # A custom section in the guest changes what it is, and nothing of what it does.
+  printf '\0\003\001xy' >>"$scratch/cosine_head/cosine_head.wasm"
+  pliant plugin check "$scratch/cosine_head/plugin.toml" --seal --quiet >/dev/null
+  mv "$scratch/launch.plugin_again" "$scratch/launch.plugin_changed"
+  cosines plugin_changed
+  [[ $(processes plugin_changed COMPLETED) == '1 PLIANT_PREDICT' ]] || fail 'another plugin was not asked'
+  task_run measured --task evaluate --input "$scratch/labels/test.tsv" --learn classification --head "$scratch/head" \
+    --model "$scratch/straight" --metric "$scratch/sov_metric/plugin.toml" --format tsv ||
+    fail "--task evaluate with a plugin: $(log_of measured)"
+  pliant evaluate --task classification "$scratch/labels/test.tsv" --head "$scratch/head" --model "$scratch/straight" \
+    --metric "$scratch/sov_metric/plugin.toml" --quiet --out "$scratch/measured.tsv"
+  same "$scratch/tasks/evaluate/test.classification.tsv" "$scratch/measured.tsv"
+  grep -q '^sov-metric.sov' "$scratch/measured.tsv" || fail 'the evaluation lacks the measure of the plugin'
+
   head -n 4 "$scratch/few.fasta" >"$scratch/two.fasta"
   task_run align --task align --first "$scratch/two.fasta" --model "$scratch/straight" --picture svg ||
     fail "--task align: $(log_of align)"

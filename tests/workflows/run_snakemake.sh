@@ -369,6 +369,49 @@ END
   workflow "$folder"
   [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
 
+  say 'plugins predict and measure'
+  cp -r "$root/plugins/cosine_head" "$root/plugins/sov_metric" "$folder/"
+  sed -i.before 's/"H", "E", "C"/"basic", "other"/' "$folder/sov_metric/plugin.toml"
+  awk '/^>/ { sub(">", "", $1); ids[++count] = $1 } END { print "id_a\tid_b\n" ids[1] "\t" ids[2] "\n" ids[3] "\t" ids[1] }' \
+    "$folder/few.fasta" >"$folder/pairs.tsv"
+  cat >"$folder/config/config.yaml" <<END
+tasks: [finetune]
+samples: {couples: pairs.tsv}
+threads: 1
+mem_mb: 510
+finetune:
+  evaluate_format: tsv
+  heads:
+    basic:
+      task: classification
+      labels: train.tsv
+      valid: valid.tsv
+      model: results/small/model
+      tests: {measured: test.tsv}
+      metric: sov_metric/plugin.toml
+      extra: "${flags[*]}"
+    cosine:
+      plugin: cosine_head/plugin.toml
+      model: results/small/model
+      sequences: few.fasta
+      predict: [couples]
+END
+  workflow "$folder"
+  words=(--model "$results/small/model" --quiet --out)
+  pliant predict "$folder/pairs.tsv" --sequences "$folder/few.fasta" --head "$folder/cosine_head/plugin.toml" \
+    "${words[@]}" "$scratch/cosines.tsv"
+  same "$results/cosine/predictions/couples.tsv" "$scratch/cosines.tsv"
+  pliant evaluate --task classification "$folder/test.tsv" --head "$scratch/head" \
+    --metric "$folder/sov_metric/plugin.toml" "${words[@]}" "$scratch/measured.tsv"
+  same "$results/basic/tests/measured.tsv" "$scratch/measured.tsv"
+  grep -q '^sov-metric.sov' "$scratch/measured.tsv" || fail 'the evaluation lacks the measure of the plugin'
+  workflow "$folder"
+  [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
+  printf '\0\003\001xy' >>"$folder/cosine_head/cosine_head.wasm"
+  pliant plugin check "$folder/cosine_head/plugin.toml" --seal --quiet >/dev/null
+  workflow "$folder"
+  grep -q predict "$CALLS" || fail 'another plugin was not asked'
+
   say 'two proteins are aligned'
   cat >"$folder/config/config.yaml" <<'END'
 tasks: [align]

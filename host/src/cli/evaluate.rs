@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use pliant_plugin::Way;
 use pliant_store::{ColumnTable, Format, StoreError, Target, failures_path};
 
 use crate::cli::finetune::FormFlags;
+use crate::cli::plugin::{GuestFlags, way_named};
 use crate::cli::reading::format_among;
 use crate::cli::shared::{AdapterFlag, RunPlan, WorkArgs};
 use crate::exit::TaskError;
@@ -17,6 +19,7 @@ Examples:
   pliant evaluate --task mlm held_out.fasta --model run --out scores.json
   pliant evaluate --task mlm held_out.fasta --model run --out scores.tsv --bins 0,100,1000 --proteins each.tsv
   pliant evaluate --task solubility test.tsv --head head --model esm2_t6_8M --out scores.json
+  pliant evaluate --task secstr test.tsv --head head --model esm2_t6_8M --metric sov/plugin.toml --out scores.json
 
 The task of a head: every measure of its labels with the interval that holds 95 % of draws of examples, of pairs of draws
 of proteins, and beside it the baseline: who answers how frequent each class is in the training, or the mean number, without looking at any protein.
@@ -52,9 +55,18 @@ pub struct EvaluateArgs {
     /// The model: a folder with config.json and weights as safetensors, or the name of one that was pulled
     #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// The head to ask: the folder that 'pliant finetune --out' made
-    #[arg(long, env = "PLIANT_HEAD", value_name = "DIR")]
+    /// The head to ask: the folder that 'pliant finetune --out' made, or the plugin.toml of a plugin
+    #[arg(long, env = "PLIANT_HEAD", value_name = "HEAD")]
     head: Option<PathBuf>,
+    /// What a plugin is asked about, of those that it takes: pooled, residues or pairs [default: as its manifest says, else
+    /// the first of these]
+    #[arg(long, env = "PLIANT_ASK", value_name = "WHAT", value_parser = way_named)]
+    ask: Option<Way>,
+    /// A measure that you bring: the plugin.toml of a plugin; repeatable
+    #[arg(long, env = "PLIANT_METRIC", value_name = "PLUGIN.TOML")]
+    metric: Vec<PathBuf>,
+    #[command(flatten)]
+    guest: GuestFlags,
     /// Parts of the examples to ask about, with commas between
     #[arg(long, env = "PLIANT_PART", value_name = "NAME", value_delimiter = ',')]
     part: Vec<String>,
@@ -171,6 +183,12 @@ pub struct EvaluatePlan {
     pub model: Option<PathBuf>,
     /// The head to ask.
     pub head: Option<PathBuf>,
+    /// What it is asked about, where it is a plugin.
+    pub ask: Option<Way>,
+    /// Measures that the user brings.
+    pub metrics: Vec<PathBuf>,
+    /// What they are told and how much they may take.
+    pub guest: GuestFlags,
     /// Parts of the examples.
     pub parts: Vec<String>,
     /// How examples stand in their files, where that is not as the head was taught.
@@ -195,14 +213,16 @@ impl EvaluateArgs {
             }
             (model, _) => model.clone().unwrap_or_default(),
         };
-        if is_mlm && (self.head.is_some() || !self.part.is_empty()) {
-            let what = "--head and --part are for the task of a head".to_owned();
+        if is_mlm && (self.head.is_some() || !self.part.is_empty() || !self.metric.is_empty()) {
+            let what = "--head, --part and --metric are for the task of a head".to_owned();
             return Err(TaskError::Usage { what }.into());
         }
         let failures = self.out.as_deref().map(failures_path).transpose()?.flatten();
         let outputs: Vec<&Path> =
             [self.out.as_deref(), failures.as_deref(), more].into_iter().flatten().collect();
-        let mut run = self.work.plan(model, &self.inputs, &outputs)?;
+        let inputs: Vec<PathBuf> = self.inputs.iter().chain(&self.metric).cloned().collect();
+        let mut run = self.work.plan(model, &inputs, &outputs)?;
+        run.inputs = self.inputs;
         run.adapter = self.adapter.adapter;
         run.failures = failures;
         let cache_unused = is_mlm && run.cache.take().is_some();
@@ -218,6 +238,9 @@ impl EvaluateArgs {
             cache_unused,
             model: self.model,
             head: self.head,
+            ask: self.ask,
+            metrics: self.metric,
+            guest: self.guest,
             parts: self.part,
             form: self.form,
         })

@@ -10,6 +10,7 @@ use toml::Value;
 use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::cli::reading::{OnError, count, not_an_input};
 use crate::cli::shared::{DeviceChoice, cpu_path, device};
+use crate::exit::TaskError;
 use crate::machine;
 use crate::train::config::{Change, ConfigError};
 use crate::train::tuning::FormConfig;
@@ -94,6 +95,13 @@ pub struct FinetuneArgs {
     tune_names: Vec<String>,
     #[command(flatten)]
     lora: LoraFlags,
+    /// A measure that you bring, the plugin.toml of a plugin, in the place of run.plugin: it is told of the examples kept
+    /// apart, and --set run.best_by=metric stops by it
+    #[arg(long, env = "PLIANT_METRIC", value_name = "PLUGIN.TOML")]
+    metric: Option<PathBuf>,
+    /// Not for training: a head that gives numbers and no gradients cannot be taught
+    #[arg(long, value_name = "HEAD", hide = true)]
+    head: Option<PathBuf>,
     /// Train as many times, with the seed and those after it, each in a folder seed_N of its own
     #[arg(long, env = "PLIANT_SEEDS", value_name = "N", value_parser = count::<u64>)]
     seeds: Option<u64>,
@@ -295,12 +303,21 @@ impl FinetuneArgs {
     /// # Errors
     /// Outputs that cannot be.
     pub fn plan(self) -> anyhow::Result<FinetunePlan> {
+        if let Some(head) = &self.head {
+            let what = format!(
+                "the head {} cannot be taught any more: a training makes a head of its --task (see [head] of \
+                 --print-config), and 'pliant predict --head' asks one that is there",
+                head.display()
+            );
+            return Err(TaskError::Usage { what }.into());
+        }
         let changes = self.changes()?;
         let summary = self.summary.as_deref();
         if let Some(summary) = summary {
             check_targets(&[summary])?;
             let ExampleFlags { train, valid, .. } = &self.examples;
-            let inputs = train.iter().chain(valid).chain(&self.config).chain(&self.model_config);
+            let inputs =
+                train.iter().chain(valid).chain(&self.config).chain(&self.model_config).chain(&self.metric);
             let inputs = inputs.chain(&self.form.sequences).chain(&self.form.wild_type);
             not_an_input(&inputs.cloned().collect::<Vec<_>>(), summary)?;
         }
@@ -326,6 +343,9 @@ impl FinetuneArgs {
     fn changes(&self) -> Result<Vec<Change>, ConfigError> {
         let mut changes = self.form.changes()?;
         let examples = &self.examples;
+        if let Some(metric) = &self.metric {
+            changes.push(Change::path("run.plugin", metric)?);
+        }
         for (key, path, other) in
             [("model.init", &self.model, "model.config"), ("model.config", &self.model_config, "model.init")]
         {

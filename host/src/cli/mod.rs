@@ -19,6 +19,7 @@ pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod plugin;
 pub mod predict;
 pub mod pretrain;
 pub mod print;
@@ -114,6 +115,8 @@ pub enum Command {
     Adapter(adapter::AdapterArgs),
     /// Count, check, merge or shrink a cache
     Cache(cache::CacheArgs),
+    /// Begin, check, look at, run and time plugins
+    Plugin(plugin::PluginArgs),
     /// Compile CUDA kernels ahead of their use
     Kernels(kernels::KernelsArgs),
     /// Say what this machine has to offer

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use pliant_plugin::Way;
 use pliant_store::{ColumnTable, Format, StoreError, Target, failures_path};
 
+use crate::cli::plugin::{GuestFlags, way_named};
 use crate::cli::shared::{AdapterFlag, RunPlan, WorkArgs};
 
 const EXAMPLES: &str = "\
@@ -13,10 +15,13 @@ Examples:
   pliant predict proteins.fasta --head head --out labels.jsonl --model esm2_t6_8M --on-error skip
   pliant predict --embeddings embeddings.npz --head head --out labels.parquet
   pliant predict pairs.tsv --sequences domains.fasta --head head --model esm2_t6_8M --out levels.tsv
+  pliant predict proteins.fasta --head my_head/plugin.toml --model esm2_t6_8M --out labels.tsv
+  pliant predict pairs.tsv --embeddings embeddings.npz --head cosine/plugin.toml --out pairs.tsv
 
 One row for each protein, in the order of the input. Classes: the likeliest as 'label', with the probability of each class in
 a column p_CLASS. Several classes: those of at least one half, with | between. Numbers: 'value'. Levels: the likeliest as
-'level', the expected one as 'score', the probability of each. Residues: a letter for each in 'labels'.";
+'level', the expected one as 'score', the probability of each. Residues: a letter for each in 'labels'. The numbers of a
+plugin stand in columns of their own names, those of residues with a row for each.";
 
 /// The words after `pliant predict`.
 #[derive(Debug, Args)]
@@ -25,15 +30,22 @@ pub struct PredictArgs {
     /// FASTA files, plain or gz, bz2, xz or zst; '-' is standard input. For pairs a table, .csv or .tsv
     #[arg(value_name = "INPUT", required_unless_present = "embeddings")]
     inputs: Vec<PathBuf>,
-    /// The head: the folder that 'pliant finetune --out' made
-    #[arg(long, env = "PLIANT_HEAD", value_name = "DIR")]
+    /// The head: the folder that 'pliant finetune --out' made, or the plugin.toml of a plugin
+    #[arg(long, env = "PLIANT_HEAD", value_name = "HEAD")]
     head: PathBuf,
+    /// What a plugin is asked about, of those that it takes: pooled, residues or pairs [default: as its manifest says, else
+    /// the first of these]
+    #[arg(long, env = "PLIANT_ASK", value_name = "WHAT", value_parser = way_named)]
+    ask: Option<Way>,
+    #[command(flatten)]
+    guest: GuestFlags,
     /// The model that the head was taught on, where it is not in the folder of the head: a folder, or the name of one that
     /// was pulled
     #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Pooled vectors that 'pliant embed' wrote with that model, instead of proteins
-    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE", conflicts_with_all = ["inputs", "model"])]
+    /// Vectors that 'pliant embed' wrote with that model, instead of proteins; for heads of residues their states, for
+    /// pairs the vectors of all that they name
+    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE", conflicts_with_all = ["model", "sequences"])]
     embeddings: Option<PathBuf>,
     /// The sequences of the proteins that pairs name: FASTA
     #[arg(long, env = "PLIANT_SEQUENCES", value_name = "FILE")]
@@ -84,6 +96,10 @@ pub struct PredictPlan {
     pub run: RunPlan,
     /// The head.
     pub head: PathBuf,
+    /// What a plugin is asked about.
+    pub ask: Option<Way>,
+    /// What it is told and how much it may take.
+    pub guest: GuestFlags,
     /// The model that was named.
     pub model: Option<PathBuf>,
     /// Pooled vectors instead of proteins.
@@ -111,9 +127,9 @@ impl PredictArgs {
             crate::cli::embed::residues_format(residues)?;
         }
         let failures = self.out.as_deref().map(failures_path).transpose()?.flatten();
-        let mut inputs = self.inputs;
-        inputs.extend(self.embeddings.clone());
-        let more: Vec<PathBuf> = inputs.iter().chain(&self.sequences).cloned().collect();
+        let inputs = self.inputs;
+        let more = inputs.iter().chain(&self.sequences).chain(&self.embeddings);
+        let more: Vec<PathBuf> = more.cloned().collect();
         let outputs = [self.out.as_deref(), failures.as_deref(), self.residues.as_deref()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
         let mut run = self.work.plan(self.model.clone().unwrap_or_default(), &more, &outputs)?;
@@ -123,6 +139,8 @@ impl PredictArgs {
         Ok(PredictPlan {
             run,
             head: self.head,
+            ask: self.ask,
+            guest: self.guest,
             model: self.model,
             embeddings: self.embeddings,
             sequences: self.sequences,

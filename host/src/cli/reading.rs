@@ -147,7 +147,7 @@ pub(super) fn not_an_input(inputs: &[PathBuf], output: &Path) -> Result<(), Task
 ///
 /// # Errors
 /// Any other suffix.
-pub(super) fn format_among(out: Option<&Path>, able: &[Format]) -> Result<Format, StoreError> {
+pub(crate) fn format_among(out: Option<&Path>, able: &[Format]) -> Result<Format, StoreError> {
     let Some(out) = out else { return Ok(able[0]) };
     match Format::of_path(out) {
         Ok(format) if able.contains(&format) => Ok(format),

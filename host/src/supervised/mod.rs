@@ -8,14 +8,17 @@
 //! | [`targets`] | labels beside the numbers of a head: losses, for gradients and to be told |
 //! | [`answers`] | the numbers of a head as probabilities, classes, levels and numbers |
 //! | [`stored`] | numbers of proteins that were encoded once |
-//! | [`told`] | the numbers of a head for examples that were encoded |
 //! | [`measures`] | how well labels are told |
 //! | [`card`] | the folder of a head, which says what it is |
+//! | [`brought`], [`brought_metric`] | heads and measures that users bring as plugins |
+//! | [`telling`] | how the numbers of both are told |
 //!
 //! Loss and measures follow from the kind of the labels, so a task is data: any encoder can be taught any of them.
 
 pub mod additive;
 pub mod answers;
+pub mod brought;
+pub mod brought_metric;
 pub mod card;
 mod error;
 pub mod measures;
@@ -23,6 +26,6 @@ pub mod reading;
 pub mod registry;
 pub mod stored;
 pub mod targets;
-pub mod told;
+pub mod telling;
 
 pub use error::HeadError;

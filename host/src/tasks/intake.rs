@@ -71,6 +71,11 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+/// What is said of records or pairs that a head has no answer to.
+pub(super) fn unanswered(count: usize) -> String {
+    format!("no answer to {}, left out and listed", counted(count as u64, "record", "records"))
+}
+
 /// Failures with file, line, id and reason, one line each, as many as are shown.
 pub(super) fn shown(failures: &[Failure]) -> Vec<String> {
     let line = |failure: &Failure| {

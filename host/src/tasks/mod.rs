@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod align;
+mod asked;
 pub mod cache;
 pub mod contacts;
 pub mod doctor;
@@ -19,6 +20,7 @@ pub mod logits;
 pub mod model;
 pub mod perplexity;
 pub mod plot;
+pub mod plugin;
 pub mod predict;
 pub mod pretrain;
 pub mod pull;
@@ -54,6 +56,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Head(args) => head::run(args.action, context),
         Command::Adapter(args) => adapter::run(args.action, context),
         Command::Cache(args) => cache::run(args.action, context),
+        Command::Plugin(args) => plugin::run(args.action, context),
         Command::Kernels(args) => kernels::run(args.action, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }

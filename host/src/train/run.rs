@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
             return Err(TrainError::HeldOutNotFinite { step, value: found.loss }.into());
         }
         let mut numbers = vec![("held_out_loss".to_owned(), json!(found.loss))];
-        numbers.extend(found.parts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+        numbers.extend(found.parts.iter().map(|(name, value)| (name.to_string(), json!(value))));
         numbers.push(("seconds".to_owned(), json!(self.state.milliseconds as f64 / 1000.0)));
         numbers.extend(self.course.beside().into_iter().map(|(name, value)| (name.to_owned(), value)));
         let now = held_out(step, found);
@@ -283,7 +283,7 @@ fn held_out(step: u64, found: Findings) -> HeldOut {
     let mut parts = found.parts;
     let masked = parts.iter().position(|(name, _)| *name == MASKED_LOSS);
     let masked_loss = masked.and_then(|place| parts.remove(place).1).map(Exact);
-    let parts = parts.into_iter().map(|(name, value)| (name.to_owned(), value.map(Exact))).collect();
+    let parts = parts.into_iter().map(|(name, value)| (name.into_owned(), value.map(Exact))).collect();
     HeldOut { step, loss: Exact(found.loss), masked_loss, parts, rank: found.rank.map(Exact) }
 }
 

@@ -12,6 +12,7 @@ workflow LABELS_FINETUNE_PLIANT {
     ch_model     // value channel: the files of the encoder; [] where it begins with random weights
     ch_settings  // value channel: [ path(toml) or [], path(config.json of random weights) or [] ]
     ch_sequences // value channel: sequences of proteins that pairs name, or []
+    ch_metric    // value channel: the files of a plugin that measures on ch_tests, or []
     ch_tests     // channel: [ val(meta), path(table) ] of labelled proteins to evaluate on
     ch_inputs    // channel: [ val(meta), path(fasta or table) ] to predict for
     val_task     // string: the task
@@ -35,7 +36,7 @@ workflow LABELS_FINETUNE_PLIANT {
         .first()
         .map { found -> found[0] }
 
-    PLIANT_EVALUATE(ch_tests, ch_encoder, ch_head, ch_sequences, val_task, val_formats.evaluate)
+    PLIANT_EVALUATE(ch_tests, ch_encoder, ch_head, ch_sequences, ch_metric, val_task, val_formats.evaluate)
     PLIANT_PREDICT(ch_inputs, ch_head, ch_encoder, ch_sequences, val_formats.predict)
 
     head = PLIANT_FINETUNE.out.head

@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def results_of_heads():
     """Heads, their metrics on what is labelled, and their predictions for the samples that they are to be asked of."""
     heads = config["finetune"]["heads"] if "finetune" in TASKS else {}
     options = config["finetune"]
-    wanted = [f"results/{head}/head" for head in heads]
+    wanted = [
+        f"results/{head}/head" for head, told in heads.items() if "labels" in told
+    ]
     wanted += [f"results/{head}/sweep.tsv" for head in heads if "grid" in heads[head]]
     for head, told in heads.items():
         wanted += expand(
@@ -281,10 +284,37 @@ def grid_flags(wildcards):
 def asked_of_head(wildcards):
     """A head, and what it is asked with."""
     told = config["finetune"]["heads"][wildcards.head]
-    files = {"head": f"results/{wildcards.head}/head"} | encoder(told)
+    head = (
+        plugin_files(told["plugin"])
+        if "plugin" in told
+        else f"results/{wildcards.head}/head"
+    )
+    files = {"head": head} | encoder(told)
+    if "metric" in told:
+        files["metric"] = plugin_files(told["metric"])
     return files | (
         {"sequences": local(told["sequences"])} if "sequences" in told else {}
     )
+
+
+def plugin_files(manifest):
+    """The manifest of a plugin with the files that it names: a change in any of them is one of the input."""
+    named = []
+    if Path(manifest).is_file():
+        named = re.findall(
+            r'^\s*file\s*=\s*"([^"]+)"', Path(manifest).read_text(), re.MULTILINE
+        )
+    return local([manifest, *(str(Path(manifest).parent / name) for name in named)])
+
+
+def head_of(wildcards, input):
+    """The folder of a head that was trained, or the manifest of a plugin."""
+    return input.head if isinstance(input.head, str) else input.head[0]
+
+
+def metric_flags(wildcards, input):
+    """The plugin that measures."""
+    return [f"--metric={input.metric[0]}"] if "metric" in input.keys() else []
 
 
 def aligned(wildcards):

@@ -65,15 +65,17 @@ rule predict:
         command=["predict"],
         environment=cache_setting,
         model=encoder_flags,
+        head=head_of,
         sequences=sequences_flags,
+        metric=[],
         device=device,
         gpu=config["gpu"],
         flags=PREDICT_FLAGS,
     # The encoder that was trained with the head is in its folder.
     shell:
-        "( model=({params.model:q}); [[ ! -d {input.head:q}/encoder ]] || model=(); "
-        '{params.environment:q} pliant {params.command:q} {input.proteins:q} --head {input.head:q} "${{model[@]}}" '
-        "{params.sequences:q} {params.flags:q} --device {params.device:q} --threads {threads} "
+        "( model=({params.model:q}); [[ ! -d {params.head:q}/encoder ]] || model=(); "
+        '{params.environment:q} pliant {params.command:q} {input.proteins:q} --head {params.head:q} "${{model[@]}}" '
+        "{params.sequences:q} {params.metric:q} {params.flags:q} --device {params.device:q} --threads {threads} "
         "--out {output.table:q} --summary {output.summary:q} ) 2> {log:q}"
 
 
@@ -100,7 +102,9 @@ use rule predict as evaluate_head with:
         ],
         environment=[],
         model=encoder_flags,
+        head=head_of,
         sequences=sequences_flags,
+        metric=metric_flags,
         device=device,
         gpu=config["gpu"],
         flags=HEAD_EVALUATE_FLAGS,

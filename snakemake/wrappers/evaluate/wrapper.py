@@ -11,9 +11,17 @@ task = snakemake.params.get("task", "mlm")
 extra = snakemake.params.get("extra", "")
 log = snakemake.log_fmt_shell(stdout=False, stderr=True)
 
-model = snakemake.input.model
-# The files of the model are the inputs, as Snakemake does not see what changes inside a folder.
-model = Path(model if isinstance(model, str) else model[0]).parent
+
+
+def files(name):
+    """The files of an input, one by one: Snakemake does not see what changes inside a folder."""
+    found = snakemake.input.get(name, [])
+    return [found] if isinstance(found, str) else list(found)
+
+
+asked = [f"--{name}={Path(file).parent}" for name in ("model", "head") for file in files(name)[:1]]
+asked += [f"--metric={file}" for file in files("metric") if file.endswith(".toml")]
+asked += [f"--sequences={file}" for file in files("sequences")]
 device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"
 optional = [
     f"--{name}={snakemake.output.get(name)}"
@@ -23,6 +31,6 @@ optional = [
 table = snakemake.output.get("evaluation", snakemake.output[0])
 
 shell(
-    "pliant evaluate {snakemake.input.fasta:q} --task {task} --model {model:q} --device {device} "
+    "pliant evaluate {snakemake.input.fasta:q} --task {task} {asked:q} --device {device} "
     "--threads {snakemake.threads} {extra} --out {table:q} {optional:q} {log}"
 )

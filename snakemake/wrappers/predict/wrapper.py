@@ -15,7 +15,9 @@ def folder(name):
     """The folder of the files of an input, which are named one by one: Snakemake sees no change inside a folder."""
     found = snakemake.input.get(name, [])
     found = [found] if isinstance(found, str) else found
-    return [Path(file).parent for file in found[:1]]
+    # A plugin is named by its manifest.
+    manifests = [file for file in found if file.endswith(".toml")]
+    return manifests[:1] or [Path(file).parent for file in found[:1]]
 
 
 flags = [f"--{name}={place}" for name in ("head", "model") for place in folder(name)]

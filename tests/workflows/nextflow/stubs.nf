@@ -20,7 +20,7 @@ workflow {
     PLIANT_VARIANTS(ch_fasta.map { meta, fasta -> [meta, [], fasta] }, [], 'csv', 'png')
     PLIANT_PRETRAIN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], [], "${workflow.workDir}/runs")
     PLIANT_PLOT(PLIANT_PRETRAIN.out.log, 'svg')
-    PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, [], [], 'mlm', 'json')
+    PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, [], [], [], 'mlm', 'json')
     PLIANT_ALIGN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], 'svg')
     PLIANT_FINETUNE(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], 'classification', "${workflow.workDir}/runs")
     PLIANT_SWEEP(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], 'head.hidden=2,4', 'classification', "${workflow.workDir}/runs")

@@ -3,6 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`manifest`] | `plugin.toml`: which bytes, which keys, which limits |
+//! | [`reads`] | which states of which encoder a head reads |
 //! | [`structure`] | what a guest is, counted before it is compiled |
 //! | [`compile`] | compiling within time and memory, in a process of its own |
 //! | [`sandbox`] | the engine and its clock |
@@ -25,7 +26,9 @@ pub mod limits;
 pub mod manifest;
 pub mod metric;
 pub mod plugin;
+pub mod reads;
 pub mod sandbox;
+mod seal;
 pub mod structure;
 
 pub use compile::{Compiler, serve};
@@ -38,7 +41,9 @@ pub use limits::Limits;
 pub use manifest::Manifest;
 pub use metric::{Metric, MetricAbout, Rows};
 pub use plugin::{Plugin, Setup, sha256};
+pub use reads::{Pooled, Reads, Way};
 pub use sandbox::{Sandbox, SandboxOptions};
+pub use seal::seal;
 pub use structure::{Structure, examine};
 
 #[cfg(test)]

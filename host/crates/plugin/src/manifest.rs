@@ -12,6 +12,11 @@
 //! file = "weights.bin"
 //! sha256 = "…"
 //!
+//! [reads]              # of a head that was made on a certain encoder
+//! model = "…"
+//! layer = -1
+//! pool = "mean"
+//!
 //! [limits]             # where it needs less, or more than the defaults
 //! memory_mib = 64
 //!
@@ -37,6 +42,7 @@ use crate::contract::World;
 use crate::error::PluginError;
 use crate::limits::Limits;
 use crate::plugin::{Plugin, Setup, sha256};
+use crate::reads::Reads;
 use crate::sandbox::Sandbox;
 
 /// Bytes of a manifest at most.
@@ -65,6 +71,7 @@ struct ManifestText {
     #[serde(default)]
     description: String,
     weights: Option<Weights>,
+    reads: Option<Reads>,
     #[serde(default)]
     limits: BTreeMap<String, u64>,
     #[serde(default)]
@@ -137,6 +144,11 @@ impl Manifest {
     /// The file of its weights.
     pub fn weights(&self) -> Option<PathBuf> {
         self.text.weights.as_ref().map(|weights| self.beside(&weights.file))
+    }
+
+    /// What a head reads.
+    pub fn reads(&self) -> Reads {
+        self.text.reads.clone().unwrap_or_default()
     }
 
     /// The limits of the guest: what the user gives and else the less of defaults and manifest.
@@ -218,9 +230,22 @@ impl Manifest {
             {
                 return wrong(key, &file.to_string_lossy(), "a path below the folder of the manifest");
             }
-            if sum.len() != 64 || !sum.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            if !is_sum(sum) {
                 return wrong(sum_key, sum, "64 small hexadecimal digits");
             }
+        }
+        match &self.text.reads {
+            Some(_) if self.text.world == World::Metric => {
+                return wrong("reads", "a metric", "a head, which alone reads an encoder");
+            }
+            Some(Reads { model: Some(model), .. }) if !is_sum(model) => {
+                return wrong(
+                    "reads.model",
+                    model,
+                    "64 small hexadecimal digits, as 'pliant model verify' tells",
+                );
+            }
+            _ => {}
         }
         for (key, value) in config {
             if let Err(reason) = value.check() {
@@ -229,6 +254,11 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Whether a text is a sum of 256 bits.
+fn is_sum(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The bytes of a file of at most `most` bytes.

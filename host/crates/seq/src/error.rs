@@ -204,6 +204,12 @@ pub enum RecordError {
         /// 1-based position in the sequence.
         position: usize,
     },
+    /// What was asked about the record has no answer.
+    #[error("no answer: {reason}")]
+    NoAnswer {
+        /// Who has none, and why.
+        reason: String,
+    },
     /// A cell or a label that is wrong.
     #[error("{place}: found {found}, wanted {wanted}")]
     Cell {

@@ -10,6 +10,7 @@ use super::Work;
 use super::examples::Examples;
 use super::session::Outcome;
 use crate::cli::finetune::FinetunePlan;
+use crate::supervised::brought_metric::BroughtMetric;
 use crate::supervised::card::EncoderCard;
 use crate::tasks::files::path_text;
 use crate::train::checkpoint::{Exact, HeldOut};
@@ -26,6 +27,8 @@ pub(super) struct Account<'a> {
     pub(super) outcome: &'a Outcome,
     /// What was learnt from.
     pub(super) examples: &'a Examples,
+    /// The measure that the user brought.
+    pub(super) metric: Option<&'a BroughtMetric>,
 }
 
 impl Account<'_> {
@@ -45,7 +48,7 @@ impl Account<'_> {
 
     /// What the head comes from. The same training gives the same text, wherever and however often it was stopped.
     pub(super) fn training(&self) -> Value {
-        let Self { work, outcome, examples } = self;
+        let Self { work, outcome, examples, metric } = self;
         let state = &outcome.state;
         let mut facts = json!({
             "schema": SCHEMA,
@@ -56,6 +59,9 @@ impl Account<'_> {
         });
         for (key, value) in examples.json() {
             facts[key] = value;
+        }
+        if let Some(metric) = metric {
+            facts["plugin"] = metric.described().clone();
         }
         let [trained, all] = outcome.parameters;
         for (key, value) in [

@@ -114,8 +114,8 @@ fn additive(work: &Work<'_>) -> anyhow::Result<Value> {
     let lost: f64 = told.iter().enumerate().map(|(example, given)| targets.lost(given, example)).sum();
     let mut object = Map::new();
     object.insert("held_out_loss".to_owned(), json!(lost / held_out.len() as f64));
-    for (name, value) in measured(&targets, &told, Ranking::Loss)?.values {
-        object.insert(name.to_owned(), json!(value));
+    for (name, value) in measured(&targets, &told, (Ranking::Loss, None))?.values {
+        object.insert(name.into_owned(), json!(value));
     }
     object.insert("known_proteins".to_owned(), json!(model.known(held_out)));
     Ok(Value::Object(object))

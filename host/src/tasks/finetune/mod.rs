@@ -13,9 +13,14 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::cli::finetune::FinetunePlan;
+use crate::cli::plugin::{limit, setting};
+use crate::exit::TaskError;
+use crate::plugins::GuestWords;
+use crate::supervised::brought_metric::BroughtMetric;
 use crate::supervised::card::no_task;
 use crate::supervised::registry::{self, Task};
 use crate::tasks::files;
+use crate::tasks::plugin::pass_on;
 use crate::train::checkpoint;
 use crate::train::folder::RunFolder;
 use crate::train::resume;
@@ -99,11 +104,31 @@ fn train(work: &Work<'_>, context: &Context) -> anyhow::Result<Value> {
     let newest = resume::newest(&folder, print)?;
     let examples = Examples::read(task, config)?;
     examples.warnings.0.iter().for_each(|warning| print.warning(&warning.message));
-    let session = Session { plan, config, task, folder: &folder, device: &device, examples: &examples };
+    let metric = metric(config)?;
+    let metric = metric.as_ref();
+    let session =
+        Session { plan, config, task, folder: &folder, device: &device, examples: &examples, metric };
     let outcome = session.run(newest, context)?;
-    let account = Account { work, outcome: &outcome, examples: &examples };
+    if let Some((name, lines)) = metric.map(BroughtMetric::take_log) {
+        pass_on(&lines, &name, context);
+    }
+    let account = Account { work, outcome: &outcome, examples: &examples, metric };
     let best = outcome.state.best.as_ref().map_or(outcome.state.step, |best| best.step);
     let checkpoint = checkpoint::path_of(&folder.checkpoints(), best);
     publish::publish(&folder, &checkpoint, &account, task)?;
     Ok(account.told())
+}
+
+/// The measure that the user brings, where there is one.
+fn metric(config: &TuningConfig) -> anyhow::Result<Option<BroughtMetric>> {
+    let Some(path) = &config.run.plugin else { return Ok(None) };
+    let usage = |what: String| TaskError::Usage { what };
+    let set = config.run.plugin_set.iter().map(|text| setting(text));
+    let limits = config.run.plugin_limits.iter().map(|text| limit(text));
+    let words = GuestWords {
+        config: set.collect::<Result<_, String>>().map_err(usage)?,
+        limits: limits.collect::<Result<_, String>>().map_err(usage)?,
+        deterministic: false,
+    };
+    Ok(Some(BroughtMetric::open(path, &words)?))
 }

@@ -18,6 +18,7 @@ use crate::cli::shared::{ComputePlan, CudaPlan, Long, LongPlan};
 use crate::engine::{self, Begin, Card, Group, Learner, LearnerSettings, Pupil};
 use crate::eval::{Metric, Subject};
 use crate::supervised::HeadError;
+use crate::supervised::brought_metric::BroughtMetric;
 use crate::supervised::card::ADAPTER_FOLDER;
 use crate::supervised::measures::{Ranking, measured};
 use crate::supervised::registry::Task;
@@ -44,6 +45,7 @@ pub(super) struct Session<'a> {
     pub(super) folder: &'a RunFolder,
     pub(super) device: &'a Device,
     pub(super) examples: &'a Examples,
+    pub(super) metric: Option<&'a BroughtMetric>,
 }
 
 /// What a training has led to.
@@ -137,16 +139,27 @@ impl Session<'_> {
         Ok(Outcome { state, steps_of_epoch, head: head_config, encoder: facts, parameters, numerics })
     }
 
-    /// The measure by which epochs are ranked, where one is named.
-    fn metric(&self) -> Result<Option<&'static Metric>, HeadError> {
-        let Some(name) = &self.config.run.metric else { return Ok(None) };
-        let metric = Metric::named(&Subject::of(self.examples.train.labels()), name);
-        metric.map(Some).map_err(|unknown| HeadError::Unfit { what: format!("\"run.metric\": {unknown}") })
+    /// By what epochs are ranked: where a measure is to be it and none is named, that which was brought comes first.
+    fn ranking(&self) -> Result<Ranking, HeadError> {
+        let brought = self.metric.map(BroughtMetric::names).unwrap_or_default();
+        match (&self.config.run.metric, self.config.run.best_by) {
+            (None, BestBy::Loss) => Ok(Ranking::Loss),
+            (None, BestBy::Metric) if brought.is_empty() => Ok(Ranking::Metric(None)),
+            (None, BestBy::Metric) => Ok(Ranking::Brought(0)),
+            (Some(name), _) => {
+                if let Some(place) = brought.iter().position(|own| own == name) {
+                    return Ok(Ranking::Brought(place));
+                }
+                let metric = Metric::named(&Subject::of(self.examples.train.labels()), name);
+                let unknown = |unknown| HeadError::Unfit { what: format!("\"run.metric\": {unknown}") };
+                Ok(Ranking::Metric(Some(metric.map_err(unknown)?)))
+            }
+        }
     }
 
     /// Refuses what the task and its labels do not go with.
     fn fits(&self) -> anyhow::Result<()> {
-        self.metric()?;
+        self.ranking()?;
         let set = &self.examples.train;
         let wants_pairs = self.task.kind.takes_pairs();
         if set.are_pairs() != wants_pairs {
@@ -515,8 +528,10 @@ impl Session<'_> {
 
     fn origin(&self, model: &str, steps: u64) -> Origin {
         let held_out = self.examples.held_out.as_ref();
+        let mut settings = self.config.binding();
+        settings.extend(self.metric.map(|metric| ("run.plugin".to_owned(), metric.identity().to_owned())));
         Origin {
-            settings: self.config.binding(),
+            settings,
             model: model.to_owned(),
             train: self.examples.train.digest(),
             held_out: held_out.map(LabelledSet::digest).unwrap_or_default(),
@@ -559,10 +574,7 @@ impl Session<'_> {
             patience: config.run.patience,
             minutes: config.run.minutes,
         };
-        let by = match config.run.best_by {
-            BestBy::Loss => Ranking::Loss,
-            BestBy::Metric => Ranking::Metric(self.metric()?),
-        };
+        let by = (self.ranking()?, self.metric);
         let measure = |targets: &Targets<'_>, told: &[Vec<f32>]| measured(targets, told, by);
         let mut course = LabelCourse { lecture, learner, measure: &measure, parameters };
         Run::new(pace, &mut course, state, saved)?.finish(&progress)

@@ -2,27 +2,29 @@
 
 mod labels;
 mod pairs;
+mod stored;
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use pliant_kernels::Device;
-use pliant_models::heads::HeadKind;
+use pliant_plugin::Way;
 use pliant_seq::Source;
-use pliant_store::{H5Layout, Metadata, OutDtype, OutputSet, ResidueWriter, TablePlan, read_vectors};
-use serde_json::{Value, json};
+use pliant_store::{H5Layout, OutDtype, ResidueWriter, TablePlan};
+use serde_json::json;
 
 use crate::Context;
-use crate::cli::embed::{Written, residues_format};
+use crate::cli::embed::residues_format;
 use crate::cli::predict::PredictPlan;
-use crate::engine::{self, Judge};
-use crate::pipeline::{Masks, Output, Row};
+use crate::cli::reading::OnError;
+use crate::exit::TaskError;
+use crate::pipeline::Masks;
 use crate::supervised::HeadError;
-use crate::supervised::card::HeadFolder;
-use crate::tasks::encode::pool;
+use crate::supervised::telling::Telling;
+use crate::tasks::asked::{Asked, concerns_record};
+use crate::tasks::plugin::pass_on;
 use crate::tasks::run::{ID_CHARS, Order, Ready, Session, Sizes};
-use labels::Labels;
+use labels::{Labels, meanings};
 
 /// Letters of the numbers of a row, in the estimate of output sizes.
 const NUMBER_CHARS: usize = 22;
@@ -32,150 +34,102 @@ const NUMBER_CHARS: usize = 22;
 /// # Errors
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &PredictPlan, context: &Context) -> anyhow::Result<()> {
-    let head = HeadFolder::open(&plan.head)?;
+    let mut asked = Asked::open(&plan.head, (&plan.guest, plan.ask), 0)?;
+    let telling = asked.telling();
     let unfit = |what: &str| Err(HeadError::Unfit { what: what.to_owned() }.into());
-    let is_pairs = head.card.head.kind.takes_pairs();
-    if plan.residues.is_some() && head.card.head.kind != HeadKind::Residue {
+    if plan.residues.is_some() && !telling.by_residue {
         return unfit("--residues is for heads of residues, and this one is none");
     }
-    match (&plan.embeddings, is_pairs) {
-        (Some(_), _) if head.card.head.kind != HeadKind::Sequence || head.card.head.reads_states() => unfit(
-            "--embeddings is for heads of whole proteins that pool by fixed rules: name FASTA files, or a table of pairs",
+    match (&plan.embeddings, asked.way()) {
+        (Some(_), way) if way != Way::Residues && asked.reads_states() => unfit(
+            "--embeddings is not for heads that pool by what they were taught: name FASTA files, or a table of pairs",
         ),
-        (Some(file), _) => of_vectors(plan, &head, file, context),
-        (None, true) => pairs::run(plan, &head, context),
-        (None, false) => of_proteins(plan, &head, context),
+        (Some(_), Way::Pooled | Way::Residues) if !plan.run.inputs.is_empty() => {
+            let what = "--embeddings stands in the place of FASTA files: name the one or the others";
+            Err(TaskError::Usage { what: what.to_owned() }.into())
+        }
+        (_, Way::Pairs) => pairs::run(plan, (&mut asked, &telling), context),
+        (Some(file), _) => stored::run(plan, (&mut asked, &telling), file, context),
+        (None, _) => of_proteins(plan, (&mut asked, &telling), context),
+    }?;
+    if let Some((name, lines)) = asked.take_log() {
+        pass_on(&lines, &name, context);
     }
+    Ok(())
 }
 
-/// How states become what the head reads.
-pub(in crate::tasks) fn output(head: &HeadFolder) -> Output {
-    Output::States {
-        layers: vec![head.card.encoder.layer],
-        pool: pool(head.pooling()),
-        residues: head.card.head.reads_states(),
-        written: Written::H,
-    }
-}
-
-/// What every file of labels says of itself.
-pub(in crate::tasks) fn described(metadata: Metadata, head: &HeadFolder) -> Metadata {
-    metadata
-        .with("task", head.card.task.as_str())
-        .with("head", head.card.weights.as_str())
-        .with("classes", json!(head.card.labels.classes))
-}
-
-fn of_proteins(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> anyhow::Result<()> {
+fn of_proteins(
+    plan: &PredictPlan,
+    (asked, telling): (&mut Asked, &Telling),
+    context: &Context,
+) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let model = head.encoder(plan.model.as_deref())?;
-    let card = engine::card_of_head(head, plan.model.as_deref(), plan.run.adapter.as_deref())?;
+    let (model, card) = asked.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
+    let family = card.about.family;
+    let layer = asked.layer(card.about.layers)?;
     let order = Order {
         start,
         task: "predict",
         plan: &plan.run,
         sources: Source::from_arguments(&plan.run.inputs)?,
-        output: output(head),
+        output: asked.output(layer),
         masks: Masks::None,
     };
     let ready = Ready::new(card, order)?;
     let selection = *ready.selection();
-    let numbers = NUMBER_CHARS * (1 + head.card.head.outputs);
-    let by_residue = if head.card.head.kind == HeadKind::Residue { selection.residues } else { 0 };
+    let numbers = NUMBER_CHARS * (1 + telling.width);
+    let by_residue = if telling.by_residue { selection.residues } else { 0 };
     let bytes = selection.records * (ID_CHARS + numbers) + by_residue;
     let sizes = Sizes { held_bytes: 0, output_bytes: json!({ "total": bytes }) };
     if plan.run.dry_run {
         return ready.tell(&sizes, print);
     }
-    let session = ready.load(&sizes, print)?;
-    head.check_encoder(&model, session.engine().identity())?;
-    let judge = Judge::load(head, session.engine().device())?;
+    let mut session = ready.load(&sizes, print)?;
+    asked.check_encoder(&model, (session.engine().identity(), family))?;
     let out = plan.out.as_deref().context("--out names no file")?;
-    let metadata = described(session.metadata("labels", "f64"), head);
-    let mut labels = Labels::create(out, plan.format, head, (vec!["id"], true), &metadata)?;
-    let mut residues = plan.residues.as_deref().map(|out| residue_writer(out, head, &session)).transpose()?;
+    let metadata = asked.describe(session.metadata("labels", "f64"));
+    let mut labels = Labels::create(out, plan.format, telling, (vec!["id"], true), &metadata)?;
+    let writer = |out| residue_writer(out, asked, (telling, layer), &session);
+    let mut residues = plan.residues.as_deref().map(writer).transpose()?;
+    let (details, skips) = (asked.details(), plan.run.on_error == OnError::Skip);
+    let mut teller = asked.teller(session.engine().device(), session.engine().width())?;
+    let mut failed: Vec<(String, String)> = Vec::new();
     let computed = session.compute(print, |row| {
-        let given = answer(&judge, head, &row)?;
+        let given = match teller.answer_row(&row) {
+            Ok(given) => given,
+            Err(error) if skips && concerns_record(&error) => {
+                failed.push((row.id, format!("{error:#}")));
+                return Ok(());
+            }
+            Err(error) => return Err(error.context(format!("record {:?}", row.id))),
+        };
         if let Some(residues) = &mut residues {
-            residues.push(&row.id, &[&labels::probabilities(head, &given)])?;
+            residues.push(&row.id, &[&meanings(telling, &given)])?;
         }
         labels.push(&[&row.id], row.length, &given)
     })?;
+    session.add_failures(failed, print)?;
     let mut files = labels.finish()?;
     if let Some(residues) = residues {
         files.append(residues.finish()?);
     }
-    session.finish(files, &computed, &details(head), context)
+    session.finish(files, &computed, &details, context)
 }
 
-/// The numbers of the head for a record.
-///
-/// # Errors
-/// What the device cannot do.
-pub(in crate::tasks) fn answer(judge: &Judge, head: &HeadFolder, row: &Row) -> anyhow::Result<Vec<f32>> {
-    let first = |values: &'_ Vec<Vec<f32>>| values.first().map(Vec::as_slice).unwrap_or_default().to_vec();
-    if head.card.head.reads_states() {
-        judge.answer(&first(&row.residues), Some(&[(0, row.length)]))
-    } else {
-        judge.answer(&first(&row.pooled), None)
-    }
-}
-
-/// What the summary says of the head.
-fn details(head: &HeadFolder) -> [(&'static str, Value); 2] {
-    let folder = crate::tasks::files::path_text(&head.path);
-    [("head", json!({ "folder": folder, "weights": head.card.weights })), ("labels", json!(head.card.task))]
-}
-
-fn residue_writer(out: &Path, head: &HeadFolder, session: &Session<'_>) -> anyhow::Result<ResidueWriter> {
+fn residue_writer(
+    out: &Path,
+    asked: &Asked,
+    (telling, layer): (&Telling, usize),
+    session: &Session<'_>,
+) -> anyhow::Result<ResidueWriter> {
     let selection = session.selection();
     let table = TablePlan {
         rows: selection.records,
-        width: head.card.head.outputs,
-        layers: vec![head.card.encoder.layer],
+        width: telling.width,
+        layers: vec![layer],
         dtype: OutDtype::F32,
-        metadata: described(session.metadata("label-probabilities", OutDtype::F32.name()), head),
+        metadata: asked.describe(session.metadata("label-probabilities", OutDtype::F32.name())),
         h5_layout: H5Layout::default(),
     };
     Ok(ResidueWriter::create(out, residues_format(out)?, &table, selection.residues)?)
-}
-
-/// Labels of pooled vectors that were computed before.
-fn of_vectors(plan: &PredictPlan, head: &HeadFolder, file: &Path, context: &Context) -> anyhow::Result<()> {
-    let vectors = read_vectors(file, Some(head.card.head.inputs))?;
-    match &vectors.metadata {
-        Some(metadata) => check_vectors(head, file, metadata)?,
-        None => context.print.warning(&format!(
-            "{} does not say what made it: that its vectors are those of the head's encoder cannot be checked",
-            file.display()
-        )),
-    }
-    let out = plan.out.as_deref().context("--out names no file")?;
-    let judge = Judge::load(head, &Device::cpu_with(1, plan.run.compute.cpu_path)?)?;
-    let metadata = described(vectors.metadata.clone().unwrap_or_default().with("output", "labels"), head);
-    let mut labels = Labels::create(out, plan.format, head, (vec!["id"], false), &metadata)?;
-    for (id, vector) in vectors.ids.iter().zip(vectors.values.chunks_exact(vectors.width)) {
-        labels.push(&[id], 0, &judge.answer(vector, None)?)?;
-    }
-    let files: OutputSet = labels.finish()?;
-    Ok(files.commit()?)
-}
-
-/// Refuses vectors of another encoder, layer or pooling.
-fn check_vectors(head: &HeadFolder, file: &Path, metadata: &Metadata) -> Result<(), HeadError> {
-    let encoder = &head.card.encoder;
-    for (what, key, wanted) in [
-        ("the model", "model", json!(encoder.identity)),
-        ("the adapter", "adapter", json!(encoder.adapter)),
-        ("the layer", "layers", json!([encoder.layer])),
-        ("the pooling", "pool", json!(head.pooling().name())),
-    ] {
-        let found = metadata.get(key).cloned().unwrap_or(Value::Null);
-        if found != wanted {
-            let (path, folder) = (file.to_owned(), head.path.clone());
-            let (found, wanted) = (found.to_string(), wanted.to_string());
-            return Err(HeadError::Vectors { path, folder, what, found, wanted });
-        }
-    }
-    Ok(())
 }

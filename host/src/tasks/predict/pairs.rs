@@ -5,39 +5,60 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use pliant_kernels::Device;
 use pliant_seq::{Failure, Item, RecordError, RecordReader, Source};
-use pliant_store::{Metadata, OutputSet, Sheet, StoreError};
+use pliant_store::{Metadata, OutputSet, Sheet, StoreError, read_vectors};
 use serde_json::json;
 
-use super::described;
 use super::labels::Labels;
+use super::stored::check;
 use crate::Context;
 use crate::cli::predict::PredictPlan;
 use crate::cli::reading::OnError;
-use crate::engine::{self, Judge};
 use crate::exit::TaskError;
 use crate::supervised::HeadError;
-use crate::supervised::card::HeadFolder;
-use crate::supervised::told::told_of;
-use crate::tasks::encode::{Encoded, Wish, encode, pool};
+use crate::supervised::stored::Stored;
+use crate::supervised::telling::Telling;
+use crate::tasks::asked::{Asked, Teller, concerns_record};
+use crate::tasks::encode::{Encoded, Wish, encode};
 use crate::tasks::{files, intake};
 
 /// Pairs of a table.
 struct Pairs {
-    /// The ids of both.
-    names: Vec<[String; 2]>,
-    /// Numbers of their sequences.
-    members: Vec<[usize; 2]>,
-    sequences: Vec<Vec<u8>>,
+    file: Arc<str>,
+    pairs: Vec<Pair>,
+    /// The ids of all that they name, each once.
+    proteins: Vec<String>,
     failures: Vec<Failure>,
-    rows: u64,
+}
+
+/// A pair.
+struct Pair {
+    /// The ids of both.
+    names: [String; 2],
+    /// Their numbers among the proteins.
+    members: [usize; 2],
+    /// Where it stands in its file.
+    line: u64,
+    record: u64,
+}
+
+/// Numbers of proteins, and what they come from.
+struct Given {
+    stored: Stored,
+    metadata: Metadata,
+    model: serde_json::Value,
 }
 
 /// Tells the labels of the pairs of a table.
 ///
 /// # Errors
 /// Whatever ends the run; no output has then changed, but for the list of failed pairs.
-pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> anyhow::Result<()> {
+pub(super) fn run(
+    plan: &PredictPlan,
+    (asked, telling): (&mut Asked, &Telling),
+    context: &Context,
+) -> anyhow::Result<()> {
     let usage = |what: &str| TaskError::Usage { what: what.to_owned() };
     let [table] = plan.run.inputs.as_slice() else {
         return Err(usage("the head tells labels of pairs: name one table of them, .csv or .tsv").into());
@@ -45,27 +66,65 @@ pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> a
     if plan.run.dry_run {
         return Err(usage("--dry-run is not for pairs").into());
     }
-    let model = head.encoder(plan.model.as_deref())?;
-    let card = engine::card_of_head(head, plan.model.as_deref(), plan.run.adapter.as_deref())?;
-    let pairs = Pairs::read(plan, head, table)?;
-    if pairs.members.is_empty() || (plan.run.on_error == OnError::Fail && !pairs.failures.is_empty()) {
-        intake::refuse(&pairs.failures, pairs.rows, plan.run.failures.as_deref())?;
+    let (mut pairs, given) = match &plan.embeddings {
+        Some(file) => of_vectors(plan, asked, (table, file), context)?,
+        None => of_proteins(plan, asked, table, context)?,
+    };
+    let device = Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
+    let out = plan.out.as_deref().context("--out names no file")?;
+    let metadata = asked.describe(given.metadata.clone());
+    let mut labels = Labels::create(out, plan.format, telling, (vec!["id_a", "id_b"], false), &metadata)?;
+    let mut teller = asked.teller(&device, given.stored.width())?;
+    let before = pairs.failures.len();
+    pairs.told(&mut teller, &given.stored, (&mut labels, plan.run.on_error))?;
+    if pairs.failures.len() > before {
+        context.print.warning(&intake::unanswered(pairs.failures.len() - before));
     }
+    let mut files: OutputSet = labels.finish()?;
+    if let Some(path) = &plan.run.failures {
+        files::add_failures(&mut files, path, &pairs.failures, plan.run.on_error)?;
+    }
+    if let Some(path) = &plan.run.summary {
+        let mut summary = json!({
+            "schema": 1, "task": "predict", "command": context.command_line, "model": given.model,
+            "pairs": pairs.pairs.len(), "failures": pairs.failures.len(),
+        });
+        for (key, value) in asked.details() {
+            summary[key] = value;
+        }
+        files.push(files::text_file(path, &format!("{summary:#}\n"))?);
+    }
+    Ok(files.commit()?)
+}
+
+/// Pairs of proteins whose sequences are given, encoded.
+fn of_proteins(
+    plan: &PredictPlan,
+    asked: &Asked,
+    table: &Path,
+    context: &Context,
+) -> anyhow::Result<(Pairs, Given)> {
+    let Some(sequences) = &plan.sequences else {
+        let what = "pairs name proteins whose sequences must be given: --sequences FILE".to_owned();
+        return Err(HeadError::Unfit { what }.into());
+    };
+    let (model, card) = asked.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
+    let (family, layer) = (card.about.family, asked.layer(card.about.layers)?);
+    let known = proteins(plan, sequences)?;
+    let pairs = Pairs::read(plan, asked, (table, sequences), |id| known.contains_key(id))?;
     let wish = Wish {
-        layer: head.card.encoder.layer,
-        pool: (!head.card.head.reads_states()).then(|| pool(head.pooling())),
+        layer,
+        pool: (!asked.reads_states()).then(|| asked.pool()),
         long: plan.run.long,
         compute: plan.run.compute,
         cache: plan.run.cache.clone(),
     };
-    let list: Vec<&[u8]> = pairs.sequences.iter().map(Vec::as_slice).collect();
-    let encoded =
-        encode(card, &[list], &wish, context, |identity| Ok(head.check_encoder(&model, identity)?))?;
-    let Encoded { sets, identity, adapter } = encoded;
-    let stored = sets.first().context("nothing was encoded")?;
-    let device = pliant_kernels::Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
-    let judge = Judge::load(head, &device)?;
-    let out = plan.out.as_deref().context("--out names no file")?;
+    let list: Vec<&[u8]> = pairs.proteins.iter().map(|id| known[id].as_slice()).collect();
+    let Encoded { sets, identity, adapter } = encode(card, &[list], &wish, context, |identity| {
+        Ok(asked.check_encoder(&model, (identity, family))?)
+    })?;
+    let stored = sets.into_iter().next().context("nothing was encoded")?;
+    let device = Device::cpu_with(1, plan.run.compute.cpu_path)?;
     let metadata = Metadata::new()
         .with("schema", 1)
         .with("output", "labels")
@@ -73,96 +132,115 @@ pub(super) fn run(plan: &PredictPlan, head: &HeadFolder, context: &Context) -> a
         .with("adapter", adapter)
         .with("precision", plan.run.compute.precision.name())
         .with("numerics", device.numerics())
-        .with("layers", json!([wish.layer]));
-    let metadata = described(metadata, head);
-    let mut labels = Labels::create(out, plan.format, head, (vec!["id_a", "id_b"], false), &metadata)?;
-    for (names, members) in pairs.names.iter().zip(&pairs.members) {
-        let [first, second] = names;
-        labels.push(&[first, second], 0, &told_of(&judge, head, stored, members)?)?;
+        .with("layers", json!([layer]));
+    Ok((pairs, Given { stored, metadata, model: json!(identity) }))
+}
+
+/// Pairs of vectors that were computed before.
+fn of_vectors(
+    plan: &PredictPlan,
+    asked: &Asked,
+    (table, file): (&Path, &Path),
+    context: &Context,
+) -> anyhow::Result<(Pairs, Given)> {
+    let vectors = read_vectors(file, asked.width())?;
+    check(asked, file, vectors.metadata.as_ref(), context)?;
+    let known: BTreeMap<&str, usize> = (0..).zip(&vectors.ids).map(|(row, id)| (id.as_str(), row)).collect();
+    let pairs = Pairs::read(plan, asked, (table, file), |id| known.contains_key(id))?;
+    let mut stored = Stored::new(vectors.width);
+    for id in &pairs.proteins {
+        let start = known[id.as_str()] * vectors.width;
+        stored.push(&vectors.values[start..start + vectors.width])?;
     }
-    let mut files: OutputSet = labels.finish()?;
-    if let Some(path) = &plan.run.failures {
-        files::add_failures(&mut files, path, &pairs.failures, plan.run.on_error)?;
-    }
-    if let Some(path) = &plan.run.summary {
-        let summary = json!({
-            "schema": 1, "task": "predict", "command": context.command_line, "model": identity,
-            "pairs": pairs.members.len(), "failures": pairs.failures.len(),
-        });
-        files.push(files::text_file(path, &format!("{summary:#}\n"))?);
-    }
-    Ok(files.commit()?)
+    let metadata = vectors.metadata.unwrap_or_default().with("output", "labels");
+    let model = metadata.get("model").cloned().unwrap_or_default();
+    Ok((pairs, Given { stored, metadata, model }))
 }
 
 impl Pairs {
-    fn read(plan: &PredictPlan, head: &HeadFolder, table: &Path) -> anyhow::Result<Self> {
+    /// Reads a table of pairs whose ids are those of the file `of`.
+    fn read(
+        plan: &PredictPlan,
+        asked: &Asked,
+        (table, of): (&Path, &Path),
+        is_known: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<Self> {
         let sheet = Sheet::read(table)?;
-        let place = |name: &str| {
-            sheet.column(name).ok_or_else(|| StoreError::NotATable {
-                path: table.to_owned(),
-                reason: format!(
-                    "found no column {name:?}, only {}",
-                    sheet.columns().collect::<Vec<_>>().join(", ")
-                ),
-            })
-        };
-        let own = [&plan.id_columns, &head.card.reader.id_columns];
-        let named = own.into_iter().find(|names| !names.is_empty());
-        let ids: Vec<&str> = match named {
-            Some(names) => names.iter().map(String::as_str).collect(),
-            None => own_columns(head, &sheet).to_vec(),
-        };
-        let [first, second] = ids.as_slice() else {
-            let what = "wanted two columns of ids, as in --id-column id_a,id_b".to_owned();
-            return Err(HeadError::Unfit { what }.into());
-        };
-        let ids = [place(first)?, place(second)?];
-        let Some(sequences) = &plan.sequences else {
-            let what = "pairs name proteins whose sequences must be given: --sequences FILE".to_owned();
-            return Err(HeadError::Unfit { what }.into());
-        };
-        let known = proteins(plan, sequences)?;
-        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut pairs = Self {
-            names: Vec::new(),
-            members: Vec::new(),
-            sequences: Vec::new(),
-            failures: Vec::new(),
-            rows: 0,
-        };
+        let ids = columns(plan, asked, table, &sheet)?;
+        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        let (mut pairs, mut failures, mut rows, mut proteins) = (Vec::new(), Vec::new(), 0, Vec::new());
         let file: Arc<str> = table.display().to_string().into();
         for row in sheet.rows() {
-            pairs.rows += 1;
+            rows += 1;
             let cells = ids.map(|column| row.cell(column).trim());
-            if let Some(id) = cells.into_iter().find(|id| !known.contains_key(*id)) {
+            if let Some(id) = cells.into_iter().find(|id| !is_known(id)) {
                 let reason = RecordError::Cell {
                     place: "the pair".to_owned(),
                     found: format!("the id '{id}'"),
-                    wanted: format!("an id of {}", sequences.display()),
+                    wanted: format!("an id of {}", of.display()),
                 };
                 let (file, id) = (Arc::clone(&file), cells.join("/"));
-                pairs.failures.push(Failure { file, line: row.line(), record: pairs.rows, id, reason });
+                failures.push(Failure { file, line: row.line(), record: rows, id, reason });
                 continue;
             }
             let members = cells.map(|id| {
-                let Some((id, residues)) = known.get_key_value(id) else { return 0 };
-                *numbers.entry(id.as_str()).or_insert_with(|| {
-                    pairs.sequences.push(residues.clone());
-                    pairs.sequences.len() - 1
+                let next = numbers.len();
+                *numbers.entry(id.to_owned()).or_insert_with(|| {
+                    proteins.push(id.to_owned());
+                    next
                 })
             });
-            pairs.names.push(cells.map(str::to_owned));
-            pairs.members.push(members);
+            pairs.push(Pair { names: cells.map(str::to_owned), members, line: row.line(), record: rows });
         }
-        Ok(pairs)
+        if pairs.is_empty() || (plan.run.on_error == OnError::Fail && !failures.is_empty()) {
+            intake::refuse(&failures, rows, plan.run.failures.as_deref())?;
+        }
+        Ok(Self { file, pairs, proteins, failures })
+    }
+
+    /// Asks about every pair and writes what is told. One without an answer is left out where the run is told to go on.
+    fn told(
+        &mut self,
+        teller: &mut Teller<'_>,
+        stored: &Stored,
+        (labels, on_error): (&mut Labels<'_>, OnError),
+    ) -> anyhow::Result<()> {
+        for Pair { names, members, line, record } in &self.pairs {
+            match teller.told_of(stored, members) {
+                Ok(given) => labels.push(&[&names[0], &names[1]], 0, &given)?,
+                Err(error) if on_error == OnError::Skip && concerns_record(&error) => {
+                    let (file, id) = (Arc::clone(&self.file), names.join("/"));
+                    let reason = RecordError::NoAnswer { reason: format!("{error:#}") };
+                    self.failures.push(Failure { file, line: *line, record: *record, id, reason });
+                }
+                Err(error) => return Err(error.context(format!("pair {:?}", names.join("/")))),
+            }
+        }
+        self.failures.sort_by_key(|failure| failure.record);
+        Ok(())
     }
 }
 
-/// The columns of ids that the task is known to have: those that are there.
-fn own_columns(head: &HeadFolder, sheet: &Sheet) -> &'static [&'static str] {
-    let mut others = head.task.others.iter().map(|other| other.columns.id);
-    let there = |ids: &&'static [&'static str]| ids.iter().all(|id| sheet.column(id).is_some());
-    others.find(there).unwrap_or(head.task.columns.id)
+/// The columns of the ids of both.
+fn columns(plan: &PredictPlan, asked: &Asked, table: &Path, sheet: &Sheet) -> anyhow::Result<[usize; 2]> {
+    let place = |name: &str| {
+        sheet.column(name).ok_or_else(|| StoreError::NotATable {
+            path: table.to_owned(),
+            reason: format!(
+                "found no column {name:?}, only {}",
+                sheet.columns().collect::<Vec<_>>().join(", ")
+            ),
+        })
+    };
+    let ids: Vec<&str> = match plan.id_columns.as_slice() {
+        [] => asked.id_columns(sheet),
+        names => names.iter().map(String::as_str).collect(),
+    };
+    let [first, second] = ids.as_slice() else {
+        let what = "wanted two columns of ids, as in --id-column id_a,id_b".to_owned();
+        return Err(HeadError::Unfit { what }.into());
+    };
+    Ok([place(first)?, place(second)?])
 }
 
 /// The proteins of a FASTA by their ids. One that cannot be read ends the run, as a pair may name it.

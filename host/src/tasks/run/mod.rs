@@ -5,9 +5,10 @@ mod estimate;
 mod provenance;
 mod survey;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use pliant_seq::{LongPolicy, Source, Windows};
+use pliant_seq::{Item, LongPolicy, RecordError, RecordReader, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
 
@@ -215,6 +216,30 @@ impl Session<'_> {
         drop(progress);
         intake::same_input(&self.survey.summary.input_hash, &reading.input_hash)?;
         Ok(Computed { reading, time: begin.elapsed() })
+    }
+
+    /// Adds records by their ids that have no answer after all, each with its reason: to the failures, with a warning.
+    ///
+    /// # Errors
+    /// An input that cannot be read again.
+    pub(super) fn add_failures(
+        &mut self,
+        failed: Vec<(String, String)>,
+        print: &Printer,
+    ) -> anyhow::Result<()> {
+        if failed.is_empty() {
+            return Ok(());
+        }
+        print.warning(&intake::unanswered(failed.len()));
+        let mut reasons: BTreeMap<String, String> = failed.into_iter().collect();
+        for item in RecordReader::new(&self.order.sources, self.order.plan.read) {
+            let Item::Record(record) = item? else { continue };
+            if let Some(reason) = reasons.remove(&record.id) {
+                self.survey.failures.push(record.failure(RecordError::NoAnswer { reason }));
+            }
+        }
+        self.survey.failures.sort_by_key(|failure| failure.record);
+        Ok(())
     }
 
     /// Gives the files their names, with the list of failures and the summary; `details` are the task's own words in it.

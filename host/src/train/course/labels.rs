@@ -1,5 +1,6 @@
 //! Labels of proteins, residues and pairs, by a head on an encoder that learns with it or does not.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs;
 use std::ops::Range;
@@ -437,7 +438,7 @@ pub type Measure<'a> = dyn Fn(&Targets<'_>, &[Vec<f32>]) -> anyhow::Result<Measu
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// Names in the log with their values, the main measure first.
-    pub values: Vec<(&'static str, Option<f64>)>,
+    pub values: Vec<(Cow<'static, str>, Option<f64>)>,
     /// The number by which epochs are better or worse, less is better; `None`: the loss.
     pub rank: Option<f64>,
 }

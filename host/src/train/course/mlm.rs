@@ -51,7 +51,7 @@ impl Course for MlmCourse<'_> {
     fn examine(&self) -> anyhow::Result<Option<Findings>> {
         let Some(corpus) = self.held_out else { return Ok(None) };
         let found = examine_mlm(self.pupil, &self.learner.tape(), self.sampler.evaluation_packs(corpus))?;
-        let parts = if self.hides { vec![(MASKED_LOSS, found.masked_loss)] } else { Vec::new() };
+        let parts = if self.hides { vec![(MASKED_LOSS.into(), found.masked_loss)] } else { Vec::new() };
         Ok(Some(Findings { loss: found.loss, parts, rank: None }))
     }
 

@@ -10,6 +10,7 @@ pub mod labels;
 pub mod mlm;
 pub mod pairs;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -88,7 +89,7 @@ pub struct Findings {
     /// The loss.
     pub loss: f64,
     /// Further numbers of the line of the log, by their names there and in its order; what is not known is `None`.
-    pub parts: Vec<(&'static str, Option<f64>)>,
+    pub parts: Vec<(Cow<'static, str>, Option<f64>)>,
     /// The number by which checkpoints are better or worse, less is better; `None`: the loss.
     pub rank: Option<f64>,
 }

@@ -64,12 +64,13 @@ impl Course for PairCourse<'_> {
         let packs = self.sampler.evaluation_packs(pairs);
         let found = examine_pairs(self.pupil, &self.learner.tape(), packs, self.weights.threshold)?;
         let loss = found.loss(&self.weights).context("there is no pair")?;
-        let parts = vec![
+        let parts = [
             ("held_out_mlm_loss", found.mlm_loss()),
             (MASKED_LOSS, found.hidden_loss()),
             ("held_out_sfp_accuracy", found.accuracy()),
             ("held_out_sfp_loss", found.sfp_loss()),
         ];
+        let parts = parts.map(|(name, value)| (name.into(), value)).to_vec();
         Ok(Some(Findings { loss, parts, rank: None }))
     }
 

@@ -41,7 +41,11 @@ impl Course for Actor {
         let number = self.examined.get();
         self.examined.set(number + 1);
         let (loss, rank) = self.ranks[number];
-        Ok(Some(Findings { loss, parts: vec![("held_out_more", None), ("held_out_x", Some(0.5))], rank }))
+        Ok(Some(Findings {
+            loss,
+            parts: vec![("held_out_more".into(), None), ("held_out_x".into(), Some(0.5))],
+            rank,
+        }))
     }
 
     fn save(&self, folder: &Path) -> anyhow::Result<()> {

@@ -123,6 +123,18 @@ fn choices(config: &TuningConfig, place: &str) -> Result<(), ConfigError> {
             "\"data.valid\", \"data.valid_parts\" or \"data.valid_fraction\" beside it",
         )?;
     }
+    if run.plugin.is_some() && !config.holds_out() {
+        refuse(
+            "run.plugin",
+            "set without examples kept apart",
+            "\"data.valid\", \"data.valid_parts\" or \"data.valid_fraction\" beside it",
+        )?;
+    }
+    for (key, words) in [("run.plugin_set", &run.plugin_set), ("run.plugin_limits", &run.plugin_limits)] {
+        if run.plugin.is_none() && !words.is_empty() {
+            refuse(key, "set without a plugin", "\"run.plugin\" beside it")?;
+        }
+    }
     if schedule.cycles > 1 && schedule.kind != ScheduleKind::CosineRestarts {
         let found = schedule.cycles.to_string();
         refuse("schedule.cycles", &found, "1, or \"schedule.kind\" = \"cosine-restarts\"")?;

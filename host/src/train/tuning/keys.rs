@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 79] = [
+const KEYS: [Key; 82] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
@@ -185,7 +185,11 @@ const KEYS: [Key; 79] = [
         "\"loss\" or \"metric\"",
         "by what of the examples kept apart epochs are better or worse",
     ),
-    key("run.metric", "the name of a measure", "which measure that is; not set: the main one of the task"),
+    key("run.metric", "the name of a measure", "which measure that is; not set: that of the plugin, or the main one of the task"),
+    key("run.plugin", "the path of a plugin.toml", "a measure that you bring, told beside those of the task as NAME.SCORE")
+        .files(),
+    key("run.plugin_set", "a list of KEY=VALUE", "keys of that plugin"),
+    key("run.plugin_limits", "a list of NAME=NUMBER", "what that plugin may take, where it is more than usual").free(),
     key("run.minutes", "a number above 0", "stop after that time with a checkpoint, to go on with --resume")
         .free(),
     key(

@@ -293,6 +293,15 @@ pub struct TuningRun {
     /// The measure, where that is one; none: the main one of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+    /// The plugin of a measure that a user brings, which is told beside those of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PathBuf>,
+    /// Its keys, each with its value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugin_set: Vec<String>,
+    /// What it may take, where that is more than usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugin_limits: Vec<String>,
     /// Time after which it stops, to go on later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
@@ -314,7 +323,7 @@ pub struct TuningRun {
 pub enum BestBy {
     /// The loss of the examples kept apart.
     Loss,
-    /// The main measure of the task on them.
+    /// The main measure of the task on them, or the first of the plugin that is named.
     Metric,
 }
 

@@ -10,6 +10,7 @@ process PLIANT_EVALUATE {
     path(model, stageAs: 'model/*')
     path(head, stageAs: 'head/*')
     path(sequences, stageAs: 'sequences/*')
+    path(metric, stageAs: 'metric/*')
     val what
     val format
 
@@ -25,10 +26,12 @@ process PLIANT_EVALUATE {
     script:
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
+    def manifest = [metric].flatten().find { file -> file.name.endsWith('.toml') }
     def asked = [
         model ? '--model model' : '',
         head ? '--head head' : '',
         sequences ? "--sequences '${sequences}'" : '',
+        manifest ? "--metric 'metric/${manifest.name}'" : '',
     ].findAll().join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     """

@@ -25,12 +25,15 @@ process PLIANT_PREDICT {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     def encoder = model ? '--model model' : ''
+    // A head that was trained is a folder, one that is a plugin its manifest.
+    def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') }
+    def asked = manifest ? "head/${manifest.name}" : 'head'
     def named = sequences ? "--sequences '${sequences}'" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     pliant predict \\
         ${args} \\
-        --head head \\
+        --head '${asked}' \\
         ${encoder} \\
         ${named} \\
         --out ${prefix}.${format} \\

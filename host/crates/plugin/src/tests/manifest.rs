@@ -98,7 +98,7 @@ fn other_bytes_than_the_manifest_was_written_for_do_not_run() {
 
 #[test]
 fn manifests_that_are_wrong_say_where() {
-    let cases: [(&str, Words, &str); 12] = [
+    let cases: [(&str, Words, &str); 15] = [
         ("an unknown key", &[("license", "licence")], "unknown field `licence`"),
         ("no TOML", &[("[weights]", "[weights")], "TOML"),
         ("another world", &[("head-plugin", "task-plugin")], "unknown variant `task-plugin`"),
@@ -115,6 +115,21 @@ fn manifests_that_are_wrong_say_where() {
         ),
         ("a default of another type", &[("= 1.5", "= \"x\"")], "config.scale"),
         ("a default out of bounds", &[("= 1.5", "= 11.0")], "config.scale"),
+        (
+            "a model that is no sum",
+            &[("[limits]", "[reads]\nmodel = \"12\"\n\n[limits]")],
+            "reads.model: found \"12\"",
+        ),
+        (
+            "another pooling",
+            &[("[limits]", "[reads]\npool = \"median\"\n\n[limits]")],
+            "unknown variant `median`",
+        ),
+        (
+            "a metric that reads",
+            &[("head-plugin", "metric-plugin"), ("[limits]", "[reads]\nlayer = 1\n\n[limits]")],
+            "a head, which alone reads an encoder",
+        ),
     ];
     for (name, words, wanted) in cases {
         refused(name, Folder::new(words).load(&config()).map(drop), wanted);
@@ -159,4 +174,21 @@ fn the_user_decides_how_much_a_plugin_may_take() {
     refused("zero", manifest.limits(&given("memory_mib", 0)), "wanted a whole number from 1 to 4096");
     let less = Folder::new(&[]);
     assert_eq!(Manifest::read(&less.path()).unwrap().limits(&BTreeMap::new()).unwrap().memory_mib, 32);
+}
+
+#[test]
+fn sums_are_brought_up_to_date_and_nothing_else() {
+    let folder = Folder::new(&[]);
+    let before = fs::read_to_string(folder.path()).unwrap();
+    crate::seal(&folder.path()).unwrap();
+    assert_eq!(fs::read_to_string(folder.path()).unwrap(), before);
+    fs::write(folder.folder.path().join("weights.bin"), "other weights").unwrap();
+    refused("before", folder.load(&config()).map(drop), "weights.bin");
+    crate::seal(&folder.path()).unwrap();
+    folder.load(&config()).unwrap();
+    let after = fs::read_to_string(folder.path()).unwrap();
+    let differ = before.lines().zip(after.lines()).filter(|(before, after)| before != after).count();
+    assert_eq!((differ, before.lines().count()), (1, after.lines().count()));
+    let without = Folder::new(&[("sha256 = \"WEIGHTS\"", "")]);
+    refused("no line", crate::seal(&without.path()), "sha256 = \"…\" is missing in [weights]");
 }
