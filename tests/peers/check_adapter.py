@@ -114,6 +114,7 @@ def theirs_from_ours(given, folder, model, number, words):
     with warnings.catch_warnings():
         # A missing or a foreign name is a warning of peft.
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FutureWarning)
         loaded = PeftModel.from_pretrained(EsmForMaskedLM.from_pretrained(model), out / "adapter").eval()
     inside = {name for name, _ in loaded.named_parameters() if ".lora_" in name}
     written = json.loads((out / "adapter/adapter_config.json").read_text())
