@@ -33,6 +33,7 @@ rule finetune:
         "--out {params.folder:q} --resume --summary {output.summary:q} && mkdir {output.head:q} && "
         "cp {params.folder:q}/head.json {params.folder:q}/head.safetensors {output.head:q} && "
         "if [[ -d {params.folder:q}/encoder ]]; then cp -r {params.folder:q}/encoder {output.head:q}; fi && "
+        "if [[ -d {params.folder:q}/adapter ]]; then cp -r {params.folder:q}/adapter {output.head:q}; fi && "
         "cp {params.folder:q}/run.toml {params.folder:q}/training.json results/{wildcards.head}/ && "
         "cp {params.folder:q}/log.jsonl {output.log:q} ) 2> {log:q}"
 

@@ -43,7 +43,7 @@ wanted = [
     for file in ([found] if isinstance(found, str) else found)
 ]
 places = [
-    (Path(run, "encoder" if name == "encoder" else "", Path(file).name), file)
+    (Path(run, name if name in ("encoder", "adapter") else "", Path(file).name), file)
     for name, file in wanted
 ]
 copies = " && ".join(f"cp {source} {file}" for source, file in places)

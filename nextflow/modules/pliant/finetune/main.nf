@@ -15,7 +15,7 @@ process PLIANT_FINETUNE {
     val run_dir
 
     output:
-    tuple val(meta), path("${prefix}/{head.json,head.safetensors}"), emit: head
+    tuple val(meta), path("${prefix}/{head.json,head.safetensors,adapter}"), emit: head
     tuple val(meta), path("${prefix}/encoder/*"), emit: encoder, optional: true
     tuple val(meta), path("${prefix}.log.jsonl"), emit: log
     tuple val(meta), path("${prefix}/{run.toml,training.json}"), emit: training
@@ -52,6 +52,7 @@ process PLIANT_FINETUNE {
     mkdir -p ${prefix}
     cp '${run_dir}/${prefix}'/{head.json,head.safetensors,run.toml,training.json} ${prefix}/
     if [[ -d '${run_dir}/${prefix}/encoder' ]]; then cp -r '${run_dir}/${prefix}/encoder' ${prefix}/encoder; fi
+    if [[ -d '${run_dir}/${prefix}/adapter' ]]; then cp -r '${run_dir}/${prefix}/adapter' ${prefix}/adapter; fi
     cp '${run_dir}/${prefix}/log.jsonl' ${prefix}.log.jsonl
     """
 
