@@ -329,3 +329,18 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
     write(&scratch.path("few.safetensors"), &few);
     assert!(import("no", "few.safetensors", &[]).code(65).stderr.contains("holds no head"));
 }
+
+#[test]
+fn the_published_adapter_is_a_configuration() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/examples/finetune/ppi_published_lora.toml");
+    let words = ["finetune", "--config", example, "--train", "t.tsv", "--valid", "t.tsv", "--model", model()];
+    let told = scratch().run(&[&words[..], &["--print-config", "--out", "no"]].concat()).go().code(0).text();
+    for line in [
+        "encoder = \"lora\"",
+        "lora_alpha = 32.0",
+        "lora_layers = [-8, -7, -6, -5, -4, -3, -2, -1]",
+        "cycle_steps = 10",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+}
