@@ -122,7 +122,8 @@ pub fn gpu(ordinal: Option<usize>, plan: &CudaPlan, print: &Printer) -> anyhow::
         None => (&candidates[0], None),
         Some(slots) => shared(&candidates, slots, print)?,
     };
-    let settings = CudaSettings { ordinal: facts.ordinal, products: plan.products, kernels: kernel_folder() };
+    let (products, attention) = (plan.products, plan.attention);
+    let settings = CudaSettings { ordinal: facts.ordinal, products, attention, kernels: kernel_folder() };
     Ok(Place { device: Device::cuda(&settings)?, _share: share })
 }
 

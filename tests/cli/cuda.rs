@@ -324,6 +324,8 @@ fn every_kernel_agrees_with_the_processor_through_its_launch() {
         assert!(said.contains(" 0 disagree"), "{said}{}", ended.stderr);
         ended.code(0);
     }
+    let ended = bench.run(&["kernels", "check", "--gpu-attention", "tensor-cores"]).go().code(0);
+    assert!(ended.text().contains("attention by tensor cores") && ended.text().contains(" 0 disagree"));
     let ended = bench.run(&["kernels", "check", "--all"]).go().code(0);
     for op in pliant_kernels::cuda::SOURCES.iter().map(|source| source.op) {
         assert!(ended.text().contains(&format!("\n{op}: ")), "{op}");

@@ -1,4 +1,4 @@
-//! Attention on the plain path.
+//! Attention on the plain path and by tensor cores.
 
 use crate::program::program;
 use crate::proof::{blind_to_neighbours, check, indices};
@@ -9,8 +9,26 @@ use pliant_tests::kernels::compare::narrowed;
 use pliant_tests::kernels::inputs::{gather, offsets, operand_reals, rounded};
 use pliant_tests::kernels::{Expected, Inputs};
 
-/// Queries of one task, as the kernels take them.
-const QUERIES: usize = 32;
+/// How attention is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    PlainF32,
+    PlainBf16,
+    Tensors,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::PlainF32, Self::PlainBf16, Self::Tensors];
+
+    fn precision(self) -> Precision {
+        if self == Self::PlainF32 { Precision::F32 } else { Precision::Bf16 }
+    }
+
+    /// Queries of one task, as the kernels take them.
+    fn queries(self) -> usize {
+        if self == Self::Tensors { 64 } else { 32 }
+    }
+}
 
 /// Heads, head width and lengths: every head width that models have and one between, lengths around a tile of keys and of
 /// queries, without tokens.
@@ -51,17 +69,17 @@ impl Problem {
         (out, lse)
     }
 
-    fn run(&self, script: &mut Script, precision: Precision, narrow: bool) -> (Place, Place) {
-        let tasks = script.reads(&indices(&tasks(&self.lengths)));
-        let count = tasks_of(&self.lengths);
-        let operands = [&self.q, &self.k, &self.v].map(|values| match precision {
+    fn run(&self, script: &mut Script, way: Way, narrow: bool) -> (Place, Place) {
+        let tasks = tasks(&self.lengths, way.queries());
+        let (tasks, count) = (script.reads(&indices(&tasks)), tasks.len() / 3);
+        let operands = [&self.q, &self.k, &self.v].map(|values| match way.precision() {
             Precision::F32 => script.reads(values),
             _ => script.reads(&rounded(values)),
         });
         let length = self.q.len();
         let out = if narrow { script.writes::<bf16>(length) } else { script.writes::<f32>(length) };
         let lse = script.writes::<f32>(length / self.sizes.head_width);
-        let launch = script.launch(kernel(self.sizes.head_width, precision, narrow)).give(tasks);
+        let launch = script.launch(kernel(self.sizes.head_width, way, narrow)).give(tasks);
         operands.iter().for_each(|&operand| {
             launch.give(operand);
         });
@@ -71,19 +89,24 @@ impl Problem {
 }
 
 /// First query, first token and end of every stretch of queries.
-fn tasks(lengths: &[usize]) -> Vec<usize> {
+fn tasks(lengths: &[usize], queries: usize) -> Vec<usize> {
     let offsets = offsets(lengths);
     let sequences = offsets.windows(2);
     sequences
-        .flat_map(|pair| (pair[0]..pair[1]).step_by(QUERIES).flat_map(|first| [first, pair[0], pair[1]]))
+        .flat_map(|pair| (pair[0]..pair[1]).step_by(queries).flat_map(|first| [first, pair[0], pair[1]]))
         .collect()
 }
 
-fn tasks_of(lengths: &[usize]) -> usize {
-    tasks(lengths).len() / 3
-}
-
-fn kernel(head_width: usize, precision: Precision, narrow: bool) -> &'static str {
+fn kernel(head_width: usize, way: Way, narrow: bool) -> &'static str {
+    if way == Way::Tensors {
+        let names = match head_width {
+            ..=16 => ["attention_tensor_16_to_f32", "attention_tensor_16_to_bf16"],
+            17..=32 => ["attention_tensor_32_to_f32", "attention_tensor_32_to_bf16"],
+            33..=64 => ["attention_tensor_64_to_f32", "attention_tensor_64_to_bf16"],
+            _ => ["attention_tensor_128_to_f32", "attention_tensor_128_to_bf16"],
+        };
+        return names[usize::from(narrow)];
+    }
     let names = match head_width {
         ..=32 => [
             "attention_32_f32_to_f32",
@@ -104,7 +127,7 @@ fn kernel(head_width: usize, precision: Precision, narrow: bool) -> &'static str
             "attention_128_bf16_to_bf16",
         ],
     };
-    names[2 * usize::from(precision != Precision::F32) + usize::from(narrow)]
+    names[2 * usize::from(way == Way::PlainBf16) + usize::from(narrow)]
 }
 
 fn larger(tolerance: Tolerance, factor: f64) -> Tolerance {
@@ -112,18 +135,18 @@ fn larger(tolerance: Tolerance, factor: f64) -> Tolerance {
 }
 
 fn prove(problem: &Problem, factor: f64) {
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (out, lse) = problem.plain(precision);
-        let tolerance = if precision == Precision::F32 { larger(TOLERANCE, factor) } else { TOLERANCE_BF16 };
+    for way in Way::ALL {
+        let (out, lse) = problem.plain(way.precision());
+        let tolerance = if way == Way::PlainF32 { larger(TOLERANCE, factor) } else { TOLERANCE_BF16 };
         let mut script = Script::default();
-        let (wide, sums) = problem.run(&mut script, precision, false);
-        let (narrow, _) = problem.run(&mut script, precision, true);
+        let (wide, sums) = problem.run(&mut script, way, false);
+        let (narrow, _) = problem.run(&mut script, way, true);
         let results = [
             (wide, Expected::new("out", out.clone(), tolerance)),
             (narrow, Expected::new("out in bf16", out, narrowed(tolerance))),
             (sums, Expected::new("lse", lse, larger(TOLERANCE_LSE, factor))),
         ];
-        let name = format!("{:?} {:?} {}", problem.sizes, problem.lengths, precision.name());
+        let name = format!("{:?} {:?} {way:?}", problem.sizes, problem.lengths);
         check("attention", &name, &script, &results);
     }
 }
@@ -147,7 +170,7 @@ fn large_and_equal_scores_agree_with_the_oracle() {
 #[test]
 fn sequences_are_blind_to_their_neighbours() {
     const LENGTHS: [usize; 4] = [1, 33, 2, 100];
-    for precision in [Precision::F32, Precision::Bf16] {
+    for way in Way::ALL {
         let sizes = Sizes { heads: 3, head_width: 24 };
         let mut inputs = Inputs::new("attention sequences on the device");
         let mut draw = |spread| -> Vec<Vec<f32>> {
@@ -158,7 +181,7 @@ fn sequences_are_blind_to_their_neighbours() {
             let lengths: Vec<usize> = order.iter().map(|&sequence| LENGTHS[sequence]).collect();
             let [q, k, v] = [&q, &k, &v].map(|values| gather(values, order));
             let mut script = Script::default();
-            let (out, _) = Problem { sizes, lengths, q, k, v }.run(&mut script, precision, false);
+            let (out, _) = Problem { sizes, lengths, q, k, v }.run(&mut script, way, false);
             (script, out)
         });
     }
@@ -168,11 +191,13 @@ fn sequences_are_blind_to_their_neighbours() {
 fn what_is_not_a_number_stays_in_its_sequence() {
     let mut problem = Problem::new((1, 16, &[40, 40]), 1.0);
     problem.k[5] = f32::NAN;
-    let mut script = Script::default();
-    let (out, _) = problem.run(&mut script, Precision::F32, false);
-    let Some(program) = program("attention") else { return };
-    let found = script.run(&program, PLANS[0]).unwrap().values(out).reals();
-    assert!(
-        found[..640].iter().all(|value| value.is_nan()) && found[640..].iter().all(|value| value.is_finite())
-    );
+    for way in Way::ALL {
+        let mut script = Script::default();
+        let (out, _) = problem.run(&mut script, way, false);
+        let Some(program) = program("attention") else { return };
+        let found = script.run(&program, PLANS[0]).unwrap().values(out).reals();
+        let (first, other) = found.split_at(640);
+        assert!(first.iter().all(|value| value.is_nan()), "{way:?}");
+        assert!(other.iter().all(|value| value.is_finite()), "{way:?}");
+    }
 }

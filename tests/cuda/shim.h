@@ -53,6 +53,50 @@ inline void barrier(int line) {
 
 } // namespace harness
 
+namespace harness {
+
+// What the lanes of a block's warps bring to a product of a tensor core.
+struct Fragment {
+    unsigned a[4], b[2];
+};
+
+inline Fragment* fragments() {
+    static Fragment held[1024];
+    return held;
+}
+
+// One of the two bf16 of a word, the lower half first.
+inline double half_of(unsigned word, unsigned half) {
+    const unsigned bits = half ? word & 0xffff0000u : word << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+} // namespace harness
+
+// sums [16,8] += a [16,16] · b [16,8] as mma.m16n8k16 has it, the whole sum at once. PTX names the owner of every place:
+// lane / 4 is a's row (or 8 less) and b's column, lane % 4 half the column of a and the row of b (or 8 less).
+inline void tensor_product(float* sums, const unsigned* a, unsigned b, unsigned b_below) {
+    const unsigned lane = harness::thread().x % 32;
+    harness::Fragment* all = harness::fragments() + harness::thread().x / 32 * 32;
+    all[lane] = {{a[0], a[1], a[2], a[3]}, {b, b_below}};
+    harness::exchange(0xffffffffu, 0u, 0, __LINE__);
+    float results[4];
+    for (unsigned i = 0; i < 4; i++) {
+        const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        double sum = sums[i];
+        for (unsigned k = 0; k < 16; k++) {
+            const harness::Fragment& left = all[row % 8 * 4 + k % 8 / 2];
+            const harness::Fragment& right = all[column * 4 + k % 8 / 2];
+            sum += harness::half_of(left.a[row / 8 + k / 8 * 2], k % 2) * harness::half_of(right.b[k / 8], k % 2);
+        }
+        results[i] = (float)sum;
+    }
+    harness::exchange(0xffffffffu, 0u, 0, __LINE__);
+    std::memcpy(sums, results, sizeof results);
+}
+
 #define threadIdx (harness::thread())
 #define blockIdx (harness::block)
 #define blockDim (harness::threads_of_block)

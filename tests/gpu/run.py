@@ -48,6 +48,9 @@ SHAPES = {
 # bf16 with 32-bit sums, dense, TFLOP/s by the maker's data sheets.
 NOMINAL = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "A10G": 70, "L4": 121, "RTX 4090": 165}
 
+# What makes products and attention.
+WAYS = [("plain", "plain"), ("auto", "plain"), ("auto", "tensor-cores")]
+
 FAILURES = []
 
 
@@ -118,10 +121,11 @@ def proteins(path, tokens, seed=7):
 
 def prove(pliant):
     """Every operation, the families, results that do not depend on the pack."""
-    for products in ["plain", "auto"]:
-        done = pliant.run("kernels", "check", "--gpu-products", products, fails=True)
+    for products, attention in WAYS:
+        done = pliant.run("kernels", "check", "--gpu-products", products, "--gpu-attention", attention, fails=True)
         last = done.stdout.strip().splitlines()
-        check(f"operations against the processor, products {products}:", done.returncode == 0, last[-1] if last else "")
+        check(f"operations against the processor, products {products}, attention {attention}:", done.returncode == 0,
+              last[-1] if last else "")
         if done.returncode:
             say(done.stdout[-6000:] + done.stderr[-2000:])
     work = pliant.work
@@ -130,20 +134,24 @@ def prove(pliant):
         embed = ["embed", ecoli, "--model", FIXTURES / "models" / family, "--out"]
         pliant.run(*embed, "cpu.npz", "--device", "cpu")
         wanted = array(work / "cpu.npz", "embeddings")
-        for products in ["plain", "auto"]:
-            on = ["--device", "cuda", "--gpu-products", products]
-            pliant.run(*embed, "f32.npz", *on)
-            far = abs(array(work / "f32.npz", "embeddings") - wanted).max()
-            check(f"{family} f32 {products}: largest distance", far <= 1e-4, f"{far:.2e}")
+        for products, attention in WAYS:
+            on = ["--device", "cuda", "--gpu-products", products, "--gpu-attention", attention]
+            way, by_tensors = f"products {products}, attention {attention}", attention == "tensor-cores"
+            if by_tensors and not family.startswith("esm2"):
+                continue
+            if not by_tensors:
+                pliant.run(*embed, "f32.npz", *on)
+                far = abs(array(work / "f32.npz", "embeddings") - wanted).max()
+                check(f"{family} f32 {way}: largest distance", far <= 1e-4, f"{far:.2e}")
             pliant.run(*embed, "bf16.npz", *on, "--precision", "bf16")
             cosine = least_cosine(array(work / "bf16.npz", "embeddings"), wanted)
-            check(f"{family} bf16 {products}: least cosine", cosine >= 0.9999, f"{cosine:.7f}")
-            for precision in ["f32", "bf16"]:
+            check(f"{family} bf16 {way}: least cosine", cosine >= 0.9999, f"{cosine:.7f}")
+            for precision in ["bf16"] if by_tensors else ["f32", "bf16"]:
                 written = []
                 for budget in ["1", "777", "65536"]:
                     pliant.run(*embed, "pack.npz", *on, "--precision", precision, "--max-batch-tokens", budget)
                     written.append((work / "pack.npz").read_bytes())
-                check(f"{family} {precision} {products}: the same bytes for every pack", len(set(written)) == 1)
+                check(f"{family} {precision} {way}: the same bytes for every pack", len(set(written)) == 1)
     twin = FIXTURES / "imports" / "twin"
     for command, name in [("contacts", "contacts"), ("logits", "logprobs")]:
         for device in ["cpu", "cuda"]:
@@ -172,46 +180,52 @@ def measured_peak():
 
 
 def speed(pliant, shape, config, tokens, peers, nominal):
-    """A row of the table: pliant's own speed, and PyTorch's."""
+    """Rows of the table: pliant's own speed with each attention, and PyTorch's beside the first."""
     work = pliant.work
     (work / "config.json").write_text(json.dumps(config))
     folder = work / f"model_{shape}"
     begin = time.time()
     pliant.run("model", "new", "--config", "config.json", "--seed", "1", "--out", folder)
     made = time.time() - begin
-    lengths = proteins(work / "few.fasta", 20_000, seed=8)
-    on = ["--model", folder, "--device", "cuda", "--precision", "bf16"]
-    pliant.run("embed", "few.fasta", *on, "--out", "few.npz")
-    pliant.run("embed", "few.fasta", "--model", folder, "--device", "cpu", "--out", "cpu.npz") if shape in ("tiny", "8M") else None
-    cosine = None
-    if shape in ("tiny", "8M"):
-        cosine = least_cosine(array(work / "few.npz", "embeddings"), array(work / "cpu.npz", "embeddings"))
-        check(f"{shape} bf16 against the processor's f32: least cosine", cosine >= 0.9999, f"{cosine:.7f}")
+    proteins(work / "few.fasta", 20_000, seed=8)
     lengths = proteins(work / "many.fasta", tokens)
-    begin = time.time()
-    pliant.run("embed", "many.fasta", *on, "--out", "many.npz", "--summary", "summary.json")
-    wall = time.time() - begin
-    summary = json.loads((work / "summary.json").read_text())
-    estimate = json.loads(pliant.run("embed", "many.fasta", *on, "--out", "many.npz", "--dry-run").stdout)
-    seconds = summary["compute_seconds"]
-    row = {
-        "shape": shape, "tokens_per_second": sum(lengths) / seconds,
-        "tflops": estimate["estimated_flops"] / seconds / 1e12, "wall_seconds": wall,
-        "budget": summary["max_batch_tokens"], "numerics": summary["numerics"], "model_seconds": made,
-    }
-    row["share"] = row["tflops"] / nominal if nominal else None
+    small = shape in ("tiny", "8M")
+    if small:
+        pliant.run("embed", "few.fasta", "--model", folder, "--device", "cpu", "--out", "cpu.npz")
+    rows = []
+    for attention in ["plain"] if shape == "lc_plm" else ["plain", "tensor-cores"]:
+        on = ["--model", folder, "--device", "cuda", "--precision", "bf16", "--gpu-attention", attention]
+        pliant.run("embed", "few.fasta", *on, "--out", "few.npz")
+        if small:
+            cosine = least_cosine(array(work / "few.npz", "embeddings"), array(work / "cpu.npz", "embeddings"))
+            check(f"{shape} bf16, attention {attention}, against the processor's f32: least cosine", cosine >= 0.9999,
+                  f"{cosine:.7f}")
+        begin = time.time()
+        pliant.run("embed", "many.fasta", *on, "--out", "many.npz", "--summary", "summary.json")
+        wall = time.time() - begin
+        summary = json.loads((work / "summary.json").read_text())
+        estimate = json.loads(pliant.run("embed", "many.fasta", *on, "--out", "many.npz", "--dry-run").stdout)
+        seconds = summary["compute_seconds"]
+        row = {
+            "shape": f"{shape}, attention {attention}", "tokens_per_second": sum(lengths) / seconds,
+            "tflops": estimate["estimated_flops"] / seconds / 1e12, "wall_seconds": wall,
+            "budget": summary["max_batch_tokens"], "numerics": summary["numerics"], "model_seconds": made,
+        }
+        row["share"] = row["tflops"] / nominal if nominal else None
+        rows.append(row)
+    shutil.rmtree(folder)
     if peers and shape != "lc_plm":
         found = subprocess.run([sys.executable, str(HERE / "peer.py"), "--layers", str(config["num_hidden_layers"]),
                                 "--width", str(config["hidden_size"]), "--heads", str(config["num_attention_heads"]),
                                 "--fasta", str(work / "many.fasta"), "--tokens", str(min(tokens, 1_000_000))],
                                capture_output=True, text=True)
         try:
-            row["peers"] = json.loads(found.stdout.strip().splitlines()[-1])
+            rows[0]["peers"] = json.loads(found.stdout.strip().splitlines()[-1])
         except (IndexError, ValueError):
-            row["peers"] = {"failed": found.stderr[-300:]}
-    shutil.rmtree(folder)
-    say(json.dumps(row))
-    return row
+            rows[0]["peers"] = {"failed": found.stderr[-300:]}
+    for row in rows:
+        say(json.dumps(row))
+    return rows
 
 
 def cold_start(pliant):
@@ -286,7 +300,7 @@ def main():
             if time.time() + seconds > end:
                 say(f"left out for lack of time: {shape}")
                 continue
-            rows.append(speed(pliant, shape, config, tokens, not arguments.no_peers, nominal))
+            rows += speed(pliant, shape, config, tokens, not arguments.no_peers, nominal)
         text = report(pliant, doctor, rows, cold, peak, nominal, device)
     say("\n" + text)
     with open(arguments.results, "a") as file:

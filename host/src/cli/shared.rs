@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-use pliant_kernels::cuda::Products;
+use pliant_kernels::cuda::{AttentionChoice, Products};
 use pliant_kernels::{CpuPath, Precision};
 use pliant_seq::ReadOptions;
 use pliant_store::{OutDtype, check_targets, failures_path};
@@ -139,6 +139,9 @@ pub struct CudaArgs {
     /// What makes matrix products on a GPU: auto (cublaslt where it is found), plain or cublaslt
     #[arg(long, env = "PLIANT_GPU_PRODUCTS", value_name = "NAME", value_parser = products, default_value = "auto")]
     gpu_products: Products,
+    /// What makes attention in bf16 on a GPU: auto (plain, as tensor-cores has not run on one yet), plain or tensor-cores
+    #[arg(long, env = "PLIANT_GPU_ATTENTION", value_name = "NAME", value_parser = attention, default_value = "auto")]
+    gpu_attention: AttentionChoice,
 }
 
 /// What to do beside the results, or instead of them.
@@ -191,6 +194,8 @@ pub struct CudaPlan {
     pub slots: Option<usize>,
     /// What makes matrix products.
     pub products: Products,
+    /// What makes attention.
+    pub attention: AttentionChoice,
 }
 
 /// What to do with proteins longer than those of the training.
@@ -336,7 +341,7 @@ impl ModelFlag {
 impl CudaArgs {
     /// The plan.
     pub fn plan(self) -> CudaPlan {
-        CudaPlan { slots: self.gpu_slots, products: self.gpu_products }
+        CudaPlan { slots: self.gpu_slots, products: self.gpu_products, attention: self.gpu_attention }
     }
 }
 
@@ -385,6 +390,15 @@ fn products(name: &str) -> Result<Products, String> {
         "plain" => Ok(Products::Plain),
         "cublaslt" => Ok(Products::Library),
         _ => Err("known are auto, plain and cublaslt".to_owned()),
+    }
+}
+
+fn attention(name: &str) -> Result<AttentionChoice, String> {
+    match name {
+        "auto" => Ok(AttentionChoice::Auto),
+        "plain" => Ok(AttentionChoice::Plain),
+        "tensor-cores" => Ok(AttentionChoice::TensorCores),
+        _ => Err("known are auto, plain and tensor-cores".to_owned()),
     }
 }
 

@@ -30,6 +30,30 @@ pub enum Products {
     Library,
 }
 
+/// What makes attention of bf16 operands; that of f32 is plain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AttentionChoice {
+    /// Tensor cores once they have run on hardware ([`TENSOR_ATTENTION_PROVEN`](super::TENSOR_ATTENTION_PROVEN)), until
+    /// then the plain kernel.
+    #[default]
+    Auto,
+    /// The plain kernel.
+    Plain,
+    /// Tensor cores.
+    TensorCores,
+}
+
+impl AttentionChoice {
+    /// Whether tensor cores are taken.
+    fn tensors(self) -> bool {
+        match self {
+            Self::Auto => super::TENSOR_ATTENTION_PROVEN,
+            Self::Plain => false,
+            Self::TensorCores => true,
+        }
+    }
+}
+
 /// How a device is opened.
 #[derive(Debug, Clone, Default)]
 pub struct CudaSettings {
@@ -37,6 +61,8 @@ pub struct CudaSettings {
     pub ordinal: usize,
     /// What makes matrix products.
     pub products: Products,
+    /// What makes attention.
+    pub attention: AttentionChoice,
     /// Folder of compiled kernels, read and written.
     pub kernels: Option<PathBuf>,
 }
@@ -72,6 +98,7 @@ pub struct Cuda {
     code: Code,
     loaded: Mutex<Loaded>,
     blas: Option<Blas>,
+    tensor_attention: bool,
     numerics: String,
     tables: Mutex<VecDeque<Table>>,
     /// Last, because the others are given back while it is there.
@@ -131,9 +158,11 @@ impl Cuda {
             |blas| format!("cublaslt{}:{}mp", blas.version(), context.facts.multiprocessors),
         );
         let (major, minor) = code.version;
-        let numerics = format!("cuda-1:{architecture}:nvrtc{major}.{minor}:{products}");
+        let tensor_attention = settings.attention.tensors();
+        let attention = if tensor_attention { ":tensor-attention" } else { "" };
+        let numerics = format!("cuda-1:{architecture}:nvrtc{major}.{minor}:{products}{attention}");
         let (loaded, tables) = (Mutex::default(), Mutex::default());
-        Ok(Self { context, code, loaded, blas, numerics, tables })
+        Ok(Self { context, code, loaded, blas, tensor_attention, numerics, tables })
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {
@@ -146,6 +175,11 @@ impl Cuda {
 
     pub(crate) fn blas(&self) -> Option<&Blas> {
         self.blas.as_ref()
+    }
+
+    /// Whether attention of bf16 operands is made by tensor cores.
+    pub(crate) fn tensor_attention(&self) -> bool {
+        self.tensor_attention
     }
 
     /// What the device is.
@@ -169,7 +203,8 @@ impl Cuda {
             Some(blas) => format!("products by cuBLASLt {}", blas.version()),
             None => "plain products".to_owned(),
         };
-        format!("cuda:{ordinal} ({name}, compute capability {major}.{minor}, {products})")
+        let attention = if self.tensor_attention { ", attention by tensor cores" } else { "" };
+        format!("cuda:{ordinal} ({name}, compute capability {major}.{minor}, {products}{attention})")
     }
 
     /// What makes kernels: the compiler.

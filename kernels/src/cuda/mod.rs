@@ -20,13 +20,16 @@ pub use self::cache::Cache;
 pub use self::compile::{Architecture, Compiler, Cubin};
 pub(crate) use self::context::Block;
 pub use self::context::Facts;
-pub use self::device::{Cuda, CudaSettings, Products};
+pub use self::device::{AttentionChoice, Cuda, CudaSettings, Products};
 pub use self::driver::{Driver, driver};
 pub(crate) use self::launch::{Grid, cpu_only, no_training};
 pub use self::sources::{Kernel, SOURCES, Source};
 
 /// Whether `kernels/RESULTS.md` tells of a run on hardware. Until it does, nobody is given a GPU who did not ask for one.
 pub const PROVEN: bool = false;
+
+/// Whether one of those runs was of attention by tensor cores. Until then it is for those who ask for it.
+pub const TENSOR_ATTENTION_PROVEN: bool = false;
 
 #[cfg(test)]
 mod tests {
@@ -35,5 +38,6 @@ mod tests {
     fn a_gpu_is_chosen_for_nobody_before_the_results_of_one_are_told() {
         let told = include_str!("../../RESULTS.md").lines().any(|line| line.starts_with("## 2"));
         assert_eq!(super::PROVEN, told, "PROVEN and kernels/RESULTS.md say different things");
+        assert!(super::PROVEN || !super::TENSOR_ATTENTION_PROVEN);
     }
 }

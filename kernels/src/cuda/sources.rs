@@ -118,7 +118,8 @@ pub const SOURCES: &[Source] = &[
     },
 ];
 
-/// Widest head that a kernel holds, type of the operands, type of the result; then attention maps.
+/// Widest head that a kernel holds, type of the operands, type of the result; then attention maps, and attention by tensor
+/// cores, whose operands are bf16.
 const ATTENTION: &[Kernel] = &[
     kernel("attention_128_bf16_to_bf16"),
     kernel("attention_128_bf16_to_f32"),
@@ -140,6 +141,14 @@ const ATTENTION: &[Kernel] = &[
     kernel("attention_mix_f32"),
     kernel("attention_statistics_bf16"),
     kernel("attention_statistics_f32"),
+    kernel("attention_tensor_128_to_bf16"),
+    kernel("attention_tensor_128_to_f32"),
+    kernel("attention_tensor_16_to_bf16"),
+    kernel("attention_tensor_16_to_f32"),
+    kernel("attention_tensor_32_to_bf16"),
+    kernel("attention_tensor_32_to_f32"),
+    kernel("attention_tensor_64_to_bf16"),
+    kernel("attention_tensor_64_to_f32"),
 ];
 
 const ELEMENTWISE: &[Kernel] = &[

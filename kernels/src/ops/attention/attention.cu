@@ -1,5 +1,4 @@
-// Attention of packed sequences in plain 32-bit sums, and attention maps; the contract stands in mod.rs. A tensor-core
-// path has the same contract and this one for its check.
+// Attention of packed sequences in plain 32-bit sums and by tensor cores, and attention maps; the contract stands in mod.rs.
 #include "common.cuh"
 
 // Queries of a block, of which every warp has eight, and keys that are held at once.
@@ -127,6 +126,182 @@ ATTENTION(attention_128_f32_to_f32, 128, float, float)
 ATTENTION(attention_128_f32_to_bf16, 128, float, bf16)
 ATTENTION(attention_128_bf16_to_f32, 128, bf16, float)
 ATTENTION(attention_128_bf16_to_bf16, 128, bf16, bf16)
+
+// Attention with tensor cores, for bf16 operands; the contract is the plain path's, the order of its sums is not.
+
+// Queries of a block, of which every warp has 16, and keys that are held at once.
+#define TENSOR_QUERIES 64
+#define TENSOR_KEYS 64
+
+// Two neighbours as a tensor core takes them, the first in the lower half.
+INLINE u32 neighbours(float first, float second) {
+    return (u32)narrow(first).bits | (u32)narrow(second).bits << 16;
+}
+
+// sums [16,8] += a [16,16] · b [16,8], spread over the lanes of a warp. With g = lane / 4 and t = lane % 4, a lane has of a
+// the places (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8), each with its right neighbour; of b (2t, g) and
+// (2t + 8, g), each with the one below; of sums (g, 2t) and (g + 8, 2t) with their right neighbours. The shim has its own.
+#ifdef __CUDACC_RTC__
+INLINE void tensor_product(float* sums, const u32* a, u32 b, u32 b_below) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(b_below));
+}
+#endif
+
+// Two neighbouring columns of a row of one head; zeros outside of head and sequence. Heads are multiples of 8 wide, so a
+// word never holds numbers of two of them.
+INLINE u32 word_of(const bf16* __restrict__ from, u32 row, u32 end, u32 word, u32 head, u32 heads, u32 head_width) {
+    const bool inside = row < end && 2 * word < head_width;
+    const u64 place = ((u64)row * heads + head) * head_width / 2 + word;
+    return inside ? ((const u32*)from)[place] : 0u;
+}
+
+// Brings rows first .. first + 64 of one head to shared memory.
+template <int WIDTH>
+INLINE void bring_rows(u32 to[TENSOR_KEYS][WIDTH / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end, u32 head,
+                       u32 heads, u32 head_width) {
+    for (u32 at = threadIdx.x; at < TENSOR_KEYS * WIDTH / 2; at += THREADS) {
+        const u32 row = at / (WIDTH / 2), word = at % (WIDTH / 2);
+        to[row][word] = word_of(from, first + row, end, word, head, heads, head_width);
+    }
+}
+
+// The same column by column: a word holds two neighbouring rows. Lanes lie so that no two of them write to one bank.
+template <int WIDTH>
+INLINE void bring_columns(u32 to[WIDTH][TENSOR_KEYS / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end,
+                          u32 head, u32 heads, u32 head_width) {
+    for (u32 at = threadIdx.x; at < TENSOR_KEYS / 2 * WIDTH / 2; at += THREADS) {
+        const u32 word = at / 32 % (WIDTH / 8) * 4 + at % 4, pair = at / 32 / (WIDTH / 8) * 8 + at / 4 % 8;
+        const u32 upper = word_of(from, first + 2 * pair, end, word, head, heads, head_width);
+        const u32 lower = word_of(from, first + 2 * pair + 1, end, word, head, heads, head_width);
+        to[2 * word][pair] = (upper & 0xffffu) | lower << 16;
+        to[2 * word + 1][pair] = upper >> 16 | (lower & 0xffff0000u);
+    }
+}
+
+// out and, where it is not null, lse. tasks as for the plain path, of up to 64 queries. Keys are taken 64 at a time from
+// the first token of the sequence on; a lane has two queries, and of each eight times two neighbouring keys, whose
+// weights it adds in ascending order; the four lanes that share a query add theirs at the end.
+template <int WIDTH, typename Y>
+INLINE void attend_by_tensors(const u32* __restrict__ tasks, const bf16* __restrict__ q, const bf16* __restrict__ k,
+                              const bf16* __restrict__ v, Y* __restrict__ out, float* __restrict__ lse, u32 count,
+                              u32 heads, u32 head_width) {
+    __shared__ u32 rows[TENSOR_KEYS][WIDTH / 2 + 4], columns[WIDTH][TENSOR_KEYS / 2 + 4];
+    const u32 g = lane_of_thread() / 4, t = lane_of_thread() % 4, mine = threadIdx.x / 32 * 16;
+    for (u64 item = blockIdx.x; item < (u64)count * heads; item += gridDim.x) {
+        const u32 head = (u32)(item % heads);
+        const u32* task = tasks + 3 * (item / heads);
+        const u32 first = task[0], start = task[1], end = task[2];
+        float sums[WIDTH / 8][4] = {}, largest[2] = {minus_infinity(), minus_infinity()}, total[2] = {};
+        u32 queries[WIDTH / 16][4];
+        __syncthreads();
+        bring_rows<WIDTH>(rows, q, first, end, head, heads, head_width);
+        __syncthreads();
+#pragma unroll
+        for (u32 step = 0; step < WIDTH / 16; step++) {
+#pragma unroll
+            for (u32 i = 0; i < 4; i++) {
+                queries[step][i] = rows[mine + g + i % 2 * 8][8 * step + t + i / 2 * 4];
+            }
+        }
+        for (u32 keys = start; keys < end; keys += TENSOR_KEYS) {
+            __syncthreads();
+            bring_rows<WIDTH>(rows, k, keys, end, head, heads, head_width);
+            bring_columns<WIDTH>(columns, v, keys, end, head, heads, head_width);
+            __syncthreads();
+            float scores[TENSOR_KEYS / 8][4] = {};
+#pragma unroll
+            for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
+#pragma unroll
+                for (u32 step = 0; step < WIDTH / 16; step++) {
+                    const u32* key = rows[8 * tile + g] + 8 * step + t;
+                    tensor_product(scores[tile], queries[step], key[0], key[4]);
+                }
+#pragma unroll
+                for (u32 i = 0; i < 4; i++) {
+                    scores[tile][i] = keys + 8 * tile + 2 * t + i % 2 < end ? scores[tile][i] : minus_infinity();
+                }
+            }
+#pragma unroll
+            for (u32 half = 0; half < 2; half++) {
+                float now = largest[half];
+#pragma unroll
+                for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
+                    now = fmaxf(now, fmaxf(scores[tile][2 * half], scores[tile][2 * half + 1]));
+                }
+                now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
+                now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+                const float shrink = expf(largest[half] - now);
+                total[half] *= shrink;
+                largest[half] = now;
+#pragma unroll
+                for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
+#pragma unroll
+                    for (u32 i = 2 * half; i < 2 * half + 2; i++) {
+                        scores[tile][i] = expf(scores[tile][i] - now);
+                        total[half] += scores[tile][i];
+                    }
+                }
+#pragma unroll
+                for (u32 tile = 0; tile < WIDTH / 8; tile++) {
+                    sums[tile][2 * half] *= shrink;
+                    sums[tile][2 * half + 1] *= shrink;
+                }
+            }
+#pragma unroll
+            for (u32 step = 0; step < TENSOR_KEYS / 16; step++) {
+                u32 weights[4];
+#pragma unroll
+                for (u32 i = 0; i < 4; i++) {
+                    const float* two = scores[2 * step + i / 2] + i % 2 * 2;
+                    weights[i] = neighbours(two[0], two[1]);
+                }
+#pragma unroll
+                for (u32 tile = 0; tile < WIDTH / 8; tile++) {
+                    const u32* value = columns[8 * tile + g] + 8 * step + t;
+                    tensor_product(sums[tile], weights, value[0], value[4]);
+                }
+            }
+        }
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            float all = total[half];
+            all += __shfl_xor_sync(0xffffffffu, all, 1);
+            all += __shfl_xor_sync(0xffffffffu, all, 2);
+            const u32 query = first + mine + g + 8 * half;
+            const u64 row = (u64)query * heads + head;
+            if (query < end && lse && t == 0) {
+                lse[row] = largest[half] + logf(all);
+            }
+#pragma unroll
+            for (u32 tile = 0; tile < WIDTH / 8; tile++) {
+#pragma unroll
+                for (u32 i = 0; i < 2; i++) {
+                    const u32 column = 8 * tile + 2 * t + i;
+                    if (query < end && column < head_width) {
+                        put(out + row * head_width + column, sums[tile][2 * half + i] / all);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#define BY_TENSORS(name, width, Y, blocks)                                                                            \
+    KERNEL(THREADS, blocks) name(const u32* tasks, const bf16* q, const bf16* k, const bf16* v, Y* out, float* lse,   \
+                                 u32 count, u32 heads, u32 head_width) {                                              \
+        attend_by_tensors<width>(tasks, q, k, v, out, lse, count, heads, head_width);                                 \
+    }
+
+BY_TENSORS(attention_tensor_16_to_f32, 16, float, 4)
+BY_TENSORS(attention_tensor_16_to_bf16, 16, bf16, 4)
+BY_TENSORS(attention_tensor_32_to_f32, 32, float, 4)
+BY_TENSORS(attention_tensor_32_to_bf16, 32, bf16, 4)
+BY_TENSORS(attention_tensor_64_to_f32, 64, float, 4)
+BY_TENSORS(attention_tensor_64_to_bf16, 64, bf16, 4)
+BY_TENSORS(attention_tensor_128_to_f32, 128, float, 2)
+BY_TENSORS(attention_tensor_128_to_bf16, 128, bf16, 2)
 
 // q_i · k_j of one head, its columns ascending.
 template <typename T>

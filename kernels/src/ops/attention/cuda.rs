@@ -6,14 +6,15 @@ use crate::cuda::{Cuda, Grid};
 use crate::error::KernelError;
 use std::ops::Range;
 
-/// Queries of one task of the kernel.
+/// Queries of one task of the plain kernel, and of the one with tensor cores.
 const QUERIES: usize = 32;
+const TENSOR_QUERIES: usize = 64;
 
-/// First query, first token of the sequence, its end: for every stretch of queries of every sequence.
-fn tasks(offsets: &[usize]) -> Vec<usize> {
+/// First query, first token of the sequence, its end: for every stretch of so many queries of every sequence.
+fn tasks(offsets: &[usize], queries: usize) -> Vec<usize> {
     let stretches = |pair: &[usize]| {
         let (start, end) = (pair[0], pair[1]);
-        (start..end).step_by(QUERIES).flat_map(move |first| [first, start, end]).collect::<Vec<_>>()
+        (start..end).step_by(queries).flat_map(move |first| [first, start, end]).collect::<Vec<_>>()
     };
     offsets.windows(2).flat_map(stretches).collect()
 }
@@ -49,6 +50,17 @@ fn kernel(head_width: usize, operand: Input<'_>, out: &Output<'_>) -> &'static s
     ][width][kind]
 }
 
+/// The kernel with tensor cores of the least width that holds a head.
+fn tensor_kernel(head_width: usize, out: &Output<'_>) -> &'static str {
+    let names = match head_width {
+        ..=16 => ["attention_tensor_16_to_f32", "attention_tensor_16_to_bf16"],
+        17..=32 => ["attention_tensor_32_to_f32", "attention_tensor_32_to_bf16"],
+        33..=64 => ["attention_tensor_64_to_f32", "attention_tensor_64_to_bf16"],
+        _ => ["attention_tensor_128_to_f32", "attention_tensor_128_to_bf16"],
+    };
+    names[usize::from(matches!(out, Output::Bf16(_)))]
+}
+
 pub(super) fn forward(
     cuda: &Cuda,
     sizes: Sizes,
@@ -57,9 +69,13 @@ pub(super) fn forward(
     mut out: Output<'_>,
     lse: Option<&mut Buffer<f32>>,
 ) -> Result<(), KernelError> {
-    let tasks = cuda.indices(OP, &tasks(offsets))?;
+    let (kernel, queries) = match q {
+        Input::Bf16(_) if cuda.tensor_attention() => (tensor_kernel(sizes.head_width, &out), TENSOR_QUERIES),
+        _ => (kernel(sizes.head_width, q, &out), QUERIES),
+    };
+    let tasks = cuda.indices(OP, &tasks(offsets, queries))?;
     let count = tasks.len() / 3;
-    let launch = cuda.launch(OP, kernel(sizes.head_width, q, &out)).reads(&tasks);
+    let launch = cuda.launch(OP, kernel).reads(&tasks);
     let launch = launch.operand(q).operand(k).operand(v).result(&mut out).may_write(lse);
     launch.count(count).count(sizes.heads).count(sizes.head_width).over(Grid::Blocks(count * sizes.heads))
 }
