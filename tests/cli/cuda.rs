@@ -242,6 +242,31 @@ fn what_is_missing_is_named_with_what_to_install_and_nothing_else_is_taken_inste
 }
 
 #[test]
+fn a_library_that_is_damaged_or_another_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    let model = path(MODELS[0]);
+    let folder = bench.scratch.path("libraries");
+    std::fs::create_dir_all(&folder).unwrap();
+    let driver = folder.join("libcuda.so.1");
+    let run = || {
+        let words = bench.words("embed", &model, "out.npz", &["--device", "cuda"]);
+        bench.with(&folder.display().to_string(), &words).go()
+    };
+    std::fs::write(&driver, "no library at all").unwrap();
+    let ended = run();
+    if ended.code == Some(0) {
+        println!("SKIPPED: this machine has a driver of its own");
+        return;
+    }
+    let ended = ended.code(69);
+    assert!(ended.stderr.contains("libcuda.so.1") && ended.stderr.contains("driver"), "{}", ended.stderr);
+    // A library of that name without the driver's functions.
+    std::fs::copy(bench.stand_ins.compiler().join("libnvrtc.so.12"), &driver).unwrap();
+    let ended = run().code(69);
+    assert!(ended.stderr.contains("libcuda.so.1") && ended.stderr.contains("cuInit"), "{}", ended.stderr);
+}
+
+#[test]
 fn devices_are_those_that_are_there() {
     let Some(bench) = Bench::new() else { return };
     let model = path(MODELS[0]);
@@ -361,4 +386,29 @@ fn proteins_of_coli_are_those_of_the_processor() {
     }
     let [cpu, cuda] = ["cpu.npz", "cuda.npz"].map(|name| bench.numbers(name, "embeddings"));
     assert!(cosine(&cpu, &cuda, 32) >= 0.9999);
+}
+
+/// Libraries that must be there before a program starts.
+fn needed(program: &std::path::Path) -> Vec<String> {
+    use object::Endianness;
+    use object::elf::{DT_NEEDED, FileHeader64};
+    use object::read::elf::{Dyn as _, FileHeader as _};
+    let bytes = std::fs::read(program).unwrap();
+    let data = &bytes[..];
+    let header = FileHeader64::<Endianness>::parse(data).unwrap();
+    let endian = header.endian().unwrap();
+    let sections = header.sections(endian, data).unwrap();
+    let (entries, link) = sections.dynamic(endian, data).unwrap().unwrap();
+    let strings = sections.strings(endian, data, link).unwrap();
+    let names = entries.iter().filter(|entry| entry.tag(endian) == DT_NEEDED);
+    names.map(|entry| String::from_utf8_lossy(entry.string(endian, strings).unwrap()).into_owned()).collect()
+}
+
+/// One program for machines with and without a GPU.
+#[test]
+fn the_program_starts_without_any_library_of_cuda() {
+    let needed = needed(crate::tool::program());
+    assert!(needed.iter().any(|name| name.starts_with("libc.so")), "{needed:?}");
+    let cuda = |name: &&String| ["cu", "nv"].iter().any(|start| name.starts_with(&format!("lib{start}")));
+    assert_eq!(needed.iter().find(cuda), None);
 }

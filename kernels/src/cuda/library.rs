@@ -98,11 +98,13 @@ impl Opened {
 /// # Errors
 /// [`KernelError::Library`] when it cannot be opened.
 pub(super) fn open(wanted: &Wanted, path: &Path) -> Result<Opened, KernelError> {
+    load_beside(wanted, path).map_err(|error| missing(wanted, format!("{}: {error}", path.display())))
+}
+
+/// The library at `path`, after those that it asks for by name.
+fn load_beside(wanted: &Wanted, path: &Path) -> Result<Opened, libloading::Error> {
     let kept = beside(wanted, path).iter().filter_map(|path| load(path).ok()).collect();
-    match load(path) {
-        Ok(library) => Ok(Opened { library, path: path.to_owned(), _beside: kept }),
-        Err(error) => Err(missing(wanted, format!("{}: {error}", path.display()))),
-    }
+    Ok(Opened { library: load(path)?, path: path.to_owned(), _beside: kept })
 }
 
 fn load(path: &Path) -> Result<Library, libloading::Error> {
@@ -111,7 +113,14 @@ fn load(path: &Path) -> Result<Library, libloading::Error> {
     unsafe { Library::new(path) }
 }
 
-/// Opens the first library that can be opened and that `serves`; the last reason is told.
+/// Whether a library could not be opened because there is none of that name, and not because it is damaged or because another
+/// that it needs is missing.
+fn is_absent(wanted: &Path, error: &libloading::Error) -> bool {
+    let words = error.to_string();
+    words.contains("No such file") && words.contains(&*wanted.to_string_lossy())
+}
+
+/// Opens the first library that can be opened and that `serves`; the first reason against one that is there is told.
 ///
 /// # Errors
 /// [`KernelError::Library`] that says what to install when there is none.
@@ -123,10 +132,14 @@ pub(super) fn find_with<T>(
     let mut refused = None;
     for path in &candidates {
         // A name that the loader does not know says nothing; a library that is there and does not serve does.
-        let Ok(opened) = open(wanted, path) else { continue };
-        match serves(opened) {
+        let found = match load_beside(wanted, path) {
+            Ok(opened) => serves(opened),
+            Err(error) if is_absent(path, &error) => continue,
+            Err(error) => Err(missing(wanted, format!("{}: {error}", path.display()))),
+        };
+        match found {
             Ok(found) => return Ok(found),
-            Err(error) => refused = Some(error),
+            Err(error) => refused = refused.or(Some(error)),
         }
     }
     Err(refused.unwrap_or_else(|| missing(wanted, format!("none of {} places has it", candidates.len()))))
@@ -220,6 +233,16 @@ mod tests {
         assert!(beside(&NVRTC, Path::new("libnvrtc.so.12")).is_empty());
         let others = candidates(&CUBLASLT, &|name| (name == "VIRTUAL_ENV").then(|| root.clone()));
         assert!(!others.contains(&wheel));
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_taken_for_what_is_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libcuda.so.1");
+        assert!(is_absent(&path, &load(&path).err().unwrap()));
+        assert!(is_absent(Path::new("libnone.so.1"), &load(Path::new("libnone.so.1")).err().unwrap()));
+        std::fs::write(&path, "no library").unwrap();
+        assert!(!is_absent(&path, &load(&path).err().unwrap()));
     }
 
     #[test]
