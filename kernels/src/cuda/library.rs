@@ -87,7 +87,7 @@ impl Opened {
         let symbol = unsafe { self.library.get::<T>(name) };
         symbol.map(|symbol| *symbol).map_err(|error| KernelError::Library {
             name: wanted.name,
-            reason: format!("{}: {error}", self.path.display()),
+            reason: format!("{}: {}", self.path.display(), words(&error)),
             install: "the file is none of CUDA 12 or 13: remove it from the places that are searched",
         })
     }
@@ -98,7 +98,8 @@ impl Opened {
 /// # Errors
 /// [`KernelError::Library`] when it cannot be opened.
 pub(super) fn open(wanted: &Wanted, path: &Path) -> Result<Opened, KernelError> {
-    load_beside(wanted, path).map_err(|error| missing(wanted, format!("{}: {error}", path.display())))
+    let told = |error| missing(wanted, format!("{}: {}", path.display(), words(&error)));
+    load_beside(wanted, path).map_err(told)
 }
 
 /// The library at `path`, after those that it asks for by name.
@@ -113,10 +114,15 @@ fn load(path: &Path) -> Result<Library, libloading::Error> {
     unsafe { Library::new(path) }
 }
 
+/// What the loader says of a failure.
+fn words(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Whether a library could not be opened because there is none of that name, and not because it is damaged or because another
 /// that it needs is missing.
 fn is_absent(wanted: &Path, error: &libloading::Error) -> bool {
-    let words = error.to_string();
+    let words = words(error);
     words.contains("No such file") && words.contains(&*wanted.to_string_lossy())
 }
 
@@ -135,7 +141,7 @@ pub(super) fn find_with<T>(
         let found = match load_beside(wanted, path) {
             Ok(opened) => serves(opened),
             Err(error) if is_absent(path, &error) => continue,
-            Err(error) => Err(missing(wanted, format!("{}: {error}", path.display()))),
+            Err(error) => Err(missing(wanted, format!("{}: {}", path.display(), words(&error)))),
         };
         match found {
             Ok(found) => return Ok(found),
