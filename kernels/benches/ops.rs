@@ -10,7 +10,7 @@ use pliant_kernels::cpu::simd::{Simd, Task, Work};
 use pliant_kernels::ops::linear::{self, Landing, Weights};
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
 use pliant_kernels::ops::soft_alignment::{self, Pairs, Side};
-use pliant_kernels::ops::{attention, conv1d};
+use pliant_kernels::ops::{attention, conv1d, lstm};
 use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences, bf16};
 use std::hint::black_box;
 use std::time::Instant;
@@ -268,6 +268,49 @@ fn scan(device: &Device, width: usize, sequences: Sequences<'_>, backward: bool)
     })
 }
 
+/// Both directions of a layer of an LSTM on `count` sequences of one length, their recurrent products counted: forward,
+/// what the backward needs kept, or the backward of the gate inputs alone.
+fn recurrence(
+    device: &Device,
+    precision: Precision,
+    (hidden, count, length): (usize, usize, usize),
+    backward: bool,
+) -> (f64, f64) {
+    let sizes = lstm::Sizes { tokens: count * length, hidden };
+    let offsets: Vec<usize> = (0..=count).map(|b| b * length).collect();
+    let values: Vec<f32> = (0..hidden * hidden).map(|i| (i % 29) as f32 * 0.001 - 0.014).collect();
+    let pack = |way| Weights::pack(device, precision, &values, (hidden, hidden), way).unwrap();
+    let (ahead, back) = (pack(Orientation::Forward), pack(Orientation::InputGradient));
+    let x = waves(device, sizes.gates());
+    let mut kept = [(); 2].map(|()| lstm::Kept::scratch(device, sizes));
+    let mut h = device.zeros(2 * sizes.cells());
+    let work = 2 * lstm::GATES * hidden * sizes.cells();
+    let mut forward = |kept: Option<&mut [lstm::Kept; 2]>| {
+        let weights = [[&ahead; lstm::GATES]; 2];
+        lstm::forward(device, sizes, &offsets, [&x, &x], weights, kept, &mut h).unwrap();
+    };
+    forward(Some(&mut kept));
+    if !backward {
+        return fraction(device, precision, work, || forward(None));
+    }
+    let (dy, mut dx) = (waves(device, 2 * sizes.cells()), [(); 2].map(|()| device.zeros(sizes.gates())));
+    fraction(device, precision, work, || {
+        let weights = [[&back; lstm::GATES]; 2];
+        lstm::backward(device, sizes, &offsets, weights, &kept, &dy, dx.each_mut()).unwrap();
+    })
+}
+
+fn recurrences(device: &Device, wanted: &Wanted) {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for (hidden, count) in [(512, 64), (1024, 1), (1024, 4), (1024, 14), (1024, 64), (1024, 128)] {
+            for (name, backward) in [("forward", false), ("backward", true)] {
+                let line = format!("{} lstm H {hidden:4} B {count:3} {name}", precision.name());
+                wanted.measure(&line, || recurrence(device, precision, (hidden, count, 8), backward));
+            }
+        }
+    }
+}
+
 fn runs(device: &Device, wanted: &Wanted) {
     let offsets: Vec<usize> = (0..=4).map(|b| b * RUN.0 / 4).collect();
     for (width, direction) in [512, 3072].into_iter().flat_map(|e| Direction::BOTH.map(|way| (e, way))) {
@@ -339,6 +382,7 @@ fn main() {
             wanted.measure(&line, || pairs(&device, length, backward));
         }
     }
+    recurrences(&device, &wanted);
     inference(&device, &wanted);
     training(&device, &wanted);
 }
