@@ -217,10 +217,9 @@ impl Backward<'_> {
     ) -> ([S::F; GATES], S::F) {
         let (hidden, kept, one) = (self.strips.hidden, &self.kept[now.place], s.splat(1.0));
         let (gates, cells) = (kept.gates.as_slice(), kept.cells.as_slice());
-        let [i, f, g, o] = [0, 1, 2, 3].map(
-            #[inline(always)]
-            |gate| load(s, gates, (spot.row * GATES + gate) * hidden + column, lanes),
-        );
+        let place = spot.row * GATES * hidden + column;
+        let (i, f) = (load(s, gates, place, lanes), load(s, gates, place + hidden, lanes));
+        let (g, o) = (load(s, gates, place + 2 * hidden, lanes), load(s, gates, place + 3 * hidden, lanes));
         let last = match spot.before {
             Some(row) => load(s, cells, row * hidden + column, lanes),
             None => s.splat(0.0),

@@ -175,11 +175,9 @@ impl Forward<'_> {
                 let input = if lanes == 0 { s.splat(0.0) } else { s.load_any(&input[place..place + lanes]) };
                 z[gate] = s.add(s.load(&sums[gate][v]), input);
             }
-            let [i, f, o] = [0, 1, 3].map(
-                #[inline(always)]
-                |gate| math::logistic(s, z[gate]),
-            );
-            let g = math::tanh(s, z[2]);
+            // One by one: a map over an array is a function without the path's instructions.
+            let (i, f) = (math::logistic(s, z[0]), math::logistic(s, z[1]));
+            let (g, o) = (math::tanh(s, z[2]), math::logistic(s, z[3]));
             let before = if now.step == 0 { s.splat(0.0) } else { s.load(&cells[v]) };
             let cell = s.fma(f, before, s.mul(i, g));
             let state = s.mul(o, math::tanh(s, cell));
