@@ -12,6 +12,7 @@ mod import;
 mod index;
 mod lc_plm;
 mod lora;
+mod lstm;
 mod mamba;
 mod mutations;
 mod optim;

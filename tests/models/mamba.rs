@@ -105,7 +105,7 @@ fn results_and_gradients_are_those_of_transformers() {
 }
 
 /// The sum of all numbers `[1,1]`: their mean over the rows, and a product with as many times one.
-fn sum(tape: &Tape, x: &Tensor) -> Tensor {
+pub(crate) fn sum(tape: &Tape, x: &Tensor) -> Tensor {
     let [rows, columns] = x.shape();
     let ones = vec![rows as f32; columns];
     let ones = Param::frozen(tape.device(), Precision::F32, "ones", &[1, columns], &ones, ParamKind::Matrix);
