@@ -42,8 +42,9 @@ fn table(text: &str) -> (Value, Vec<String>, Vec<Vec<String>>) {
 }
 
 /// States of the last layer of all residues of a FASTA, as `pliant embed` writes them.
-fn states(scratch: &Scratch, input: &str) -> (Vec<f64>, usize) {
-    let words = ["embed", input, "--model", model(), "--out", "pooled.npz", "--residues", "r.safetensors"];
+fn states(scratch: &Scratch, input: &str, more: &[&str]) -> (Vec<f64>, usize) {
+    let mut words = vec!["embed", input, "--out", "pooled.npz", "--residues", "r.safetensors"];
+    words.extend(more);
     scratch.run(&words).go().code(0);
     let bytes = scratch.read("r.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -58,7 +59,7 @@ fn the_table_is_the_soft_alignment_of_the_states_that_embed_writes() {
     let scratch = pair();
     align(&scratch, &["a.fasta", "b.fasta"], &["--out", "pair.tsv", "--min-weight", "0"]).code(0);
     let (metadata, columns, rows) = table(&String::from_utf8(scratch.read("pair.tsv")).unwrap());
-    let (states, width) = states(&scratch, "both.fasta");
+    let (states, width) = states(&scratch, "both.fasta", &["--model", model()]);
     let (a, b) = states.split_at(FIRST.len() * width);
     let wanted = cpu::matrices(width, a, b);
     assert_eq!(columns, ["position_a", "residue_a", "position_b", "residue_b", "similarity", "weight"]);
@@ -88,6 +89,33 @@ fn the_table_is_the_soft_alignment_of_the_states_that_embed_writes() {
     ] {
         assert_eq!(metadata[key], wanted, "{key}");
     }
+}
+
+/// A tiny PLUS-RNN with random weights: it compares projections, and tells one level and what lies below.
+#[test]
+fn a_model_with_a_head_for_pairs_compares_projections_and_tells_levels() {
+    const PLUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/plus_rnn_tiny_random");
+    let scratch = pair();
+    let words = ["align", "both.fasta", "--model", PLUS, "--device", "cpu", "--min-weight", "0"];
+    let ended = scratch.run(&words).go().code(0);
+    assert!(ended.stderr.contains("probabilities of the levels"), "{}", ended.stderr);
+    let (metadata, _, rows) = table(&ended.text());
+    let (z, width) = states(&scratch, "both.fasta", &["--model", PLUS, "--output", "z"]);
+    let (a, b) = z.split_at(FIRST.len() * width);
+    let wanted = cpu::matrices(width, a, b);
+    for (row, s) in rows.iter().zip(&wanted.similarities) {
+        assert!((row[4].parse::<f64>().unwrap() - s).abs() < TOLERANCE, "{row:?} {s}");
+    }
+    let bytes = fs::read(format!("{PLUS}/model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let number =
+        |name: &str| f64::from(f32::from_le_bytes(file.tensor(name).unwrap().data().try_into().unwrap()));
+    let logit = wanted.score * number("ordinal_weight") + number("ordinal_bias");
+    let above = 1.0 / (1.0 + (-logit).exp());
+    let levels: Vec<f64> =
+        metadata["levels"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).collect();
+    assert_eq!((levels.len(), &metadata["trained"]), (2, &json!(true)));
+    assert!((levels[0] - (1.0 - above)).abs() < TOLERANCE && (levels[1] - above).abs() < TOLERANCE);
 }
 
 #[test]
