@@ -10,6 +10,13 @@ use crate::tool::{Run, Scratch};
 const CHAIN: &str = r#"{ "model_type": "TFM", "num_layers": 1, "hidden_dim": 32, "num_heads": 2,
     "feedforward_dim": 64, "pos_encode": true, "max_len": 128, "dropout": 0.0 }"#;
 
+/// PLUS-RNN, which reads each member in a chain of its own.
+const CHAINS: &str =
+    r#"{ "model_type": "RNN", "rnn_type": "B", "num_layers": 1, "hidden_dim": 16, "embedding_dim": 8 }"#;
+
+/// P-ELMo's language model.
+const UNSEEING: &str = r#"{ "model_type": "RNN", "rnn_type": "TFR", "num_layers": 2, "hidden_dim": 8 }"#;
+
 const ESM: &str = r#"{ "model_type": "esm", "vocab_size": 33, "hidden_size": 16, "num_hidden_layers": 1,
     "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 1026, "token_dropout": true,
     "position_embedding_type": "rotary", "hidden_act": "gelu", "initializer_range": 0.02 }"#;
@@ -111,32 +118,65 @@ fn pairs_are_learnt_and_told() {
         training["held_out_parts"]["held_out_sfp_accuracy"],
         lines.last().unwrap()["held_out_sfp_accuracy"]
     );
-    // Neither threads nor what is computed twice nor a pause change a bit.
-    pretrain(&scratch, "again", &["--threads", "1"]).go().code(0);
-    same(&scratch, "run", "again");
-    pretrain(&scratch, "twice", &["--set", "run.recompute=true"]).go().code(0);
-    assert!(scratch.read("run/model.safetensors") == scratch.read("twice/model.safetensors"));
-    pretrain(&scratch, "paused", &["--set", "run.minutes=1e-9"]).go().code(75);
-    pretrain(&scratch, "paused", &["--resume", "--threads", "3"]).go().code(0);
-    same(&scratch, "run", "paused");
+    any_run_is_the_same(&scratch, &[]);
     let words = ["plot", "run", "--out", "p.svg", "--y", "mlm_loss,held_out_mlm_loss", "--y", "sfp_accuracy"];
     scratch.run(&words).go().code(0);
 }
 
+/// Neither threads nor what is computed twice nor a pause change a bit of the run of this name.
+#[track_caller]
+fn any_run_is_the_same(scratch: &Scratch, more: &[&str]) {
+    let run = |out: &str, words: &[&str], code: i32| {
+        pretrain(scratch, out, &[more, words].concat()).go().code(code);
+    };
+    run("again", &["--threads", "1"], 0);
+    same(scratch, "run", "again");
+    run("twice", &["--set", "run.recompute=true"], 0);
+    assert!(scratch.read("run/model.safetensors") == scratch.read("twice/model.safetensors"));
+    run("paused", &["--set", "run.minutes=1e-9"], 75);
+    run("paused", &["--resume", "--threads", "3"], 0);
+    same(scratch, "run", "paused");
+}
+
+#[test]
+fn pairs_of_two_chains_are_the_same_in_any_run() {
+    let scratch = scratch(CHAINS);
+    pretrain(&scratch, "run", &["--threads", "2"]).go().code(0);
+    let training: Value = serde_json::from_slice(&scratch.read("run/training.json")).unwrap();
+    assert_eq!(training["held_out_pairs"]["pairs"], 60);
+    any_run_is_the_same(&scratch, &[]);
+    // What was learnt can be aligned with.
+    scratch.write("two.fasta", ">a\nACDEFACDEF\n>b\nACDEFCDEFA\n");
+    scratch.run(&["align", "two.fasta", "--model", "run", "--device", "cpu"]).go().code(0);
+}
+
+#[test]
+fn reading_from_both_sides_is_the_same_in_any_run() {
+    let scratch = scratch(UNSEEING);
+    let more = ["--set", "objective.kind=bilm", "--set", "data.families=true"];
+    pretrain(&scratch, "run", &[&more[..], &["--threads", "2"]].concat()).go().code(0);
+    any_run_is_the_same(&scratch, &more);
+    let lines = log(&scratch, "run");
+    let last = lines.last().unwrap()["held_out_loss"].as_f64().unwrap();
+    assert!(last < lines[0]["loss"].as_f64().unwrap(), "{lines:?}");
+}
+
 #[test]
 fn families_are_told_apart_in_the_end() {
-    let scratch = scratch(CHAIN);
-    let more =
-        ["--set", "run.steps=150", "--set", "log.evaluate_every_steps=150", "--set", "log.every_steps=50"];
-    pretrain(&scratch, "run", &more).go().code(0);
-    let lines = log(&scratch, "run");
-    let last = lines.last().unwrap();
-    let number = |line: &Value, key: &str| line[key].as_f64().unwrap();
-    // Of 60 pairs a coin gets 48 in less than one of a hundred thousand tries.
-    assert!(number(last, "held_out_sfp_accuracy") > 0.8, "{last}");
-    // Five letters of twenty are ln 5 = 1.61 nats, where one knows the family.
-    assert!(number(last, "held_out_mlm_loss") < 1.8, "{last}");
-    assert!(number(&lines[0], "mlm_loss") > number(last, "held_out_mlm_loss"));
+    for model in [CHAIN, CHAINS] {
+        let scratch = scratch(model);
+        let more =
+            ["--set", "run.steps=150", "--set", "log.evaluate_every_steps=150", "--set", "log.every_steps=50"];
+        pretrain(&scratch, "run", &more).go().code(0);
+        let lines = log(&scratch, "run");
+        let last = lines.last().unwrap();
+        let number = |line: &Value, key: &str| line[key].as_f64().unwrap();
+        // Of 60 pairs a coin gets 48 in less than one of a hundred thousand tries.
+        assert!(number(last, "held_out_sfp_accuracy") > 0.8, "{last}");
+        // Five letters of twenty are ln 5 = 1.61 nats, where one knows the family.
+        assert!(number(last, "held_out_mlm_loss") < 1.8, "{last}");
+        assert!(number(&lines[0], "mlm_loss") > number(last, "held_out_mlm_loss"));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Heads: their numbers are those of the original code, pairs have no order, and packs no influence.
 
+use std::collections::BTreeSet;
+
 use pliant_kernels::{Device, Precision};
 use pliant_models::heads::{Activation, Given, HeadConfig, HeadKind, LoadedHead, Pooling};
 use pliant_models::{Purpose, composition, load};
@@ -191,4 +193,27 @@ fn the_last_layers_alone_can_be_trained() {
         trainable.iter().filter(others).all(|name| name.contains("emb_layer_norm_after")),
         "{trainable:?}"
     );
+}
+
+#[test]
+fn the_last_layers_of_a_recurrent_model_alone_can_be_trained() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/plus_rnn_tiny_random");
+    let device = Device::cpu(1).unwrap();
+    let trainable = |layers| -> Vec<String> {
+        let loaded = load(folder.as_ref(), &device, Precision::F32, Purpose::Top(layers)).unwrap();
+        let params = loaded.model.params().iter().filter(|param| param.is_trainable());
+        params.map(|param| param.name().to_owned()).collect()
+    };
+    let last = load(folder.as_ref(), &device, Precision::F32, Purpose::Inference).unwrap().model.layers() - 1;
+    let found = trainable(1);
+    let (of_layer, others): (Vec<&String>, Vec<&String>) = found.iter().partition(|name| name.starts_with("rnn."));
+    let marks = [format!("_l{last}"), format!("_l{last}_reverse")];
+    assert_eq!(of_layer.len(), 8);
+    assert!(of_layer.iter().all(|name| marks.iter().any(|mark| name.ends_with(mark))), "{of_layer:?}");
+    let after = ["decoder.bias", "decoder.weight", "fc.bias", "fc.weight", "ordinal_bias", "ordinal_weight"];
+    assert_eq!(others.into_iter().collect::<BTreeSet<_>>(), after.map(str::to_owned).iter().collect());
+    let all = trainable(last + 1);
+    assert!(all.iter().any(|name| name.ends_with("_l0")) && !all.iter().any(|name| name.starts_with("embed.")));
+    let none = load(folder.as_ref(), &device, Precision::F32, Purpose::Top(0)).unwrap_err().to_string();
+    assert!(none.contains("last 0 layers"), "{none}");
 }

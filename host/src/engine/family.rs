@@ -218,6 +218,7 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoContactHead
         | ModelError::NoPairs
         | ModelError::SeesItself
+        | ModelError::NoTop { .. }
         | ModelError::NoContacts { .. }
         | ModelError::NoProjection
         | ModelError::TooLong { .. }

@@ -135,6 +135,12 @@ pub enum ModelError {
          (mlm), or take the language model of P-ELMo"
     )]
     SeesItself,
+    /// The last layers of a model were to be trained, and no parameter belongs to them.
+    #[error("this model has no parameters in its last {found} layers that could be trained alone")]
+    NoTop {
+        /// The number of layers asked for.
+        found: usize,
+    },
     /// A projection was asked of a model without one.
     #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
     NoProjection,

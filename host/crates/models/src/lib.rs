@@ -36,6 +36,7 @@ pub mod plus_tfm;
 pub mod rope;
 mod save;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pliant_kernels::{Device, Precision};
@@ -182,8 +183,12 @@ pub(crate) fn taken(
     blueprint.construct(&names)?;
     let below = blueprint.sizes().0.saturating_sub(count);
     let on_top = |name: &String| blueprint.layer_of(name).is_some_and(|layer| layer > below);
-    let chosen = names.records().into_iter().map(|record| record.name).filter(on_top);
-    Ok(weights.only_trainable(chosen.collect()))
+    let chosen: BTreeSet<String> =
+        names.records().into_iter().map(|record| record.name).filter(on_top).collect();
+    if chosen.is_empty() {
+        return Err(ModelError::NoTop { found: count });
+    }
+    Ok(weights.only_trainable(chosen))
 }
 
 /// Tells what a model folder holds from its config and headers alone. Missing and unexpected names are in

@@ -99,6 +99,17 @@ pub(crate) fn recurrent_cost(bytes_per_token: usize, parameters: u64) -> Cost {
     }
 }
 
+/// The number of the layer of a recurrent model that a parameter of this canonical name belongs to, after
+/// [`Blueprint::layer_of`](crate::family::Blueprint::layer_of): PyTorch ends names with the layer and the direction.
+pub(crate) fn layer_of(name: &str, layers: usize) -> Option<usize> {
+    if ["fc.", "decoder.", "ordinal_"].iter().any(|start| name.starts_with(start)) {
+        return Some(layers);
+    }
+    let (_, place) = name.strip_prefix("rnn.")?.rsplit_once("_l")?;
+    let below = place.strip_suffix("_reverse").unwrap_or(place);
+    below.parse::<usize>().ok().map(|below| below + 1)
+}
+
 /// The name without what training wraps around it.
 pub(crate) fn unwrapped(stored: &str) -> &str {
     stored.strip_prefix(WRAPPER).unwrap_or(stored)
@@ -149,6 +160,14 @@ pub(crate) fn family_of<'a>(mut stored: impl Iterator<Item = &'a str>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_pytorch_tell_their_layers() {
+        let of = |name| layer_of(name, 3);
+        assert_eq!((of("rnn.weight_ih_l0"), of("rnn.bias_hh_l2_reverse")), (Some(1), Some(3)));
+        assert_eq!(["fc.bias", "decoder.weight", "ordinal_weight"].map(of), [Some(3); 3]);
+        assert_eq!(["embed.weight", "fc_lm.weight", "x_embed.weight", "lm.rnn.0.weight_ih_l0"].map(of), [None; 4]);
+    }
 
     #[test]
     fn wrappers_fall_and_heads_are_known() {

@@ -8,9 +8,12 @@ use pliant_seq::{
 
 use super::*;
 
-/// Models with nothing that drops numbers: one that reads both members in one chain.
-const MODELS: [&str; 1] = [r#"{ "model_type": "TFM", "num_layers": 1, "hidden_dim": 16, "num_heads": 2,
-    "feedforward_dim": 32, "pos_encode": true, "max_len": 128, "dropout": 0.0 }"#];
+/// Models with nothing that drops numbers: one that reads both members in one chain, one that reads each in its own.
+const MODELS: [&str; 2] = [
+    r#"{ "model_type": "TFM", "num_layers": 1, "hidden_dim": 16, "num_heads": 2,
+    "feedforward_dim": 32, "pos_encode": true, "max_len": 128, "dropout": 0.0 }"#,
+    r#"{ "model_type": "RNN", "rnn_type": "B", "num_layers": 2, "hidden_dim": 8, "embedding_dim": 6 }"#,
+];
 
 const WEIGHTS: PairWeights = PairWeights { mlm: 0.7, sfp: 0.3, first_alone: false, threshold: 0.0 };
 

@@ -33,6 +33,18 @@ const CONFIG: &str = "[model]\nconfig = \"model.json\"\n[data]\ntrain = [\"train
 const PAIRS_MODEL: &str = r#"{ "model_type": "TFM", "num_layers": 1, "hidden_dim": 16, "num_heads": 2,
     "feedforward_dim": 32, "pos_encode": true, "max_len": 90, "dropout": 0.1 }"#;
 
+/// A model that reads each member of a pair in a chain of its own.
+const CHAINS_MODEL: &str =
+    r#"{ "model_type": "RNN", "rnn_type": "B", "num_layers": 2, "hidden_dim": 8, "embedding_dim": 6 }"#;
+
+/// A model whose states know nothing of their own residue, and how it learns.
+const UNSEEING_MODEL: &str = r#"{ "model_type": "RNN", "rnn_type": "TFR", "num_layers": 2, "hidden_dim": 8 }"#;
+const UNSEEING_CONFIG: &str = "[model]\nconfig = \"model.json\"\n[objective]\nkind = \"bilm\"\n\
+    [data]\ntrain = [\"train.fasta\"]\nheld_out = 0.2\ncrop = 40\n\
+    [optimizer]\nlearning_rate = 1e-2\nbeta1 = 0.9\nbeta2 = 0.999\nepsilon = 1e-8\nweight_decay = 0\nclip = 0.5\n\
+    [schedule]\nkind = \"constant\"\n[run]\nsteps = 8\nbudget_tokens = 1\nleast_sequences = 6\naccumulate = 2\n\
+    [checkpoint]\nevery_steps = 3\nkeep_last = 1\n[log]\nevery_steps = 2\nevaluate_every_steps = 4\n";
+
 /// The same of pairs of families.
 const PAIRS_CONFIG: &str = "[model]\nconfig = \"model.json\"\n[objective]\nkind = \"mlm+sfp\"\n\
     [data]\ntrain = [\"train.tsv\"]\nheld_out = 0.3\ncrop = 40\nmin_residues = 20\nmin_family = 2\n\
@@ -54,6 +66,17 @@ fn prepare(folder: &Path) {
     fs::write(folder.join("train.fasta"), fasta).unwrap();
     fs::write(folder.join("model.json"), MODEL).unwrap();
     fs::write(folder.join("c.toml"), CONFIG).unwrap();
+}
+
+fn prepare_unseeing(folder: &Path) {
+    prepare(folder);
+    fs::write(folder.join("model.json"), UNSEEING_MODEL).unwrap();
+    fs::write(folder.join("c.toml"), UNSEEING_CONFIG).unwrap();
+}
+
+fn prepare_chains(folder: &Path) {
+    prepare_pairs(folder);
+    fs::write(folder.join("model.json"), CHAINS_MODEL).unwrap();
 }
 
 fn prepare_pairs(folder: &Path) {
@@ -144,6 +167,16 @@ fn every_moment_is_a_good_one() {
 #[test]
 fn every_moment_of_pairs_is_a_good_one() {
     every_moment_of(prepare_pairs, |_| vec![0]);
+}
+
+#[test]
+fn every_moment_of_pairs_of_two_chains_is_a_good_one() {
+    every_moment_of(prepare_chains, |_| vec![0]);
+}
+
+#[test]
+fn every_moment_of_a_model_that_reads_both_ways_is_a_good_one() {
+    every_moment_of(prepare_unseeing, |_| vec![0]);
 }
 
 /// Kills the run that `prepare` prepares at every moment, at those of its passings that `passings` gives.

@@ -102,6 +102,10 @@ impl Blueprint for Plan {
         &MATRICES
     }
 
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        plus::layer_of(name, self.config.num_layers)
+    }
+
     /// Nothing in the architecture sets one.
     fn training_length(&self) -> Option<usize> {
         None

@@ -9,7 +9,7 @@ use super::{Config, PElmoLm, bytes_per_token};
 use crate::about::Cost;
 use crate::config::Fields;
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, Twin};
+use crate::family::{Blueprint, Family, Twin, layer_of};
 use crate::model::Model;
 use crate::plus;
 
@@ -69,6 +69,10 @@ impl Blueprint for Plan {
 
     fn absent(&self) -> Vec<&'static str> {
         if self.decoder { Vec::new() } else { vec!["the language-model head (decoder.*)"] }
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        layer_of(name, "rnn", &["decoder."], self.config.num_layers)
     }
 
     /// Nothing in the architecture sets one.

@@ -11,7 +11,7 @@ use super::keys::{DECODER, TOKENS};
 use crate::about::Cost;
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
-use crate::family::{Blueprint, Family, Matrix, Twin};
+use crate::family::{Blueprint, Family, Matrix, Twin, layer_of};
 use crate::model::Model;
 use crate::plus;
 
@@ -28,6 +28,9 @@ const MATRICES: [Matrix; 6] = [
     Matrix::new("fc1", "transformer.blocks.{}.pwff.fc1.weight"),
     Matrix::new("fc2", "transformer.blocks.{}.pwff.fc2.weight"),
 ];
+
+/// How the names begin of what reads the states of the last block.
+const AFTER: [&str; 4] = ["fc_lm.", "norm_lm.", "decoder", "cls."];
 
 /// The row of PLUS-TFM.
 pub(crate) static FAMILY: Family = Family {
@@ -92,6 +95,10 @@ impl Blueprint for Plan {
 
     fn matrices(&self) -> &'static [Matrix] {
         &MATRICES
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        layer_of(name, "transformer.blocks", &AFTER, self.config.num_layers)
     }
 
     fn training_length(&self) -> Option<usize> {
