@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::error::TableError;
+use super::error::{CLASSES, TableError};
 use super::intake::{Checked, Known, RawExample, SetReport, Understood, cell, shown};
 use super::labels::{Labels, sort_classes};
 use super::options::{ClassList, Form, LabelForm, ProteinColumns, SetOptions};
@@ -327,7 +327,7 @@ impl<'a> Draft<'a> {
         let classes = self.classes(list, &words, own)?;
         if classes.len() < if single { 2 } else { 1 } {
             let class = classes.first().cloned().unwrap_or_default();
-            return Err(TableError::OneClass { inputs: inputs.to_owned(), class, examples });
+            return Err(TableError::OneClass { inputs: inputs.to_owned(), what: CLASSES, class, examples });
         }
         let numbers: BTreeMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
         let number = |word: u32| numbers.get(words[word as usize].as_str()).copied();

@@ -6,6 +6,9 @@ use thiserror::Error;
 
 use crate::error::InputError;
 
+/// What labels that are classes are called, one and several.
+pub(super) const CLASSES: [&str; 2] = ["class", "classes"];
+
 /// Why examples cannot be had of an input, or not enough of them.
 #[derive(Debug, Error)]
 pub enum TableError {
@@ -122,12 +125,14 @@ pub enum TableError {
     },
     /// All labels are the same, so there is nothing to tell apart.
     #[error(
-        "{inputs}: found one class alone, '{class}', in {examples} examples; wanted at least two classes"
+        "{inputs}: found one {} alone, '{class}', in {examples} examples; wanted at least two {}", what[0], what[1]
     )]
     OneClass {
         /// The inputs as they were named.
         inputs: String,
-        /// The class.
+        /// What labels are: one of them, and several.
+        what: [&'static str; 2],
+        /// The class, or the number.
         class: String,
         /// The examples.
         examples: usize,

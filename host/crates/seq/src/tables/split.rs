@@ -1,6 +1,6 @@
 //! Parts of a set.
 
-use super::error::TableError;
+use super::error::{CLASSES, TableError};
 use super::labels::{Label, Labels};
 use super::set::{LabelledSet, Members, Place, Texts};
 use crate::random::{self, Purpose};
@@ -158,6 +158,11 @@ impl LabelledSet {
     /// # Errors
     /// [`TableError::OneClass`], also for numbers and levels.
     pub fn varied(&self) -> Result<(), TableError> {
+        let what = match &self.labels {
+            Labels::Number { .. } => ["number", "numbers"],
+            Labels::Level { .. } => ["level", "levels"],
+            _ => CLASSES,
+        };
         let first = match &self.labels {
             Labels::Number { of } => of.iter().all(|number| *number == of[0]).then(|| of[0].to_string()),
             Labels::Classes { classes, of } => {
@@ -172,7 +177,7 @@ impl LabelledSet {
         match first {
             None => Ok(()),
             Some(class) => {
-                Err(TableError::OneClass { inputs: names.join(", "), class, examples: self.len() })
+                Err(TableError::OneClass { inputs: names.join(", "), what, class, examples: self.len() })
             }
         }
     }

@@ -121,7 +121,7 @@ fn one_class_alone_and_nothing_are_errors() {
 
     let number = table(Columns::one("seq", "y"), LabelForm::Number);
     let constant = good("seq,y\nMK,1\nMV,1\n", &number).varied().unwrap_err().to_string();
-    assert_eq!(constant, "in: found one class alone, '1', in 2 examples; wanted at least two classes");
+    assert_eq!(constant, "in: found one number alone, '1', in 2 examples; wanted at least two numbers");
     assert!(good("seq,y\nMK,1\nMV,2\n", &number).varied().is_ok());
     let given = table(Columns::one("seq", "y"), LabelForm::Class(given(&["a", "b"])));
     assert!(
