@@ -3,6 +3,7 @@
 
 mod common;
 mod configs;
+mod contact_map;
 mod create;
 mod golden;
 mod heads;

@@ -13,6 +13,7 @@
 
 mod alignment;
 mod average;
+mod contact_map;
 mod perceptron;
 mod pooler;
 mod published;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 pub use alignment::AlignmentHead;
 pub use average::AverageHead;
+pub use contact_map::ContactMapHead;
 pub use published::{PublishedHead, take_published};
 pub use residue::ResidueHead;
 pub use sequence::SequenceHead;
