@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pliant_kernels::cuda::{self, CudaSettings, Facts};
 use pliant_kernels::{CpuPath, Device, KernelError, Precision};
+use pliant_models::About;
 
 use crate::cli::print::Printer;
 use crate::cli::shared::{ComputePlan, CudaPlan, DeviceChoice};
@@ -198,14 +199,19 @@ pub fn kernel_folder() -> Option<PathBuf> {
 
 /// Tokens of a pack on a device: what was asked for, or on a GPU what its free memory holds at so many bytes a token,
 /// between [`LEAST_TOKENS`] and [`MOST_TOKENS`].
-pub fn batch_tokens(device: &Device, plan: &ComputePlan, bytes_per_token: u64) -> Result<usize, KernelError> {
-    match (device, plan.batch_named) {
-        (Device::Cuda(cuda), false) => {
+pub fn batch_tokens(
+    device: &Device,
+    plan: &ComputePlan,
+    about: &About,
+    bytes_per_token: u64,
+) -> Result<usize, KernelError> {
+    match (device, plan.batch_tokens) {
+        (Device::Cuda(cuda), None) => {
             let (free, _) = cuda.memory()?;
             let room = (free as u64).saturating_sub(SPARE_BYTES) / 4 * 3;
             let tokens = usize::try_from(room / bytes_per_token.max(1)).unwrap_or(MOST_TOKENS);
             Ok(tokens.clamp(LEAST_TOKENS, MOST_TOKENS))
         }
-        _ => Ok(plan.batch_tokens),
+        _ => Ok(plan.batch_tokens(about)),
     }
 }

@@ -154,13 +154,17 @@ pub struct Reading {
 /// Bytes of results that one group may hold, for inputs whose records are shorter.
 pub const GROUP_BYTES: usize = 32 << 20;
 
+/// Bytes of results that a group may hold for the sake of one full pack.
+pub const PACK_BYTES: usize = 8 * GROUP_BYTES;
+
 /// Packs in a group: enough that the last one, which is not full, matters little.
 pub const GROUP_PACKS: usize = 8;
 
 /// Tokens that fill a group, when each of them leaves `kept_bytes` in the results.
 pub fn group_tokens(batch_tokens: usize, kept_bytes: usize) -> usize {
-    let by_packs = batch_tokens.saturating_mul(GROUP_PACKS);
-    by_packs.min(GROUP_BYTES / kept_bytes.max(1)).max(1)
+    let held = |bytes: usize| bytes / kept_bytes.max(1);
+    let by_packs = batch_tokens.saturating_mul(GROUP_PACKS).min(held(GROUP_BYTES));
+    by_packs.max(batch_tokens.min(held(PACK_BYTES))).max(1)
 }
 
 /// Computes every record and hands its row to `write`, in the order of the input.
@@ -258,4 +262,18 @@ fn compute(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_holds_a_full_pack_where_results_are_large() {
+        assert_eq!(group_tokens(4096, 0), 8 * 4096);
+        assert_eq!(group_tokens(4096, 5120), 6553);
+        assert_eq!(group_tokens(24_576, 8192), 24_576);
+        assert_eq!(group_tokens(1 << 20, 8192), 32_768);
+        assert_eq!(group_tokens(1, 1 << 30), 1);
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args, ValueEnum};
 use pliant_kernels::cuda::{AttentionChoice, Products};
 use pliant_kernels::{CpuPath, Precision};
+use pliant_models::About;
 use pliant_seq::ReadOptions;
 use pliant_store::{OutDtype, check_targets, failures_path};
 
@@ -12,9 +13,6 @@ use crate::cli::cache::{CacheFlags, CachePlan};
 use crate::cli::reading::{OnError, ReadArgs, count, not_an_input};
 use crate::exit::TaskError;
 use crate::machine;
-
-/// Tokens computed together where the user names no number.
-const DEFAULT_BATCH_TOKENS: usize = 4096;
 
 /// Which proteins, and which model.
 #[derive(Debug, Args)]
@@ -107,7 +105,8 @@ pub struct ComputeArgs {
     /// Threads that compute [default: the cores that this process may use]
     #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
     threads: Option<usize>,
-    /// Tokens computed together; changes speed and memory, never a result [default: 4096, on a GPU what its memory holds]
+    /// Tokens computed together; changes speed and memory, never a result [default: 4096, of recurrent models 24576, on a
+    /// GPU what its memory holds]
     #[arg(long, env = "PLIANT_MAX_BATCH_TOKENS", value_name = "N", value_parser = count::<usize>)]
     max_batch_tokens: Option<usize>,
     /// What to do with proteins longer than those the model was trained on
@@ -236,12 +235,17 @@ pub struct ComputePlan {
     pub precision: Precision,
     /// Threads.
     pub threads: usize,
-    /// Tokens computed together.
-    pub batch_tokens: usize,
-    /// Whether the user named their number.
-    pub batch_named: bool,
+    /// Tokens computed together, where the user named their number.
+    pub batch_tokens: Option<usize>,
     /// How, on a GPU.
     pub cuda: CudaPlan,
+}
+
+impl ComputePlan {
+    /// Tokens computed together by this model, on a processor.
+    pub fn batch_tokens(&self, about: &About) -> usize {
+        self.batch_tokens.unwrap_or(about.cost.pack_tokens)
+    }
 }
 
 /// What to read, with what and how to compute, and what to tell of it. Nothing of it has been opened.
@@ -361,8 +365,7 @@ impl ComputeArgs {
                 PrecisionChoice::Int8 => Precision::Int8,
             },
             threads: self.threads.unwrap_or_else(cores),
-            batch_tokens: self.max_batch_tokens.unwrap_or(DEFAULT_BATCH_TOKENS),
-            batch_named: self.max_batch_tokens.is_some(),
+            batch_tokens: self.max_batch_tokens,
             cuda: self.cuda.plan(),
         };
         Ok((LongPlan { policy: self.long, window: self.window, stride: self.stride }, compute))

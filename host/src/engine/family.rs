@@ -261,6 +261,7 @@ mod tests {
             tile_bytes_per_token: 0,
             tile_tokens: 0,
             least_bytes_per_token: 80,
+            pack_tokens: 4096,
             flops_per_token: 2000.0,
             flops_per_pair: 240.0,
         };

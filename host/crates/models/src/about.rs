@@ -42,6 +42,9 @@ pub struct About {
     pub absent: Vec<&'static str>,
 }
 
+/// Tokens that are worth computing together where every token is a row of every product.
+pub(crate) const PACK_TOKENS: usize = 4096;
+
 /// What a forward takes without a tape: estimates from sizes alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
@@ -53,6 +56,8 @@ pub struct Cost {
     pub tile_tokens: usize,
     /// Bytes for each token without which no forward can be: the states before and after a block.
     pub least_bytes_per_token: u64,
+    /// Tokens that are worth computing together: with more of them nothing is gained.
+    pub pack_tokens: usize,
     /// Operations for each token.
     pub flops_per_token: f64,
     /// Operations for each pair of tokens of one sequence.

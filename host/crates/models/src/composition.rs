@@ -15,7 +15,7 @@ use pliant_nn::{CheckpointError, Copied, Meaning, Record, Weights};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
 use serde_json::{Map, Value};
 
-use crate::about::Cost;
+use crate::about::{Cost, PACK_TOKENS};
 use crate::config::Fields;
 use crate::error::ModelError;
 use crate::family::{Blueprint, Family, Twin};
@@ -106,6 +106,7 @@ impl Blueprint for Plan {
             tile_bytes_per_token: 0,
             tile_tokens: 0,
             least_bytes_per_token: bytes,
+            pack_tokens: PACK_TOKENS,
             flops_per_token: WIDTH as f64,
             flops_per_pair: 0.0,
         }

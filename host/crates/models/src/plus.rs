@@ -87,6 +87,10 @@ pub(crate) fn reads_language_model(fields: &Fields) -> bool {
     fields.get("lm_proj_dim").is_some_and(|width| width.as_i64() != Some(-1))
 }
 
+/// Tokens that are worth computing together by a recurrent model, whose steps take a row of each chain: some seventy
+/// proteins of the length that most have, so that a step is worth reading the weights for.
+const RECURRENT_PACK_TOKENS: usize = 24_576;
+
 /// What a forward of a recurrent model takes: two operations for each weight and token.
 pub(crate) fn recurrent_cost(bytes_per_token: usize, parameters: u64) -> Cost {
     Cost {
@@ -94,6 +98,7 @@ pub(crate) fn recurrent_cost(bytes_per_token: usize, parameters: u64) -> Cost {
         tile_bytes_per_token: 0,
         tile_tokens: 0,
         least_bytes_per_token: bytes_per_token as u64,
+        pack_tokens: RECURRENT_PACK_TOKENS,
         flops_per_token: 2.0 * parameters as f64,
         flops_per_pair: 0.0,
     }
@@ -166,7 +171,10 @@ mod tests {
         let of = |name| layer_of(name, 3);
         assert_eq!((of("rnn.weight_ih_l0"), of("rnn.bias_hh_l2_reverse")), (Some(1), Some(3)));
         assert_eq!(["fc.bias", "decoder.weight", "ordinal_weight"].map(of), [Some(3); 3]);
-        assert_eq!(["embed.weight", "fc_lm.weight", "x_embed.weight", "lm.rnn.0.weight_ih_l0"].map(of), [None; 4]);
+        assert_eq!(
+            ["embed.weight", "fc_lm.weight", "x_embed.weight", "lm.rnn.0.weight_ih_l0"].map(of),
+            [None; 4]
+        );
     }
 
     #[test]

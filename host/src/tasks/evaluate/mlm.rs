@@ -44,7 +44,7 @@ pub(super) fn run(plan: &EvaluatePlan, context: &Context) -> anyhow::Result<()> 
     let masking = MlmSettings::default();
     let settings = SamplerSettings {
         seed: plan.seed,
-        budget_tokens: plan.run.compute.batch_tokens,
+        budget_tokens: plan.run.compute.batch_tokens(&card.about),
         crop: None,
         masking,
     };

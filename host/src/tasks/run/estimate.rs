@@ -58,8 +58,9 @@ impl Estimate {
         let precision = compute.precision;
         let longest = card.vocabulary.tokens_for(selection.longest_piece);
         let kept = order.output.kept_bytes(card.row_width(&order.output.head()));
-        let group_tokens = pipeline::group_tokens(compute.batch_tokens, kept) + longest;
-        let pack = card.pack_bytes(longest.max(compute.batch_tokens));
+        let batch_tokens = compute.batch_tokens(&card.about);
+        let group_tokens = pipeline::group_tokens(batch_tokens, kept) + longest;
+        let pack = card.pack_bytes(longest.max(batch_tokens));
         let weights = card.weight_bytes(precision);
         let records = survey.summary.totals.headers * RECORD_BYTES;
         let groups = if order.plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::config::{Config, Parts};
 use super::keys::{self, DECODER, EMBEDDING, layer_inv_freq};
 use super::{Esm2, MASK_ID, PADDING_ID, VOCABULARY};
-use crate::about::Cost;
+use crate::about::{Cost, PACK_TOKENS};
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
 use crate::family::{Blueprint, Family, LmHeadKind, Matrix, OWN_KEYS, Twin, layer_of};
@@ -106,6 +106,7 @@ impl Blueprint for Plan {
             tile_bytes_per_token: 0,
             tile_tokens: 0,
             least_bytes_per_token: width as u64 * 2 * 4,
+            pack_tokens: PACK_TOKENS,
             flops_per_token: 2.0 * parameters as f64,
             flops_per_pair: 4.0 * (width * layers) as f64,
         }

@@ -9,7 +9,7 @@ use super::LcPlm;
 use super::config::Config;
 use super::keys::{self, BACKBONE, EMBEDDING, LM_HEAD};
 use super::tiles::TILE_TOKENS;
-use crate::about::Cost;
+use crate::about::{Cost, PACK_TOKENS};
 use crate::config::{Fields, shortest};
 use crate::error::ModelError;
 use crate::family::{Blueprint, Family, LmHeadKind, Matrix, OWN_KEYS, Twin, layer_of};
@@ -112,6 +112,7 @@ impl Blueprint for Plan {
             tile_bytes_per_token: self.config.tile_bytes_per_token() as u64,
             tile_tokens: TILE_TOKENS,
             least_bytes_per_token: self.config.least_bytes_per_token() as u64,
+            pack_tokens: PACK_TOKENS,
             flops_per_token: 2.0 * parameters as f64 + SCAN_FLOPS * scans,
             flops_per_pair: 0.0,
         }
