@@ -1,5 +1,8 @@
 //! Moments at which a process may be killed without harm; in tests of this program's own modules, and nowhere else, it is.
 
+#[cfg(test)]
+pub(crate) mod moments;
+
 /// Passes one of the moments.
 #[cfg(not(test))]
 pub(crate) fn point(_name: &'static str) {}

@@ -6,6 +6,8 @@ mod examples;
 mod publish;
 mod session;
 pub mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
