@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use pliant_kernels::Precision;
+use pliant_models::heads::{Given, HeadConfig, LoadedHead};
 use pliant_models::{Beside, Loaded, ModelError, Purpose, Transfer};
 use pliant_seq::PLUS;
 use pliant_tensor::ops::{
@@ -13,7 +14,7 @@ use pliant_tensor::ops::{Kind, ordinal_levels};
 use pliant_tensor::{Ids, Tape, Tensor};
 use tempfile::TempDir;
 
-use crate::common::{Tensors, assert_close, device, loaded, new, pack, relative, states};
+use crate::common::{Tensors, assert_close, device, loaded, new, pack, relative, states, write_tensors};
 use crate::plus_common::{
     borders, chains, compare_gradients, counts, golden, model_of, number, residue_rows, unpadded,
 };
@@ -115,6 +116,29 @@ fn levels_of_homology_are_those_of_the_published_code() {
     assert_close("levels", &levels.to_vec_f32(), &golden["level_probs"].values());
     let loss = bce_with_logits(&tape, &logits, &golden["labels"].values(), None).unwrap();
     assert_close("loss", &loss.to_vec_f32(), &[number(&golden, "loss")]);
+
+    // The head of alignments that any encoder can have computes the same.
+    let names = ["fc.weight", "fc.bias", "ordinal_weight", "ordinal_bias"];
+    let own: Tensors =
+        names.iter().map(|name| ((*name).to_owned(), golden[&format!("w.{name}")].clone())).collect();
+    let path = folder.path().join("head.safetensors");
+    write_tensors(&path, &own);
+    let config: HeadConfig =
+        serde_json::from_str(r#"{"kind": "alignment", "inputs": 16, "outputs": 4, "embedding": 6}"#).unwrap();
+    let head = LoadedHead::load(&path, &config, (&device, Precision::F32), false).unwrap();
+    let rows: Vec<f32> = sides.iter().flat_map(|(_, residues, _)| residues.to_vec_f32()).collect();
+    let rows = Tensor::from_f32(&device, [rows.len() / 16, 16], &rows).unwrap();
+    let mut end = 0;
+    let spans: Vec<(usize, usize)> = sides
+        .iter()
+        .flat_map(|(_, _, lengths)| inner(lengths))
+        .map(|length| {
+            end += length;
+            (end - length, end)
+        })
+        .collect();
+    let found = head.forward(&tape, Given::States(&rows, &spans)).unwrap();
+    assert_close("logits of the head", &found.to_vec_f32(), &golden["logits"].values());
 }
 
 fn small(seed: u64) -> TempDir {
