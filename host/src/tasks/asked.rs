@@ -104,6 +104,14 @@ impl Asked {
         }
     }
 
+    /// What became of long proteins when it was taught, where that is known.
+    pub(super) fn taught_long(&self) -> Option<&str> {
+        match self {
+            Self::Taught(head) => Some(&head.card.encoder.long),
+            Self::Brought(_) => None,
+        }
+    }
+
     /// What it is asked about.
     pub(super) fn way(&self) -> Way {
         match self {

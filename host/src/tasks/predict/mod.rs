@@ -16,14 +16,18 @@ use serde_json::json;
 use crate::Context;
 use crate::cli::embed::residues_format;
 use crate::cli::predict::PredictPlan;
+use crate::cli::print::Printer;
 use crate::cli::reading::OnError;
+use crate::cli::shared::Long;
 use crate::exit::TaskError;
 use crate::pipeline::Masks;
 use crate::supervised::HeadError;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, concerns_record};
+use crate::tasks::intake::counted;
 use crate::tasks::plugin::pass_on;
 use crate::tasks::run::{ID_CHARS, Order, Ready, Session, Sizes};
+use crate::train::tuning::LongChoice;
 use labels::{Labels, meanings};
 
 /// Letters of the numbers of a row, in the estimate of output sizes.
@@ -77,6 +81,7 @@ fn of_proteins(
     };
     let ready = Ready::new(card, order)?;
     let selection = *ready.selection();
+    warn_of_cuts(asked.taught_long(), plan.run.long.policy, selection.over, print);
     let numbers = NUMBER_CHARS * (1 + telling.width);
     let by_residue = if telling.by_residue { selection.residues } else { 0 };
     let bytes = selection.records * (ID_CHARS + numbers) + by_residue;
@@ -114,6 +119,24 @@ fn of_proteins(
         files.append(residues.finish()?);
     }
     session.finish(files, &computed, &details, context)
+}
+
+/// Warns where long proteins are encoded in another way than those that the head was taught.
+fn warn_of_cuts(taught: Option<&str>, policy: Long, records: u64, print: &Printer) {
+    let Some(taught) = taught.filter(|_| records > 0) else { return };
+    let same = match policy {
+        Long::Whole => taught == LongChoice::Whole.name(),
+        Long::Truncate => taught == LongChoice::Truncate.name(),
+        Long::Window => false,
+        // Nothing is told of them.
+        Long::Error | Long::Skip => true,
+    };
+    if !same {
+        let records = counted(records, "longer record", "longer records");
+        print.warning(&format!(
+            "the head was taught with --long {taught}: what it tells of {records} is of states that it never saw the like of"
+        ));
+    }
 }
 
 fn residue_writer(

@@ -46,7 +46,7 @@ pub(in crate::tasks) struct Selection {
     /// The sum of the squared lengths over all passes, which attention grows with.
     pub(in crate::tasks) computed_squares: f64,
     /// Records longer than the training length of the model.
-    pub(super) over: u64,
+    pub(in crate::tasks) over: u64,
 }
 
 /// What the survey must know of the model and the plan.
