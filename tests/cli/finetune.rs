@@ -320,3 +320,58 @@ fn what_is_wrong_is_named_with_what_to_do() {
     scratch.write("head/head.json", "{\"format\": \"other\"}");
     refused(65, &[&predict[..], &["head"]].concat(), &["\"format\" is \"other\", wanted \"pliant-head-1\""]);
 }
+
+#[test]
+fn proteins_that_are_cut_otherwise_than_in_the_training_are_told_of() {
+    let scratch = Scratch::new();
+    scratch.write("t.tsv", table(20)).write("long.fasta", format!(">a\n{}\n", "MKVL".repeat(300)));
+    let mut teach = words("classification", "kind", model(), "head");
+    teach.extend(["--set", "run.epochs=1"]);
+    scratch.run(&teach).go().code(0);
+    let told = |more: &[&str]| {
+        let words = ["predict", "long.fasta", "--head", "head", "--model", model(), "--out", "l.tsv"];
+        scratch.run(&[&words[..], more].concat()).go().code(0).stderr
+    };
+    let warning = "the head was taught with --long whole: what it tells of 1 longer record";
+    assert!(told(&["--long", "truncate"]).contains(warning));
+    assert!(!told(&[]).contains(warning));
+}
+
+#[test]
+fn homology_is_learnt_from_pairs_that_are_drawn_of_domains() {
+    let scratch = Scratch::new();
+    let proteins = table(40);
+    let rows = proteins.lines().skip(1).enumerate().map(|(row, line)| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        // Two classes of two letters each, with folds of their own.
+        format!("{}\t{}.{}.1.{}\t{}\n", cells[0], ["a", "b"][row % 2], row / 2 % 4, row % 3, cells[1])
+    });
+    let domains: String = std::iter::once("id\tsccs\tsequence\n".to_owned()).chain(rows).collect();
+    scratch.write("d.tsv", domains);
+    let train = |out: &str, more: &[&str]| {
+        let words =
+            ["finetune", "--task", "homology", "--train", "d.tsv", "--model", "composition", "--out", out];
+        let sets =
+            ["--set", "data.draw=300", "--set", "run.epochs=3", "--set", "optimizer.learning_rate=0.05"];
+        scratch.run(&[&words[..], &sets, more].concat()).go()
+    };
+    train("head", &["--threads", "1"]).code(0);
+    train("again", &["--threads", "2"]).code(0);
+    let read = |name: &str| scratch.read(name);
+    assert!(read("head/head.safetensors") == read("again/head.safetensors"));
+    let head = json(&scratch, "head/head.json");
+    assert_eq!(head["training"]["train"]["examples"], 300);
+    let prior: Vec<f64> =
+        head["labels"]["prior"].as_array().unwrap().iter().map(|part| part.as_f64().unwrap()).collect();
+    // Nine in ten pairs share a class at most, of those that are drawn three in four.
+    assert_eq!(prior.len(), 5);
+    assert!(prior[0] < 0.6 && prior[3] + prior[4] > 0.1, "{prior:?}");
+    // Folds stay on one side.
+    let ended = train("apart", &["--set", "data.valid_fraction=0.3"]).code(0);
+    assert!(ended.stderr.contains("one of the two proteins is kept apart"), "{}", ended.stderr);
+    let words =
+        ["finetune", "--task", "regression", "--train", "d.tsv", "--model", "composition", "--out", "no"];
+    let ended = scratch.run(&[&words[..], &["--set", "data.draw=9"]].concat()).go();
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("for the task homology alone"), "{}", ended.stderr);
+}

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use pliant_seq::Source;
 use pliant_seq::tables::{
-    ClassList, Columns, Form, GroupColumn, LabelForm, LabelledSet, ProteinColumns, ProteinTable, Proteins,
-    ResidueAlphabet, SetOptions, SetReport, TableError, forms, wild_type,
+    ClassList, Columns, Domains, Form, GroupColumn, LabelForm, LabelledSet, ProteinColumns, ProteinTable,
+    Proteins, ResidueAlphabet, SetOptions, SetReport, TableError, forms, wild_type,
 };
 
 use super::registry::{self, SS8, SS8_COLUMN, Task, Written};
 use crate::train::tuning::FormConfig;
+
+/// How much the pairs of a level count among those that are drawn, as a power of their number (Bepler and Berger, ICLR 2019).
+const LEVEL_POWER: f64 = 0.5;
 
 /// How the examples of a task are read.
 pub struct Reading<'a> {
@@ -44,6 +47,27 @@ impl Reading<'_> {
         }
         // What the task is known to have is what is told.
         first
+    }
+
+    /// Reads `files` of domains with their codes of structure, and draws `count` pairs of them: see [`Domains`].
+    ///
+    /// # Errors
+    /// [`TableError`], also for a task of no levels.
+    pub fn draw(
+        &self,
+        files: &[PathBuf],
+        (count, seed): (u32, u64),
+    ) -> Result<(LabelledSet, SetReport), TableError> {
+        if !matches!(self.task.label, Written::Level(_)) {
+            let what = "pairs of domains are drawn for the task homology alone: leave data.draw out";
+            return Err(TableError::Options { what });
+        }
+        let sources = Source::from_arguments(files)?;
+        let is_fasta = sources.first().map(Proteins::is_fasta).transpose()?.unwrap_or(false);
+        let options = if is_fasta { forms::plus_domains() } else { forms::domain_codes() };
+        let (domains, report) = self.of(&sources, options)?;
+        let pairs = Domains::of(&domains)?.draw(count as usize, seed, 0, LEVEL_POWER)?;
+        Ok((pairs, report))
     }
 
     /// Whether nothing is said of the columns that an example needs.

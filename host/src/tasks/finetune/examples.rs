@@ -31,7 +31,10 @@ impl Examples {
         let data = &config.data;
         let mut account = Account::default();
         let reading = Reading { task, form: &data.form, classes: None };
-        let (all, report) = reading.read(&data.train)?;
+        let (all, report) = match data.draw {
+            None => reading.read(&data.train)?,
+            Some(count) => reading.draw(&data.train, (count, config.run.seed))?,
+        };
         account.add("the examples to learn from", report);
         let (train, held_out) = if data.valid.is_empty() {
             divided(all, data, config.run.seed, &mut account.warnings)?

@@ -70,6 +70,7 @@ impl Checked<'_> {
         let some = |number: Option<u64>| number.unwrap_or(1);
         for (path, found) in [
             ("data.max_residues", data.form.max_residues.into()),
+            ("data.draw", some(data.draw.map(u64::from))),
             ("head.hidden", some(head.hidden.map(|width| width as u64))),
             ("head.embedding", some(head.embedding.map(|width| width as u64))),
             ("tuning.top_layers", some(tuning.top_layers.map(|layers| layers as u64))),

@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 82] = [
+const KEYS: [Key; 83] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
@@ -21,6 +21,11 @@ const KEYS: [Key; 82] = [
         "data.valid_fraction",
         "a number above 0 and below 1",
         "fraction of the examples kept apart instead, like with like",
+    ),
+    key(
+        "data.draw",
+        "a whole number from 1 to 4294967295",
+        "of homology: pairs that are drawn of files of domains with their codes of structure",
     ),
     key("data.proteins", "the path of a FASTA file or table", "sequences of the proteins that pairs name")
         .files(),

@@ -68,6 +68,9 @@ pub struct ExamplesConfig {
     /// The fraction of the training examples that is kept apart instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_fraction: Option<f64>,
+    /// Pairs that are drawn of the training files, which hold domains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draw: Option<u32>,
     /// How examples stand in their files.
     #[serde(flatten)]
     pub form: FormConfig,

@@ -44,6 +44,7 @@ fn values_that_cannot_be_used_are_named_with_what_can() {
         ("run.patience=3", "\"run.patience\" is set without examples kept apart, wanted"),
         ("head.pooling=sun", "\"head.pooling\" is \"sun\", wanted"),
         ("data.valid_fraction=1", "\"data.valid_fraction\" is 1, wanted a number above 0 and below 1"),
+        ("data.draw=0", "\"data.draw\" is 0, wanted a whole number from 1 to 4294967295"),
         ("run.epoch=1", "there is no key \"run.epoch\"; did you mean \"run.epochs\"?"),
     ] {
         let refused = read_sets(&[set]).unwrap_err();
@@ -56,6 +57,7 @@ fn values_that_cannot_be_used_are_named_with_what_can() {
 fn keys_are_those_of_the_structs() {
     let sets = [
         "data.valid_fraction=0.1",
+        "data.draw=1",
         "data.proteins=p",
         "data.wild_type=w",
         "data.part_column=p",
