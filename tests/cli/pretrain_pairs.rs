@@ -165,8 +165,14 @@ fn reading_from_both_sides_is_the_same_in_any_run() {
 fn families_are_told_apart_in_the_end() {
     for model in [CHAIN, CHAINS] {
         let scratch = scratch(model);
-        let more =
-            ["--set", "run.steps=150", "--set", "log.evaluate_every_steps=150", "--set", "log.every_steps=50"];
+        let more = [
+            "--set",
+            "run.steps=150",
+            "--set",
+            "log.evaluate_every_steps=150",
+            "--set",
+            "log.every_steps=50",
+        ];
         pretrain(&scratch, "run", &more).go().code(0);
         let lines = log(&scratch, "run");
         let last = lines.last().unwrap();

@@ -206,14 +206,17 @@ fn the_last_layers_of_a_recurrent_model_alone_can_be_trained() {
     };
     let last = load(folder.as_ref(), &device, Precision::F32, Purpose::Inference).unwrap().model.layers() - 1;
     let found = trainable(1);
-    let (of_layer, others): (Vec<&String>, Vec<&String>) = found.iter().partition(|name| name.starts_with("rnn."));
+    let (of_layer, others): (Vec<&String>, Vec<&String>) =
+        found.iter().partition(|name| name.starts_with("rnn."));
     let marks = [format!("_l{last}"), format!("_l{last}_reverse")];
     assert_eq!(of_layer.len(), 8);
     assert!(of_layer.iter().all(|name| marks.iter().any(|mark| name.ends_with(mark))), "{of_layer:?}");
     let after = ["decoder.bias", "decoder.weight", "fc.bias", "fc.weight", "ordinal_bias", "ordinal_weight"];
     assert_eq!(others.into_iter().collect::<BTreeSet<_>>(), after.map(str::to_owned).iter().collect());
     let all = trainable(last + 1);
-    assert!(all.iter().any(|name| name.ends_with("_l0")) && !all.iter().any(|name| name.starts_with("embed.")));
+    assert!(
+        all.iter().any(|name| name.ends_with("_l0")) && !all.iter().any(|name| name.starts_with("embed."))
+    );
     let none = load(folder.as_ref(), &device, Precision::F32, Purpose::Top(0)).unwrap_err().to_string();
     assert!(none.contains("last 0 layers"), "{none}");
 }

@@ -6,7 +6,7 @@
 The network is that of PLUS-RNN large: 21 inputs, three layers of 1024 units a direction, a decoder to 21 classes, as
 PyTorch begins it. Proteins are drawn from the proteome, cut at --crop residues and sorted by length. Pliant takes packs
 of --chains of them; PyTorch pads batches, packs them with pack_padded_sequence as the authors of PLUS do, and gets the
-size of batch with which it is fastest here. The two take turns, so that a busy neighbour or a change of clock hits both;
+size of batch with which it is fastest here. Both begin cold where one size is given. The two take turns, so that a busy neighbour or a change of clock hits both;
 medians count, and losses of a forward pass must agree. Needs the packages of requirements.txt.
 """
 
@@ -75,7 +75,7 @@ class Pliant:
     """A warm process that runs as often as it is asked."""
 
     def __init__(self, arguments, file, precision):
-        command = [arguments.bench, file, arguments.hidden, arguments.layers, precision, arguments.threads]
+        command = [arguments.bench.resolve(), file, arguments.hidden, arguments.layers, precision, arguments.threads]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen([str(part) for part in command], text=True, **pipes)
 
@@ -102,6 +102,9 @@ def compare(arguments, file, network, sequences, forward):
     counts = {}
     for name, side in sides.items():
         tried = arguments.batch if name.startswith("PyTorch") else [arguments.chains]
+        if len(tried) == 1:
+            counts[name] = tried[0]
+            continue
         took = {count: side.ask(count, forward)["seconds"] for count in tried}
         counts[name] = min(took, key=took.get)
         told = ", ".join(f"{count}: {residues / value:,.0f}" for count, value in took.items())
