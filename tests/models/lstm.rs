@@ -37,7 +37,9 @@ fn packed(tensors: &Tensors, name: &str, lengths: &[i64]) -> Vec<f32> {
 }
 
 /// Loss, result, and the gradients of the input and of every parameter, by name.
-fn train(path: &Path, golden: &Tensors, checkpoint: bool) -> (f32, Vec<f32>, Vec<(String, Vec<f32>)>) {
+type Trained = (f32, Vec<f32>, Vec<(String, Vec<f32>)>);
+
+fn train(path: &Path, golden: &Tensors, checkpoint: bool) -> Trained {
     let (device, lengths) = (device(), golden["lengths"].integers());
     let weights = weights(path, "w.", true, (&device, Precision::F32));
     let lstm = Arc::new(BiLstm::new(&weights, 21, 16, 3).unwrap());
