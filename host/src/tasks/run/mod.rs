@@ -127,7 +127,8 @@ impl<'a> Ready<'a> {
         let place = device::open(&order.plan.compute, print)?;
         let engine = Engine::load(card, place, precision, order.output.head())?;
         let bytes = engine.card().pack_bytes(1024).div_ceil(1024);
-        let batch_tokens = device::batch_tokens(engine.device(), &order.plan.compute, &engine.card().about, bytes)?;
+        let batch_tokens =
+            device::batch_tokens(engine.device(), &order.plan.compute, &engine.card().about, bytes)?;
         let mut session = Session { order, engine, long, survey, recall: None, batch_tokens };
         session.recall =
             session.order.plan.cache.as_ref().map(|place| cached::open(place, &session.provenance()));
