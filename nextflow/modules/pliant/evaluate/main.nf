@@ -31,7 +31,7 @@ process PLIANT_EVALUATE {
         model ? '--model model' : '',
         head ? '--head head' : '',
         sequences ? "--sequences '${sequences}'" : '',
-        manifest ? "--metric 'metric/${manifest.name}'" : '',
+        manifest ? "--metric '${manifest}'" : '',
     ].findAll().join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     """

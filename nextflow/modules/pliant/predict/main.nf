@@ -6,7 +6,7 @@ process PLIANT_PREDICT {
     container "ghcr.io/pliant/pliant:0.1.0"
 
     input:
-    tuple val(meta), path(input)
+    tuple val(meta), path(input, stageAs: 'input/*')
     path(head, stageAs: 'head/*')
     path(model, stageAs: 'model/*')
     path(sequences, stageAs: 'sequences/*')
@@ -27,7 +27,7 @@ process PLIANT_PREDICT {
     def encoder = model ? '--model model' : ''
     // A head that was trained is a folder, one that is a plugin its manifest.
     def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') }
-    def asked = manifest ? "head/${manifest.name}" : 'head'
+    def asked = manifest ?: 'head'
     def named = sequences ? "--sequences '${sequences}'" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
