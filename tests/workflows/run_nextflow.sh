@@ -426,22 +426,23 @@ heads() {
   sed -i.before 's/"H", "E", "C"/"basic", "other"/' "$scratch/sov_metric/plugin.toml"
   awk '/^>/ { sub(">", "", $1); ids[++count] = $1 } END { print "id_a\tid_b\n" ids[1] "\t" ids[2] "\n" ids[3] "\t" ids[1] }' \
     "$scratch/few.fasta" >"$scratch/pairs.tsv"
+  mkdir "$scratch/launch.cosines"
   cosines() {
-    task_run "$1" -with-trace "$scratch/logs/$1.trace" --task predict --input "$scratch/pairs.tsv" \
-      --sequences "$scratch/few.fasta" --head "$scratch/cosine_head/plugin.toml" --model "$scratch/straight" -resume ||
+    cd "$scratch/launch.cosines"
+    nextflow run "$root" -c "$scratch/small.config" -with-trace "$scratch/logs/$1.trace" --outdir "$scratch/tasks" \
+      --task predict --input "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" \
+      --head "$scratch/cosine_head/plugin.toml" --model "$scratch/straight" -resume >"$scratch/logs/$1" 2>&1 ||
       fail "--task predict with a plugin: $(log_of "$1")"
   }
   cosines plugin
   pliant predict "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" --head "$scratch/cosine_head/plugin.toml" \
     --model "$scratch/straight" --quiet --out "$scratch/cosines.tsv"
   same "$scratch/tasks/predict/pairs.tsv" "$scratch/cosines.tsv"
-  mv "$scratch/launch.plugin" "$scratch/launch.plugin_again"
   cosines plugin_again
   [[ $(processes plugin_again CACHED) == '1 PLIANT_PREDICT' ]] || fail 'the same plugin was asked again'
   # A custom section in the guest changes what it is, and nothing of what it does.
   printf '\0\003\001xy' >>"$scratch/cosine_head/cosine_head.wasm"
   pliant plugin check "$scratch/cosine_head/plugin.toml" --seal --quiet >/dev/null
-  mv "$scratch/launch.plugin_again" "$scratch/launch.plugin_changed"
   cosines plugin_changed
   [[ $(processes plugin_changed COMPLETED) == '1 PLIANT_PREDICT' ]] || fail 'another plugin was not asked'
   task_run measured --task evaluate --input "$scratch/labels/test.tsv" --learn classification --head "$scratch/head" \
