@@ -10,7 +10,7 @@ use pliant_kernels::cpu::simd::{Simd, Task, Work};
 use pliant_kernels::ops::linear::{self, Landing, Weights};
 use pliant_kernels::ops::selective_scan::{self, Keep, Operands};
 use pliant_kernels::ops::soft_alignment::{self, Pairs, Side};
-use pliant_kernels::ops::{attention, conv1d, lstm};
+use pliant_kernels::ops::{attention, conv1d, lstm, pair_logits};
 use pliant_kernels::{Buffer, Device, Direction, Input, Output, Precision, Sequences, bf16};
 use std::hint::black_box;
 use std::time::Instant;
@@ -344,6 +344,22 @@ fn pairs(device: &Device, length: usize, backward: bool) -> (f64, f64) {
     })
 }
 
+/// All pairs of two lists of proteins by a head of 128 units whose numbers are as large as `spread`; gives pairs a second
+/// too. Each unit of a pair counts as a multiply-add.
+fn screen(device: &Device, spread: f32) -> (f64, f64) {
+    let sizes = pair_logits::Sizes { rows: 512, columns: 4096, units: 128 };
+    let numbers = |rows: usize| {
+        let mut numbers = waves(device, rows * sizes.units);
+        numbers.as_mut_slice().iter_mut().for_each(|number| *number *= spread);
+        numbers
+    };
+    let (first, second, weights) = (numbers(sizes.rows), numbers(sizes.columns), waves(device, sizes.units));
+    let mut y = device.zeros(sizes.rows * sizes.columns);
+    fraction(device, Precision::F32, sizes.rows * sizes.columns * sizes.units, || {
+        pair_logits::forward(device, sizes, (&first, &second), (&weights, 0.5), &mut y).unwrap();
+    })
+}
+
 /// Which lines are measured.
 struct Wanted(Vec<String>);
 
@@ -383,6 +399,10 @@ fn main() {
         }
     }
     recurrences(&device, &wanted);
+    for spread in [6.0, 13.0, 27.0, 40.0] {
+        let line = format!("f32 pair_logits K 128 numbers up to {:4.1}", 0.7 * spread);
+        wanted.measure(&line, || screen(&device, spread));
+    }
     inference(&device, &wanted);
     training(&device, &wanted);
 }

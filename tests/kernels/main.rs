@@ -24,6 +24,7 @@ mod mse;
 mod not_finite;
 mod ordinal;
 mod pair_features;
+mod pair_logits;
 mod pool;
 mod products;
 mod reduce;

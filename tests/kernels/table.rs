@@ -2,8 +2,8 @@
 
 use crate::{
     activation, adamw, attention, attention_pool, bce, contacts, conv1d, conv2d, cross_entropy, dropout,
-    elementwise, embedding, gate, layer_norm, layout, linear, lstm, mse, ordinal, pair_features, pool,
-    reduce, rms_norm, rotary, selective_scan, soft_alignment, softmax,
+    elementwise, embedding, gate, layer_norm, layout, linear, lstm, mse, ordinal, pair_features, pair_logits,
+    pool, reduce, rms_norm, rotary, selective_scan, soft_alignment, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -32,6 +32,7 @@ const PARITY: &[Row<Case>] = &[
     ("mse", mse::parity),
     ("ordinal", ordinal::parity),
     ("pair_features", pair_features::parity),
+    ("pair_logits", pair_logits::parity),
     ("pool", pool::parity),
     ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),
@@ -58,6 +59,7 @@ const INVARIANCE: &[Row<Invariance>] = &[
     ("mse", mse::invariance),
     ("ordinal", ordinal::invariance),
     ("pair_features", pair_features::invariance),
+    ("pair_logits", pair_logits::invariance),
     ("pool", pool::invariance),
     ("rms_norm", rms_norm::invariance),
     ("rotary", rotary::invariance),

@@ -18,6 +18,7 @@ pub mod lstm;
 pub mod mse;
 pub mod ordinal;
 pub mod pair_features;
+pub mod pair_logits;
 pub mod pool;
 pub mod reduce;
 pub mod rms_norm;
