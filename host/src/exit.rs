@@ -27,6 +27,7 @@ use pliant_store::{Action, StoreError};
 
 use crate::engine;
 use crate::hub::HubError;
+use crate::screen::ScreenError;
 use crate::supervised::HeadError;
 use crate::tasks::align::AlignError;
 use crate::tasks::gather::GatherError;
@@ -256,13 +257,15 @@ pub fn report(error: &anyhow::Error) -> Report {
     let training = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
     let head = error.chain().find_map(|cause| cause.downcast_ref::<HeadError>());
     let kernel = error.chain().find_map(|cause| cause.downcast_ref::<KernelError>());
+    let screen = error.chain().find_map(|cause| cause.downcast_ref::<ScreenError>());
     let hint = hint
         .or_else(|| kernel.and_then(kernel_hint))
         .or_else(|| variants.and_then(VariantError::hint))
         .or_else(|| pair.and_then(AlignError::hint))
         .or_else(|| plot.and_then(PlotError::hint))
         .or_else(|| training.and_then(TrainError::hint))
-        .or_else(|| head.and_then(HeadError::hint));
+        .or_else(|| head.and_then(HeadError::hint))
+        .or_else(|| screen.and_then(ScreenError::hint));
     Report {
         details: task
             .map(TaskError::details)
@@ -404,6 +407,9 @@ fn training_code(cause: &(dyn StdError + 'static)) -> Option<Option<Code>> {
     }
     if let Some(head) = cause.downcast_ref::<HeadError>() {
         return Some(head.code());
+    }
+    if let Some(screen) = cause.downcast_ref::<ScreenError>() {
+        return Some(screen.code());
     }
     cause.downcast_ref::<ConfigError>().map(ConfigError::code)
 }

@@ -9,6 +9,7 @@
 //! | [`engine`] | the only place where a model meets records |
 //! | [`eval`] | how well a task is done: measures, intervals, baselines |
 //! | [`supervised`] | tasks with labels: their table, examples, losses, heads on disk |
+//! | [`screen`] | scores of all pairs of many proteins: blocks, the best of each, calibration, parts and checkpoints |
 //! | [`train`] | training: configuration, order of the steps, checkpoints, log |
 //! | [`hub`] | models of a hub: names, the model store, checked downloads, locks |
 //! | [`plugins`] | guests: where what was compiled lies, and who compiles |
@@ -24,6 +25,7 @@ pub mod hub;
 pub mod machine;
 pub mod pipeline;
 pub mod plugins;
+pub mod screen;
 pub mod supervised;
 pub mod tasks;
 pub mod train;

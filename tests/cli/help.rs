@@ -5,13 +5,14 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 43] = [
+    let cases: [(&str, &[&str]); 44] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
         ("help_perplexity", &["perplexity", "--help"]),
         ("help_evaluate", &["evaluate", "--help"]),
         ("help_predict", &["predict", "--help"]),
+        ("help_screen", &["screen", "--help"]),
         ("help_variants", &["variants", "--help"]),
         ("help_contacts", &["contacts", "--help"]),
         ("help_align", &["align", "--help"]),

@@ -39,6 +39,7 @@ mod pretrain_pairs;
 mod pull;
 mod results;
 mod scores;
+mod screen;
 mod snapshot;
 mod split;
 mod sweep;

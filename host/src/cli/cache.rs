@@ -212,7 +212,7 @@ impl CachePlan {
 }
 
 /// A number of bytes: `500`, or with K, M, G or T for powers of 1,024.
-fn bytes(text: &str) -> Result<u64, &'static str> {
+pub(super) fn bytes(text: &str) -> Result<u64, &'static str> {
     const WANTED: &str = "wanted a number of bytes, as 500M or 20G";
     let (digits, shift) = match text.char_indices().next_back() {
         Some((at, 'K')) => (&text[..at], 10),

@@ -12,6 +12,7 @@ use crate::cli::plugin::{GuestFlags, way_named};
 use crate::cli::reading::format_among;
 use crate::cli::shared::{AdapterFlag, RunPlan, WorkArgs};
 use crate::exit::TaskError;
+use crate::screen::calibration::Method;
 use crate::supervised::registry::{self, Task};
 
 const EXAMPLES: &str = "\
@@ -81,6 +82,21 @@ pub struct EvaluateArgs {
     /// Write the numbers of each protein too: .tsv or .parquet
     #[arg(long, env = "PLIANT_PROTEINS", value_name = "FILE")]
     proteins: Option<PathBuf>,
+    /// Calibrate a head of pairs too, with two classes of which the second is the true one: what 'pliant screen' tells
+    /// probabilities and expected precisions by, best as calibration.json in the folder of the head
+    #[arg(long, env = "PLIANT_CALIBRATION", value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// How probabilities are fitted
+    #[arg(
+        long,
+        env = "PLIANT_CURVE",
+        value_name = "NAME",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "How probabilities are fitted: platt (a logistic curve) or isotonic (the nearest that never falls)"
+    )]
+    curve: Method,
     /// The shortest proteins of each bin, in residues; the last has no end
     #[arg(long, env = "PLIANT_BINS", value_name = "N,...", default_value = DEFAULT_BINS)]
     bins: Bins,
@@ -171,6 +187,10 @@ pub struct EvaluatePlan {
     pub format: ReportFormat,
     /// The table of all proteins, and its format.
     pub proteins: Option<(PathBuf, Format)>,
+    /// The calibration of a head of pairs.
+    pub calibration: Option<PathBuf>,
+    /// How probabilities are fitted.
+    pub curve: Method,
     /// The bins of lengths.
     pub bins: Bins,
     /// The seed of what is drawn.
@@ -213,13 +233,17 @@ impl EvaluateArgs {
             }
             (model, _) => model.clone().unwrap_or_default(),
         };
-        if is_mlm && (self.head.is_some() || !self.part.is_empty() || !self.metric.is_empty()) {
-            let what = "--head, --part and --metric are for the task of a head".to_owned();
+        let of_heads = self.head.is_some() || self.calibration.is_some();
+        if is_mlm && (of_heads || !self.part.is_empty() || !self.metric.is_empty()) {
+            let what = "--head, --part, --metric and --calibration are for the task of a head".to_owned();
             return Err(TaskError::Usage { what }.into());
         }
         let failures = self.out.as_deref().map(failures_path).transpose()?.flatten();
         let outputs: Vec<&Path> =
-            [self.out.as_deref(), failures.as_deref(), more].into_iter().flatten().collect();
+            [self.out.as_deref(), failures.as_deref(), more, self.calibration.as_deref()]
+                .into_iter()
+                .flatten()
+                .collect();
         let inputs: Vec<PathBuf> = self.inputs.iter().chain(&self.metric).cloned().collect();
         let mut run = self.work.plan(model, &inputs, &outputs)?;
         run.inputs = self.inputs;
@@ -232,6 +256,8 @@ impl EvaluateArgs {
             out: self.out,
             format,
             proteins,
+            calibration: self.calibration,
+            curve: self.curve,
             bins: self.bins,
             seed: self.seed,
             bootstrap: self.bootstrap,

@@ -25,6 +25,7 @@ pub mod pretrain;
 pub mod print;
 pub mod pull;
 pub mod reading;
+pub mod screen;
 pub mod shared;
 pub mod split;
 pub mod sweep;
@@ -87,6 +88,8 @@ pub enum Command {
     Evaluate(Box<evaluate::EvaluateArgs>),
     /// Tell what was taught, of proteins
     Predict(Box<predict::PredictArgs>),
+    /// Score pairs of many proteins and keep the best
+    Screen(Box<screen::ScreenArgs>),
     /// Score mutants of proteins
     Variants(Box<variants::VariantsArgs>),
     /// Tell which residues of proteins touch

@@ -25,6 +25,7 @@ pub mod predict;
 pub mod pretrain;
 pub mod pull;
 mod run;
+pub mod screen;
 pub mod split;
 pub mod variants;
 
@@ -41,6 +42,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Logits(args) => logits::run(&args.plan()?, context),
         Command::Perplexity(args) => perplexity::run(&args.plan()?, context),
         Command::Evaluate(args) => evaluate::run(&args.plan()?, context),
+        Command::Screen(args) => screen::run(&args.plan()?, context),
         Command::Variants(args) => variants::run(&args.plan()?, context),
         Command::Contacts(args) => contacts::run(&args.plan()?, context),
         Command::Align(args) => align::run(&args.plan()?, context),

@@ -10,6 +10,7 @@ use pliant_seq::tables::{Label, LabelKind, LabelledSet};
 use pliant_store::{Cell, ColumnKind, ColumnTable, METADATA_KEY, Metadata, OutputSet};
 use serde_json::{Map, Value, json};
 
+use super::calibration;
 use super::report::finite;
 use crate::Context;
 use crate::cli::evaluate::{EvaluatePlan, ReportFormat};
@@ -90,6 +91,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let metadata =
         described((plan, &head, &set), (task, layer), (&identity, adapter, device.numerics()), &metrics);
     let mut files = write(plan, &found, &metadata)?;
+    calibration::add(&mut files, plan, (&head, &set), &told)?;
     if let Some(path) = &plan.run.summary {
         let summary = json!({
             "schema": 1, "task": "evaluate", "evaluation": task.name, "command": context.command_line,

@@ -1,5 +1,6 @@
 //! `pliant evaluate`: what a model can do, in numbers.
 
+mod calibration;
 mod labels;
 mod mlm;
 mod report;

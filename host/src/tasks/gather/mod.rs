@@ -16,7 +16,9 @@ use crate::cli::gather::GatherPlan;
 use crate::cli::print::Printer;
 use crate::cli::reading::format_of;
 use crate::cli::split::failures_beside;
+use crate::exit::TaskError;
 use crate::tasks::intake::counted;
+use crate::tasks::screen::{gather as gather_screen, is_screen};
 pub use error::GatherError;
 use parts::{INPUT_KEY, Part, ordered};
 
@@ -25,14 +27,21 @@ use parts::{INPUT_KEY, Part, ordered};
 /// # Errors
 /// Parts that are no whole, and whatever cannot be read or written; no output has then changed.
 pub fn run(plan: &GatherPlan, context: &Context) -> anyhow::Result<()> {
-    let split = SplitFile::read(&plan.split)?;
+    if is_screen(plan) {
+        return gather_screen(plan, context);
+    }
+    let Some(path) = &plan.split else {
+        let what = "parts that are no screen need the --split that made their shards".to_owned();
+        return Err(TaskError::Usage { what }.into());
+    };
+    let split = SplitFile::read(path)?;
     let parts = ordered(plan, &split)?;
     // One with records where there is one, as others may not know their width.
     let Some(first) = parts.iter().find(|part| part.records > 0).or(parts.first()) else { return Ok(()) };
     let format = format(plan, first.kind)?;
     check_outputs(plan, format, &first.layers)?;
     let mut lists = Vec::new();
-    let split_list = failures_beside(&plan.split);
+    let split_list = failures_beside(path);
     if split_list.exists() {
         lists.push(FailureList::read(&split_list)?);
     }

@@ -76,7 +76,7 @@ pub(super) fn ordered(plan: &GatherPlan, split: &SplitFile) -> anyhow::Result<Ve
     let missing = (0..split.shards.len()).filter(|shard| !found.contains(shard));
     let missing: Vec<String> = missing.map(|shard| split.shards[shard].file.clone()).collect();
     if !missing.is_empty() {
-        let (shards, split) = (split.shards.len(), plan.split.clone());
+        let (shards, split) = (split.shards.len(), plan.split.clone().unwrap_or_default());
         return Err(GatherError::Missing { missing, shards, split }.into());
     }
     parts.iter().try_for_each(|part| part.holds_its_shard(plan, split))?;
@@ -91,7 +91,7 @@ impl Part {
         places: &BTreeMap<&str, usize>,
     ) -> anyhow::Result<Self> {
         let reader = ResultReader::open(path)?;
-        let (part, file) = (path.to_path_buf(), plan.split.clone());
+        let (part, file) = (path.to_path_buf(), plan.split.clone().unwrap_or_default());
         let Some(metadata) = reader.metadata().cloned() else {
             return Err(GatherError::Nameless { part, split: file }.into());
         };
@@ -187,7 +187,13 @@ impl Part {
         let (part, found, wanted) = (self.path.clone(), self.records, shard.records);
         let file = shard.file.clone();
         if found as u64 > wanted {
-            return Err(GatherError::TooMany { part, split: plan.split.clone(), shard: file, found, wanted });
+            return Err(GatherError::TooMany {
+                part,
+                split: plan.split.clone().unwrap_or_default(),
+                shard: file,
+                found,
+                wanted,
+            });
         }
         let lacking = wanted - found as u64;
         let explained = match &self.failures {

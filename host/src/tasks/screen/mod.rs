@@ -1,0 +1,340 @@
+//! `pliant screen`: the pairs of many proteins, scored by a head.
+
+mod gather;
+mod head;
+mod numbers;
+mod pairs;
+mod proteins;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pliant_kernels::Device;
+use pliant_store::{Metadata, OutputSet, Target};
+use serde_json::{Value, json};
+
+use crate::Context;
+use crate::cli::reading::OnError;
+use crate::cli::screen::{Cut, ScreenPlan};
+use crate::engine;
+use crate::exit::TaskError;
+use crate::machine;
+use crate::screen::asked::Asked;
+use crate::screen::calibration::{CALIBRATION_FILE, Calibration};
+use crate::screen::part::Head;
+use crate::screen::report::{About, ReportFormat, Worth, prevalence};
+use crate::screen::run::{Counts, Order};
+use crate::screen::scorer::Scorer;
+use crate::screen::work::{Limits, wants_pairs};
+use crate::screen::{ScreenError, Shard, tally};
+use crate::supervised::card::HeadFolder;
+use crate::tasks::{files, intake};
+pub(super) use gather::{gather, is_screen};
+use head::PairHead;
+use numbers::Numbers;
+use proteins::Intake;
+
+/// Between two checkpoints at least.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// First proteins of a block.
+const ROWS: usize = 512;
+
+/// Proteins across a block where memory admits as many: more make nothing faster.
+const MOST_COLUMNS: usize = 4096;
+
+/// Bytes of a pair that is kept for its score, and in the answer.
+const KEPT: u64 = 40;
+
+/// Scores pairs and keeps the best.
+///
+/// # Errors
+/// Whatever ends the run; no output has then changed, but for the list of failed records.
+pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let folder = HeadFolder::open(&plan.head)?;
+    let device = Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
+    let head = PairHead::load(&folder, &device)?;
+    let calibrated = Calibrated::read(plan, &folder)?;
+    let cut = calibrated.cut(plan)?;
+    let mut intake = Intake::read(plan, &folder, context)?;
+    let asked = asked(plan, &mut intake)?;
+    refuse(plan, &intake)?;
+    wants_pairs(&asked, intake.count(), &intake.inputs)?;
+    intake.warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
+    let scratch = scratch(&plan.out)?;
+    let limits = limits(plan, &intake, &asked, head.width())?;
+    let place = Numbers { plan, folder: &folder, head: &head, scratch: scratch.as_deref() };
+    let (numbers, longest) = place.of(&intake, &device, context)?;
+    let digest = digest_of(&numbers);
+    let scorer = head.scorer(&intake.proteins.ids, numbers)?;
+    let about = About { longest, ..about(plan, (&folder, &device), (&intake, &asked), (&calibrated, cut)) };
+    let part = part(plan, (about, cut), (&intake, &asked), (&scorer, &digest));
+    let total: u64 = asked.pairs(intake.count())[asked.of_shard(part.shard, intake.count())].iter().sum();
+    let progress = context.print.progress(total, "pairs");
+    let order = Order {
+        scorer: &scorer,
+        asked: &asked,
+        head: part,
+        limits,
+        folder: scratch.as_deref().map(|scratch| (scratch, EVERY)),
+        out: &plan.out,
+        format: plan.format.filter(|_| plan.shard.is_none()),
+    };
+    let begin = Instant::now();
+    let more = |files: &mut OutputSet, counts| {
+        let times = [begin.elapsed(), start.elapsed()];
+        beside(files, plan, &intake, (counts, times), context)
+    };
+    crate::screen::run::run(order, |pairs| progress.advance(pairs), more)
+}
+
+/// What the answer is made with, but for the longest protein of the training.
+fn about(
+    plan: &ScreenPlan,
+    of_head: (&HeadFolder, &Device),
+    of_pairs: (&Intake, &Asked),
+    (calibrated, cut): (&Calibrated, Option<f32>),
+) -> About {
+    About {
+        metadata: metadata(plan, of_head, of_pairs, (calibrated, cut)).to_json(),
+        head: of_head.0.card.weights.clone(),
+        calibration: calibrated.text.clone(),
+        prevalence: plan.prevalence.clone(),
+        cut: cut.map(f32::to_bits),
+        longest: None,
+        format: plan.format.map(|format| format.name().to_owned()),
+    }
+}
+
+/// What the part says of itself.
+fn part(
+    plan: &ScreenPlan,
+    (about, cut): (About, Option<f32>),
+    (intake, asked): (&Intake, &Asked),
+    (scorer, numbers): (&Scorer, &str),
+) -> Head {
+    // D-SCRIPT's file holds what is below the cut too.
+    let least = cut.filter(|_| plan.format != Some(ReportFormat::Dscript)).unwrap_or(f32::NEG_INFINITY);
+    Head {
+        screen: screen_digest(&about, numbers, asked, (plan.top_k, least)),
+        shard: plan.shard.unwrap_or(Shard::WHOLE),
+        proteins: intake.proteins.clone(),
+        about,
+        largest: scorer.largest().to_bits(),
+        best: plan.top_k,
+        least: least.to_bits(),
+        done: 0,
+        edges: None,
+    }
+}
+
+/// The calibration of the head, where there is one.
+struct Calibrated {
+    /// Where it is, or would be.
+    path: PathBuf,
+    text: Option<String>,
+    worth: Option<Worth>,
+}
+
+impl Calibrated {
+    fn read(plan: &ScreenPlan, folder: &HeadFolder) -> anyhow::Result<Self> {
+        let own = folder.path.join(CALIBRATION_FILE);
+        let is_named = plan.calibration.is_some();
+        let path = plan.calibration.clone().unwrap_or(own);
+        if !is_named && !path.exists() {
+            return Ok(Self { path, text: None, worth: None });
+        }
+        let text = Calibration::text(&path)?;
+        let calibration = Calibration::read(&text, &path, &folder.card.weights)?;
+        let share = prevalence(&plan.prevalence).map_err(|what| TaskError::Usage { what })?;
+        Ok(Self { path, text: Some(text), worth: Some(Worth::new(calibration, share)) })
+    }
+
+    /// The least logit that is asked for.
+    fn cut(&self, plan: &ScreenPlan) -> Result<Option<f32>, ScreenError> {
+        let worth = |asked| {
+            self.worth.as_ref().ok_or_else(|| ScreenError::NotCalibrated { asked, path: self.path.clone() })
+        };
+        if plan.format.is_some_and(ReportFormat::wants_calibration) {
+            worth("a format of probabilities")?;
+        }
+        Ok(match plan.cut {
+            None => None,
+            Some(Cut::Logit(logit)) => Some(logit),
+            Some(Cut::Probability(wanted)) => Some(worth("--min-probability")?.least(wanted)?),
+            Some(Cut::Precision(wanted)) => Some(worth("--expected-precision")?.reach(wanted)? as f32),
+        })
+    }
+}
+
+/// Which pairs are scored.
+fn asked(plan: &ScreenPlan, intake: &mut Intake) -> anyhow::Result<Asked> {
+    if let Some(path) = &plan.pairs {
+        let table = pairs::read(path, &intake.proteins.ids, &intake.inputs)?;
+        intake.failures.extend(table.failures);
+        intake.headers += table.rows;
+        intake.warnings.add("repeated_pairs", table.repeated, || {
+            let pairs =
+                intake::counted(table.repeated, "pair repeats an earlier one", "pairs repeat earlier ones");
+            format!("{pairs}, either way round: each is scored once")
+        });
+        return Ok(Asked::Listed(table.pairs));
+    }
+    Ok(intake.sides.take().map_or(Asked::All, Asked::Between))
+}
+
+/// Ends a run for its failures, unless it is told to go on.
+fn refuse(plan: &ScreenPlan, intake: &Intake) -> anyhow::Result<()> {
+    if plan.run.on_error == OnError::Fail && !intake.failures.is_empty() {
+        intake::refuse(&intake.failures, intake.headers, plan.run.failures.as_deref())?;
+    }
+    Ok(())
+}
+
+/// The folder of what a screen that goes on needs, unless the answer goes to a stream.
+fn scratch(out: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if Target::resolve(out)?.is_stream() {
+        return Ok(None);
+    }
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".screen");
+    Ok(Some(out.with_file_name(name)))
+}
+
+/// How large pieces may be, so that all fits into the memory that may be used.
+fn limits(plan: &ScreenPlan, intake: &Intake, asked: &Asked, units: usize) -> Result<Limits, TaskError> {
+    let proteins = intake.count() as u64;
+    let vectors = match &intake.content {
+        proteins::Content::Vectors(values) => 4 * values.len() as u64,
+        proteins::Content::Sequences(sequences) => sequences.iter().map(|own| own.len() as u64).sum(),
+    };
+    // Partners while they are gathered and in the answer, or all pairs, where no cut keeps them few.
+    let kept = match (plan.top_k, plan.cut) {
+        (Some(best), _) => proteins * 2 * 20 * (best as u64).min(proteins),
+        (None, None) => KEPT * asked.pairs(intake.count()).iter().sum::<u64>(),
+        (None, Some(_)) => 0,
+    };
+    let fixed = proteins * (8 * units as u64 + 200) + vectors + kept;
+    let column = (4 * ROWS + 8 * units) as u64;
+    let (limit, by) = match (plan.memory, machine::memory_limit()) {
+        (Some(bytes), _) => (bytes, "--memory"),
+        (None, Some(limit)) => (limit.bytes / 2, limit.by),
+        (None, None) => (u64::MAX, "nothing"),
+    };
+    let least = fixed + column * tally::LANES_OF_BLOCKS as u64;
+    if least > limit {
+        return Err(TaskError::Memory { needed_mib: (least >> 20) + 1, limit_mib: limit >> 20, limit: by });
+    }
+    let left = limit - fixed;
+    let columns =
+        plan.block.unwrap_or(MOST_COLUMNS).min(usize::try_from(left / column).unwrap_or(usize::MAX));
+    let most = if kept > 0 { u64::MAX } else { (left - column * columns as u64) / KEPT };
+    Ok(Limits { columns, most })
+}
+
+/// What a table of the answer tells of itself.
+fn metadata(
+    plan: &ScreenPlan,
+    (folder, device): (&HeadFolder, &Device),
+    (intake, asked): (&Intake, &Asked),
+    (calibrated, cut): (&Calibrated, Option<f32>),
+) -> Metadata {
+    let encoder = &folder.card.encoder;
+    let kind = match asked {
+        Asked::All => "all",
+        Asked::Between(_) => "between",
+        Asked::Listed(_) => "listed",
+    };
+    let of_vectors = |key: &str| intake.metadata.as_ref().and_then(|own| own.get(key)).cloned();
+    let calibration = calibrated.text.as_ref().map(|text| blake3::hash(text.as_bytes()).to_hex().to_string());
+    Metadata::new()
+        .with("schema", 1)
+        .with("output", "screen")
+        .with("task", folder.card.task.as_str())
+        .with("head", folder.card.weights.as_str())
+        .with("model", encoder.identity.as_str())
+        .with("adapter", json!(encoder.adapter))
+        .with("layers", json!([encoder.layer]))
+        .with("precision", of_vectors("precision").unwrap_or(json!(plan.run.compute.precision.name())))
+        .with("numerics", device.numerics())
+        .with("input", intake.digest.as_str())
+        .with("pairs", kind)
+        .with("top_k", json!(plan.top_k))
+        .with("cut", json!(cut.map(f64::from)))
+        .with("prevalence", plan.prevalence.as_str())
+        .with("calibration", json!(calibration))
+}
+
+/// BLAKE3 of numbers, in hex.
+fn digest_of(numbers: &[f32]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for numbers in numbers.chunks(1 << 12) {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// What makes a screen another one.
+fn screen_digest(about: &About, numbers: &str, asked: &Asked, (best, least): (Option<usize>, f32)) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let words = json!([about.metadata, about.calibration, numbers, best, least.to_bits()]);
+    hasher.update(words.to_string().as_bytes());
+    match asked {
+        Asked::All => {}
+        Asked::Between(sides) => {
+            let bytes: Vec<u8> = sides.iter().map(|&side| side as u8).collect();
+            hasher.update(&bytes);
+        }
+        Asked::Listed(pairs) => {
+            for pair in pairs {
+                pair.iter().for_each(|number| {
+                    hasher.update(&number.to_le_bytes());
+                });
+            }
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The list of failures and the summary.
+fn beside(
+    set: &mut OutputSet,
+    plan: &ScreenPlan,
+    intake: &Intake,
+    (counts, [scoring, whole]): (Counts, [Duration; 2]),
+    context: &Context,
+) -> anyhow::Result<()> {
+    if let Some(path) = &plan.run.failures {
+        files::add_failures(set, path, &intake.failures, plan.run.on_error)?;
+    }
+    let Some(path) = &plan.run.summary else { return Ok(()) };
+    let warnings: Vec<Value> = intake.warnings.0.iter().map(intake::Warning::json).collect();
+    let summary = json!({
+        "schema": 1,
+        "task": "screen",
+        "versions": { "pliant": env!("CARGO_PKG_VERSION") },
+        "command": context.command_line,
+        "proteins": intake.count(),
+        "pairs_scored": counts.scored,
+        "pairs_kept": counts.kept,
+        "shard": plan.shard.map(|shard| shard.to_string()),
+        "failures": intake.failures.len(),
+        "warnings": warnings,
+        "threads": plan.run.compute.threads,
+        "scoring_seconds": scoring.as_secs_f64(),
+        "pairs_per_second": counts.scored as f64 / scoring.as_secs_f64(),
+        "wall_seconds": whole.as_secs_f64(),
+        "peak_memory_bytes": machine::peak_memory(),
+    });
+    set.push(files::text_file(path, &format!("{summary:#}\n"))?);
+    Ok(())
+}
+
+/// The model of a head, where there is one to be named.
+fn card(plan: &ScreenPlan, folder: &HeadFolder) -> anyhow::Result<(PathBuf, engine::Card)> {
+    let model = folder.encoder(plan.model.as_deref())?;
+    let card = engine::card_of_head(folder, plan.model.as_deref(), plan.run.adapter.as_deref())?;
+    Ok((model, card))
+}
