@@ -8,6 +8,7 @@
 include { FASTA_EMBED_PLIANT     } from './subworkflows/fasta_embed_pliant/main'
 include { FASTA_LOGITS_PLIANT    } from './subworkflows/fasta_logits_pliant/main'
 include { FASTA_SCORE_PLIANT     } from './subworkflows/fasta_score_pliant/main'
+include { FASTA_SCREEN_PLIANT    } from './subworkflows/fasta_screen_pliant/main'
 include { LABELS_FINETUNE_PLIANT } from './subworkflows/labels_finetune_pliant/main'
 include { PLIANT_ALIGN           } from './modules/pliant/align/main'
 include { PLIANT_EVALUATE        } from './modules/pliant/evaluate/main'
@@ -21,7 +22,7 @@ workflow {
     main:
     check(params)
     ch_model = channel.value(params.model ? model_files(params.model.toString()) : [])
-    def formats = [evaluate: 'json', finetune: 'json', perplexity: 'tsv', predict: 'tsv', pretrain: 'json', variants: 'csv']
+    def formats = [evaluate: 'json', finetune: 'json', perplexity: 'tsv', predict: 'tsv', pretrain: 'json', screen: 'tsv', variants: 'csv']
     def format = params.format ?: formats.get(params.task, 'npz')
     def shards = params.shard_residues ? 0 : params.shards
     def samples = params.input && !(params.task in ['align', 'sweep', 'variants']) ? told(inputs(params.input.toString()), params) : []
@@ -64,6 +65,17 @@ workflow {
     }
     else if (params.task == 'predict') {
         PLIANT_PREDICT(channel.fromList(samples), head_of(params), ch_model, sequences_of(params), format)
+    }
+    else if (params.task == 'screen') {
+        def against = params.against ? file(params.against, checkIfExists: true) : []
+        def asked = params.asked ? file(params.asked, checkIfExists: true) : []
+        FASTA_SCREEN_PLIANT(
+            channel.fromList(samples.collect { row -> row + [against, asked] }),
+            head_of(params),
+            ch_model,
+            params.shards,
+            format,
+        )
     }
     else if (params.task == 'finetune') {
         // On a model that is there, begins with random weights, or is pretrained first.
@@ -128,7 +140,7 @@ workflow {
 def check(options) {
     def tasks = [
         'embed', 'logits', 'contacts', 'perplexity', 'variants', 'align', 'evaluate', 'predict', 'pretrain', 'finetune',
-        'sweep',
+        'screen', 'sweep',
     ]
     if (!(options.task in tasks)) {
         error("--task ${options.task}: wanted one of ${tasks.join(', ')}")
@@ -138,6 +150,7 @@ def check(options) {
         finetune: ['labels', 'learn', 'outdir'],
         predict: ['input', 'head', 'model', 'outdir'],
         pretrain: ['training', 'corpus', 'outdir'],
+        screen: ['input', 'head', 'model', 'outdir'],
         sweep: ['labels', 'learn', 'grid', 'outdir'],
         variants: ['model', 'outdir'],
     ]
@@ -185,7 +198,7 @@ def told(rows, options) {
     def names = [
         'shard_residues', 'h5_layout', 'layers', 'pool', 'precision', 'out_dtype', 'long_policy', 'id', 'on_error',
         'max_residues', 'task_args', 'masked', 'method', 'sequence_column', 'score', 'offset', 'training_args',
-        'finetune_args', 'predict_args', 'learn', 'grid',
+        'finetune_args', 'predict_args', 'screen_args', 'learn', 'grid',
     ]
     def flags = names.collect { name -> "${name}=${options[name]}" }.join(' ')
     return rows.collect { row -> [row[0] + [flags: flags.toString()]] + row.drop(1) }
@@ -282,7 +295,10 @@ def head_of(options) {
     if (options.head.toString().endsWith('.toml')) {
         return plugin_files(options.head)
     }
-    return ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
+    // What a screen tells probabilities by need not be there.
+    def calibration = options.task == 'screen' ? files("${options.head}/calibration.jso[n]") : []
+    def own = ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
+    return own + calibration
 }
 
 /** The files of the plugin that measures, where there is one. */

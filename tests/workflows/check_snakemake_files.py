@@ -62,6 +62,11 @@ RIGHT = {
     "an evaluation": {"tasks": ["evaluate"], "evaluate": {"format": "tsv", "bins": [0, 100]}},
     "a training": {"tasks": ["pretrain"], "pretrain": {"runs": {"a": {"config": "a.toml", "corpus": ["a.fasta"]}}}},
     "a head": {"tasks": ["finetune"], "finetune": {"heads": {"a": {"task": "solubility", "labels": "a.tsv"}}}},
+    "a screen": {
+        "tasks": ["screen"],
+        "model": "model",
+        "screen": {"runs": {"a": {"first": "a.fasta", "head": "head", "parts": 3}}},
+    },
     "a sweep": {
         "tasks": ["finetune"],
         "finetune": {"heads": {"a": {"task": "ppi", "labels": "a.tsv", "grid": ["head.hidden=2,4"]}}},

@@ -149,3 +149,10 @@ exit "\${status:-0}"
 END
   chmod +x "$1/pliant"
 }
+
+# Every pair of the proteins of a FASTA, with labels that nobody would learn.
+make_pairs() {
+  printf 'id_a\tid_b\tlabel\n'
+  awk '/^>/ { id[++count] = substr($1, 2) }
+    END { for (a = 1; a < count; a++) for (b = a + 1; b <= count; b++) printf "%s\t%s\t%d\n", id[a], id[b], (a + b) % 2 }' "$1"
+}

@@ -459,6 +459,17 @@ heads() {
   pliant align "$scratch/two.fasta" --model "$scratch/straight" --quiet --out "$scratch/two.tsv"
   same "$scratch/tasks/align/two.tsv" "$scratch/two.tsv"
   [[ -s $scratch/tasks/align/two.svg ]] || fail 'the alignment has no picture'
+
+  say 'a screen in parts gives the bytes of one in a piece'
+  make_pairs "$scratch/few.fasta" >"$scratch/pairs.tsv"
+  pliant finetune --task ppi --train "$scratch/pairs.tsv" --valid "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" \
+    --model "$scratch/straight" --set head.pairs=average --set head.activation=tanh --set head.hidden=8 \
+    --set run.epochs=1 --out "$scratch/pair_head" --quiet
+  task_run screen --task screen --input "$scratch/few.fasta" --head "$scratch/pair_head" --model "$scratch/straight" \
+    --shards 3 --screen_args '--top-k 2' || fail "--task screen: $(log_of screen)"
+  pliant screen "$scratch/few.fasta" --head "$scratch/pair_head" --model "$scratch/straight" --top-k 2 --quiet \
+    --out "$scratch/screen.tsv"
+  same "$scratch/tasks/screen/few.tsv" "$scratch/screen.tsv"
 }
 
 # Waits for the runs of these names, whose numbers are in `runs`, in this order.
@@ -474,7 +485,7 @@ stubs() {
   say 'stubs of the other modules'
   nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
   for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png few.log.jsonl few.svg \
-    few.mlm.json few.jsonl head.json few.json; do
+    few.mlm.json few.jsonl head.json few.json few.2_of_3.screen; do
     grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
   done
 }

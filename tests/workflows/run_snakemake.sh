@@ -28,7 +28,7 @@ fail() {
   exit 1
 }
 
-for task in split gather logits contacts perplexity variants evaluate pretrain plot finetune sweep predict align; do
+for task in split gather logits contacts perplexity variants evaluate pretrain plot finetune sweep predict align screen; do
   pliant "$task" --help >/dev/null || fail "'pliant $task' is wanted on PATH"
 done
 
@@ -424,6 +424,24 @@ END
   pliant align "$folder/two.fasta" --model "$folder/model" --quiet --out "$scratch/two.tsv"
   same "$results/both/alignment.tsv" "$scratch/two.tsv"
   [[ -s $results/both/alignment.svg ]] || fail 'the alignment has no picture'
+
+  say 'a screen in parts gives the bytes of one in a piece'
+  make_pairs "$folder/few.fasta" >"$folder/pairs.tsv"
+  pliant finetune --task ppi --train "$folder/pairs.tsv" --valid "$folder/pairs.tsv" --sequences "$folder/few.fasta" \
+    --model "$folder/model" --set head.pairs=average --set head.activation=tanh --set head.hidden=8 \
+    --set run.epochs=1 --out "$folder/pair_head" --quiet
+  cat >"$folder/config/config.yaml" <<'END'
+tasks: [screen]
+model: model
+threads: 1
+mem_mb: 510
+screen: {runs: {few: {first: few.fasta, head: pair_head, parts: 3}}}
+extra: {screen: --top-k 2}
+END
+  workflow "$folder"
+  pliant screen "$folder/few.fasta" --head "$folder/pair_head" --model "$folder/model" --top-k 2 --quiet \
+    --out "$scratch/screen.tsv"
+  same "$results/few/pairs.tsv" "$scratch/screen.tsv"
 }
 
 module_import() {
@@ -453,7 +471,7 @@ wrappers() {
   say 'wrappers'
   mkdir -p "$scratch/wrappers/master/bio"
   cp -r "$workflow/wrappers" "$scratch/wrappers/master/bio/pliant"
-  for task in logits perplexity contacts variants evaluate pretrain plot align finetune sweep predict split embed gather; do
+  for task in logits perplexity contacts variants evaluate pretrain plot align finetune sweep predict screen split embed gather; do
     folder=$scratch/wrappers/master/bio/pliant/$task/test
     if ! snake "$folder" --wrapper-prefix "file://$scratch/wrappers/"; then
       cat "$folder/run.log" "$folder"/logs/* >&2

@@ -63,6 +63,7 @@ ALIGN_FLAGS = [
     *["--precision", config["precision"]],
     *shlex.split(config["extra"]["align"]),
 ]
+SCREEN_FLAGS = [*COMPUTING, *READING, *shlex.split(config["extra"]["screen"])]
 HEAD_EVALUATE_FLAGS = [*COMPUTING, *READING]
 PREDICT_FLAGS = [*COMPUTING, *READING, *shlex.split(config["extra"]["predict"])]
 PRETRAIN_FLAGS = shlex.split(config["extra"]["pretrain"])
@@ -108,7 +109,11 @@ def results():
             pair=config["align"]["pairs"],
             suffix=suffixes,
         )
-    return of_samples + of_assays + of_runs + of_pairs + results_of_heads()
+    of_screens = expand(
+        f"results/{{screen}}/pairs.{config['screen']['format']}",
+        screen=config["screen"]["runs"] if "screen" in TASKS else {},
+    )
+    return of_samples + of_assays + of_runs + of_pairs + of_screens + results_of_heads()
 
 
 def results_of_heads():
@@ -324,6 +329,32 @@ def aligned(wildcards):
     return {"first": local(told[0])} | (
         {"second": [local(told[1])]} if told[1:] else {}
     )
+
+
+def screened(wildcards):
+    """The proteins of a screen, its head, and which pairs are scored."""
+    told = config["screen"]["runs"][wildcards.screen]
+    folder = Path(told["head"])
+    files = ["head.json", "head.safetensors"]
+    # What probabilities are told by need not be there.
+    files += ["calibration.json"] if (folder / "calibration.json").exists() else []
+    inputs = {
+        "first": local(told["first"]),
+        "head": local([str(folder / name) for name in files]),
+        "model": files_of_model(config["model"]),
+    }
+    return inputs | {
+        name: [local(told[name])] for name in ("second", "pairs") if name in told
+    }
+
+
+def screen_parts(wildcards):
+    """The parts of a screen."""
+    parts = config["screen"]["runs"][wildcards.screen].get("parts", 1)
+    return [
+        f"results/{wildcards.screen}/parts/{part}_of_{parts}.screen"
+        for part in range(1, parts + 1)
+    ]
 
 
 def growing(amount):

@@ -10,6 +10,7 @@ include { PLIANT_PLOT       } from '../../../nextflow/modules/pliant/plot/main'
 include { PLIANT_PREDICT    } from '../../../nextflow/modules/pliant/predict/main'
 include { PLIANT_PRETRAIN   } from '../../../nextflow/modules/pliant/pretrain/main'
 include { PLIANT_SWEEP      } from '../../../nextflow/modules/pliant/sweep/main'
+include { PLIANT_SCREEN     } from '../../../nextflow/modules/pliant/screen/main'
 include { PLIANT_VARIANTS   } from '../../../nextflow/modules/pliant/variants/main'
 
 workflow {
@@ -26,8 +27,10 @@ workflow {
     PLIANT_SWEEP(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], 'head.hidden=2,4', 'classification', "${workflow.workDir}/runs")
     PLIANT_PREDICT(ch_fasta, PLIANT_FINETUNE.out.head.map { _meta, files -> files }, [], [], 'jsonl')
 
+    PLIANT_SCREEN(ch_fasta.map { meta, fasta -> [meta, fasta, [], [], '2/3'] }, [], [], 'tsv')
+
     PLIANT_LOGITS.out.logits
-        .mix(PLIANT_LOGITS.out.summary)
+        .mix(PLIANT_LOGITS.out.summary, PLIANT_SCREEN.out.part, PLIANT_SCREEN.out.summary)
         .mix(PLIANT_CONTACTS.out.contacts, PLIANT_CONTACTS.out.pictures, PLIANT_CONTACTS.out.summary)
         .mix(PLIANT_PERPLEXITY.out.perplexity, PLIANT_PERPLEXITY.out.failures, PLIANT_PERPLEXITY.out.summary)
         .mix(PLIANT_VARIANTS.out.scores, PLIANT_VARIANTS.out.picture, PLIANT_VARIANTS.out.summary)

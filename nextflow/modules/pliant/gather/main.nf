@@ -19,11 +19,13 @@ process PLIANT_GATHER {
 
     script:
     def args = task.ext.args ?: ''
+    // Parts of a screen know each other.
+    def named = split ? "--split ${split}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     pliant gather \\
         ${args} \\
-        --split ${split} \\
+        ${named} \\
         --out ${prefix}.${format} \\
         ${parts}
     """
