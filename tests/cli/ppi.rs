@@ -276,6 +276,78 @@ fn symmetries_and_states_are_tasks() {
 }
 
 #[test]
+fn what_is_on_a_list_is_not_learnt_from() {
+    use sha2::{Digest, Sha256};
+    let scratch = scratch();
+    let hash = |number: usize| -> String {
+        Sha256::digest(proteins(40)[number].as_bytes())
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    };
+    // One of the training, and one of those that are kept apart, which stay.
+    scratch.write("list.txt", format!("{}\n{}\n", hash(3), hash(30)));
+    let words = [&words("composition", "out", &["run.epochs=1"])[..], &["--exclude", "list.txt"]].concat();
+    let ended = scratch.run(&words).go().code(0);
+    assert!(ended.stderr.contains("23 examples are not learnt from"), "{}", ended.stderr);
+    let training = json(&scratch, "out/training.json");
+    assert_eq!((&training["excluded"], &training["train"]["examples"]), (&23.into(), &(276 - 23).into()));
+    assert_eq!(
+        (&training["train"]["sequences"], &training["held_out"]["examples"]),
+        (&23.into(), &120.into())
+    );
+    let words =
+        ["leakage", "--task", "ppi", "--train", "train.tsv", "--test", "train.tsv", "--sequences", "p.fasta"];
+    scratch.run(&[&words[..], &["--exclude", "list.txt", "--out", "l.json"]].concat()).go().code(0);
+    let report = json(&scratch, "l.json");
+    assert_eq!(
+        (&report["train"]["excluded"], &report["classes"]["C2"]["examples"]),
+        (&23.into(), &23.into())
+    );
+    let all: String = (0..24).map(|number| hash(number) + "\n").collect();
+    scratch.write("all.txt", all).write("none.txt", "no hash\n");
+    for (list, code, wanted) in
+        [("all.txt", 2, "every example"), ("none.txt", 65, "none.txt"), ("lost.txt", 66, "lost.txt")]
+    {
+        let words = [&self::words("composition", "bad", &[])[..], &["--exclude", list]].concat();
+        let ended = scratch.run(&words).go().code(code);
+        assert!(ended.stderr.contains(wanted), "{list}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn kinds_of_interaction_are_a_task() {
+    let scratch = scratch();
+    let mut text = "id_a\tid_b\ttypes\tscore\n".to_owned();
+    for line in pairs(0, 24).lines() {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let _ = writeln!(
+            text,
+            "{}\t{}\t{}\t400",
+            cells[0],
+            cells[1],
+            ["reaction", "binding,activation"][usize::from(cells[2] == "1")]
+        );
+    }
+    scratch.write("edges.tsv", text);
+    let words = [
+        "finetune",
+        "--task",
+        "interaction-types",
+        "--train",
+        "edges.tsv",
+        "--sequences",
+        "p.fasta",
+        "--out",
+        "out",
+    ];
+    let sets = ["--set", "head.pairs=average", "--set", "head.hidden=4", "--valid-fraction", "0.3"];
+    scratch.run(&[&words[..], &["--model", "composition"], &sets].concat()).go().code(0);
+    let head = json(&scratch, "out/head.json");
+    assert_eq!(head["labels"]["classes"], serde_json::json!(["activation", "binding", "reaction"]));
+    assert_eq!(head["head"]["outputs"], 3);
+}
+
+#[test]
 fn what_is_wrong_with_pairs_is_named_with_its_place() {
     let scratch = scratch();
     scratch.write("strange.tsv", "id_a\tid_b\tlabel\np0\tp1\t1\np0\tnobody\t0\np0\tp2\t0\n");

@@ -29,8 +29,8 @@ Examples:
   pliant predict proteins.fasta --head head --model esm2_t6_8M --out labels.tsv
 
 Tasks: homology, solubility, localization, localization-single, stability, fluorescence, secstr, transmembrane, and of any
-table classification, multilabel, regression, residue and pair; of pairs of proteins ppi, of homo-oligomers symmetry and
-oligomeric-state. Examples stand in .csv or .tsv, or in the FASTA forms of
+table classification, multilabel, regression, residue and pair; of pairs of proteins ppi and interaction-types, of
+homo-oligomers symmetry and oligomeric-state. Examples stand in .csv or .tsv, or in the FASTA forms of
 PLUS. With a frozen encoder (--tune frozen, the default) each protein is encoded once. The model 'composition' is no model:
 the letters of a protein and its length, as a baseline.";
 
@@ -203,6 +203,10 @@ struct ExampleFlags {
     /// Examples kept apart, repeatable, in the place of data.valid
     #[arg(long, env = "PLIANT_VALID", value_name = "FILE")]
     valid: Vec<PathBuf>,
+    /// Files of SHA-256 hashes of sequences, one a line, repeatable, in the place of data.exclude: examples with one of
+    /// them are not learnt from
+    #[arg(long, env = "PLIANT_EXCLUDE", value_name = "FILE")]
+    exclude: Vec<PathBuf>,
     /// Parts of the training files to learn from, with commas between, in the place of data.train_parts
     #[arg(long, env = "PLIANT_TRAIN_PART", value_name = "NAME", value_delimiter = ',')]
     train_part: Vec<String>,
@@ -353,7 +357,11 @@ impl FinetuneArgs {
                 changes.extend([Change::path(key, path)?, Change::gone(other)]);
             }
         }
-        for (key, paths) in [("data.train", &examples.train), ("data.valid", &examples.valid)] {
+        for (key, paths) in [
+            ("data.train", &examples.train),
+            ("data.valid", &examples.valid),
+            ("data.exclude", &examples.exclude),
+        ] {
             if !paths.is_empty() {
                 changes.push(Change::paths(key, paths)?);
             }

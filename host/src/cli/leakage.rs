@@ -42,6 +42,9 @@ pub struct LeakageArgs {
     /// Parts of the files that are asked about, with commas between
     #[arg(long, env = "PLIANT_TEST_PART", value_name = "NAME", value_delimiter = ',')]
     test_part: Vec<String>,
+    /// Files of SHA-256 hashes of sequences, one a line, repeatable: training examples with one of them do not count
+    #[arg(long, env = "PLIANT_EXCLUDE", value_name = "FILE")]
+    exclude: Vec<PathBuf>,
     #[command(flatten)]
     form: FormFlags,
     /// The report; the suffix names the format: .json, or .tsv with a row for each number
@@ -87,6 +90,8 @@ pub struct LeakagePlan {
     pub train_parts: Vec<String>,
     /// Parts that are asked about.
     pub test_parts: Vec<String>,
+    /// Lists of sequences that are not learnt from.
+    pub exclude: Vec<PathBuf>,
     /// How examples stand in their files.
     pub form: FormFlags,
     /// The report, and its format.
@@ -132,8 +137,14 @@ impl LeakageArgs {
         let more = [&proteins, &examples].into_iter().flatten().map(|(path, _)| path.as_path());
         let outputs: Vec<&Path> = std::iter::once(self.out.as_path()).chain(more).collect();
         check_targets(&outputs)?;
-        let inputs: Vec<PathBuf> =
-            self.train.iter().chain(&self.test).chain(&self.form.sequences).cloned().collect();
+        let inputs: Vec<PathBuf> = self
+            .train
+            .iter()
+            .chain(&self.test)
+            .chain(&self.exclude)
+            .chain(&self.form.sequences)
+            .cloned()
+            .collect();
         for output in &outputs {
             not_an_input(&inputs, output)?;
         }
@@ -143,6 +154,7 @@ impl LeakageArgs {
             test: self.test,
             train_parts: self.train_part,
             test_parts: self.test_part,
+            exclude: self.exclude,
             form: self.form,
             out: (self.out, format),
             proteins,

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pliant_seq::Source;
 use pliant_seq::tables::{
     ClassList, Columns, Domains, Form, GroupColumn, LabelForm, LabelledSet, ProteinColumns, ProteinTable,
     Proteins, ResidueAlphabet, SetOptions, SetReport, TableError, forms, wild_type,
 };
+use pliant_seq::{ExcludeList, Source};
 
+use super::error::HeadError;
 use super::registry::{self, SS8, SS8_COLUMN, Task, Written};
 use crate::train::tuning::FormConfig;
 
@@ -230,6 +231,29 @@ impl Reading<'_> {
             }
         })
     }
+}
+
+/// The examples without those of whose proteins one is on a list of SHA-256 hashes, and how many these were.
+///
+/// # Errors
+/// Lists that cannot be read, and examples that are all on them.
+pub fn without(set: LabelledSet, lists: &[PathBuf]) -> anyhow::Result<(LabelledSet, u64)> {
+    if lists.is_empty() {
+        return Ok((set, 0));
+    }
+    let list = ExcludeList::read(&Source::from_arguments(lists)?)?;
+    let listed: Vec<bool> = (0..set.sequences()).map(|number| list.holds(set.sequence(number))).collect();
+    let stays = |example: &usize| !set.members(*example).into_iter().any(|sequence| listed[sequence]);
+    let left: Vec<usize> = (0..set.len()).filter(stays).collect();
+    let excluded = (set.len() - left.len()) as u64;
+    if excluded == 0 {
+        return Ok((set, 0));
+    }
+    let what = || HeadError::Unfit {
+        what: "every example to learn from is on the lists of what is to be left out (data.exclude)"
+            .to_owned(),
+    };
+    Ok((set.select(&left).ok_or_else(what)?, excluded))
 }
 
 /// The examples of some parts; all of them where none is named.

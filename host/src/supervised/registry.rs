@@ -79,7 +79,7 @@ const SS3: &[(&str, &str)] = &[("H", "H"), ("E", "E"), ("C", "C")];
 const TOPOLOGY: &[(&str, &str)] = &[("I", "1"), ("O", "2"), ("M", "Hh"), ("S", "S")];
 
 /// Every task.
-pub static TASKS: [Task; 16] = [
+pub static TASKS: [Task; 17] = [
     Task {
         name: "homology",
         about: "levels of structure that two domains share (pairs; 0 to 4)",
@@ -210,6 +210,15 @@ pub static TASKS: [Task; 16] = [
             columns: Columns { id: &["p0", "p1"], ..pair(&["s0", "s1"], "label") },
             label: Written::Class(&["0", "1"]),
         }],
+        fasta: None,
+    },
+    Task {
+        name: "interaction-types",
+        about: "in which ways two proteins interact (pairs; several, with , between)",
+        kind: HeadKind::Symmetric,
+        label: Written::Classes(','),
+        columns: pair(&["sequence_a", "sequence_b"], "types"),
+        others: &[],
         fasta: None,
     },
     Task {

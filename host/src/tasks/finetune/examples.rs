@@ -5,7 +5,7 @@ use pliant_seq::tables::{LabelledSet, SetReport};
 use serde_json::{Value, json};
 
 use crate::cli::reading::OnError;
-use crate::supervised::reading::{Reading, of_parts};
+use crate::supervised::reading::{Reading, of_parts, without};
 use crate::supervised::registry::Task;
 use crate::tasks::intake::{self, Warnings, counted};
 use crate::train::tuning::{ExamplesConfig, TuningConfig};
@@ -16,6 +16,8 @@ pub(super) struct Examples {
     pub(super) train: LabelledSet,
     /// What is kept apart.
     pub(super) held_out: Option<LabelledSet>,
+    /// Examples that were not learnt from, as they are on lists.
+    pub(super) excluded: u64,
     /// Examples that failed.
     pub(super) failures: Vec<Failure>,
     /// What may not be what was meant.
@@ -45,19 +47,28 @@ impl Examples {
             account.add("the examples kept apart", report);
             (train, Some(apart))
         };
+        let (train, excluded) = without(train, &data.exclude)?;
+        account.warnings.add("excluded", excluded, || {
+            let examples = counted(excluded, "example is", "examples are");
+            format!("{examples} not learnt from, as a protein of them is on a list of data.exclude")
+        });
         let Account { failures, warnings, rows } = account;
         if data.on_error == OnError::Fail && !failures.is_empty() {
             intake::refuse(&failures, rows, None)?;
         }
         // Failures come first: they may be why one class is left.
         train.varied()?;
-        Ok(Self { train, held_out, failures, warnings })
+        Ok(Self { train, held_out, excluded, failures, warnings })
     }
 
     /// The examples for the account of the training.
-    pub(super) fn json(&self) -> [(&'static str, Value); 2] {
+    pub(super) fn json(&self) -> [(&'static str, Value); 3] {
         let tell = |set: &LabelledSet| json!({ "examples": set.len(), "sequences": set.sequences(), "residues": set.residues(), "digest": set.digest() });
-        [("train", tell(&self.train)), ("held_out", self.held_out.as_ref().map_or(Value::Null, tell))]
+        [
+            ("excluded", json!(self.excluded)),
+            ("train", tell(&self.train)),
+            ("held_out", self.held_out.as_ref().map_or(Value::Null, tell)),
+        ]
     }
 }
 

@@ -11,7 +11,7 @@ use pliant_store::{Metadata, OutputSet};
 use crate::Context;
 use crate::cli::leakage::{LeakageFormat, LeakagePlan};
 use crate::cli::reading::OnError;
-use crate::supervised::reading::{Reading, of_parts};
+use crate::supervised::reading::{Reading, of_parts, without};
 use crate::tasks::{files, intake};
 use crate::train::tuning::FormConfig;
 use compare::Comparison;
@@ -37,10 +37,11 @@ pub fn run(plan: &LeakagePlan, context: &Context) -> anyhow::Result<()> {
         [] => all.clone(),
         files => read(files, Some(all.classes()))?,
     };
-    let train = of_parts(all, &plan.train_parts)?;
+    let (train, excluded) = without(of_parts(all, &plan.train_parts)?, &plan.exclude)?;
     let test = of_parts(apart, &plan.test_parts)?;
     let comparison = Comparison::of(&train, &test, plan.kmer);
-    let object = report::object(&comparison, plan);
+    let mut object = report::object(&comparison, plan);
+    object["train"]["excluded"] = excluded.into();
     let text = match plan.out.1 {
         LeakageFormat::Json => format!("{object:#}\n"),
         LeakageFormat::Tsv => report::rows(&object),

@@ -15,6 +15,12 @@ const KEYS: [Key; 83] = [
     key("data.train", "a list of paths", "examples that are learnt from: tables, or FASTA with labels")
         .files(),
     key("data.valid", "a list of paths", "examples that are kept apart to look at what was learnt").files(),
+    key(
+        "data.exclude",
+        "a list of paths",
+        "files of SHA-256 hashes of sequences: examples with one of them are not learnt from",
+    )
+    .files(),
     key("data.train_parts", "a list of words", "parts of the training files that are learnt from; none: all"),
     key("data.valid_parts", "a list of words", "parts of the training files that are kept apart"),
     key(

@@ -61,6 +61,8 @@ pub struct ExamplesConfig {
     pub train: Vec<PathBuf>,
     /// Files of examples that are kept apart.
     pub valid: Vec<PathBuf>,
+    /// Files of SHA-256 hashes of sequences; no example with one of them is learnt from.
+    pub exclude: Vec<PathBuf>,
     /// Parts of the training files that are learnt from.
     pub train_parts: Vec<String>,
     /// Parts of them that are kept apart.
@@ -332,7 +334,7 @@ pub enum BestBy {
 
 /// The values of keys that nothing sets.
 const DEFAULTS: &str = r#"
-data = { train = [], valid = [], train_parts = [], valid_parts = [], on_error = "fail", long = "whole", sequence_columns = [], label_columns = [], id_columns = [], classes = [], max_residues = 100000 }
+data = { train = [], valid = [], exclude = [], train_parts = [], valid_parts = [], on_error = "fail", long = "whole", sequence_columns = [], label_columns = [], id_columns = [], classes = [], max_residues = 100000 }
 head = { pooling = "mean", pairs = "symmetric", activation = "relu", dropout = 0.0 }
 tuning = { encoder = "frozen", names = [], lora_rank = 8, lora_alpha = 16.0, lora_dropout = 0.0, lora_targets = [], lora_layers = [], prefix_gigabytes = 4.0, layer = -1, encoder_rate = 1.0, head_rate = 1.0, class_weights = "none", task_weight = 1.0, mlm_weight = 0.0 }
 masking = { choose = 0.15, mask = 0.8, random = 0.1, rounding = "chance" }
