@@ -19,7 +19,7 @@ Examples:
 
 What a test tells depends on what it shares with the training. Proteins: those of the test that are in the training too,
 residue by residue, and how like its nearest training protein each other one is, as the words of --kmer residues tell it
-(below about 0.4 that is chance). Examples: those whose proteins the training has, with the same label or another. Pairs:
+(below 0.6 that may be chance). Examples: those whose proteins the training has, with the same label or another. Pairs:
 C1, both proteins are in the training; C2, one is; C3, none; and the same where a protein counts as known from
 --identity on. Numbers of different classes are not to be compared with each other.";
 
@@ -60,7 +60,7 @@ pub struct LeakageArgs {
     #[arg(long, env = "PLIANT_KMER", value_name = "N", default_value_t = 5, value_parser = word_length)]
     kmer: usize,
     /// From which identity on a protein counts as known, above 0 and up to 1
-    #[arg(long, env = "PLIANT_IDENTITY", value_name = "F", default_value_t = 0.4, value_parser = part)]
+    #[arg(long, env = "PLIANT_IDENTITY", value_name = "F", default_value_t = 0.6, value_parser = part)]
     identity: f64,
     /// What a failed example does: fail ends the run, skip leaves it out
     #[arg(long, env = "PLIANT_ON_ERROR", value_name = "WHAT", value_enum, default_value_t = OnError::Fail,

@@ -3,8 +3,9 @@
 //! Of two proteins that share `s` different words of `k` residues, the shorter with `w` of them, the identity is told as
 //! `(s/w)^(1/k)`: where a part `p` of the residues is the same and changes lie anywhere, a word is whole with the chance
 //! `p^k`. It is that of the shorter protein, so a fragment of the other has 1; changes that lie together make it too high,
-//! gaps too low. Unrelated proteins share words by chance: below about 0.4 nothing is meant by it, and fewer than
-//! [`LEAST_WORDS`] words count as none.
+//! gaps too low. Unrelated proteins share words by chance, the more proteins there are the more: between two blocks of some
+//! 4,000 human proteins that share nothing above 40 % (CD-HIT), the nearest had a median of 0.46, and 15 lay above 0.6. So
+//! below 0.6 nothing is meant by it. Fewer than [`LEAST_WORDS`] words count as none.
 
 use std::ops::RangeInclusive;
 

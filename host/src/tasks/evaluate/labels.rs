@@ -170,7 +170,11 @@ fn examples(
     telling: &Telling,
     context: &Context,
 ) -> anyhow::Result<LabelledSet> {
-    let form = plan.form.over(head.reader());
+    let mut form = plan.form.over(head.reader());
+    if plan.parts.is_empty() && plan.form.part_column.is_none() {
+        // What told training from the rest is of no use where everything is asked about.
+        form.part_column = None;
+    }
     // The names of numbers are no classes.
     let classes = if telling.kind == LabelKind::Number { &[] } else { telling.names.as_slice() };
     let known = matches!(telling.kind, LabelKind::Class | LabelKind::Classes).then_some(classes);

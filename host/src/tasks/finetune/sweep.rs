@@ -69,9 +69,10 @@ pub fn run(plan: &SweepPlan, context: &Context) -> anyhow::Result<()> {
         let told = match done(&work)? {
             Some(told) => told,
             None => {
-                let told = Value::Array(trainings(&work, context)?);
-                files::text_file(&folder.join(DONE), &format!("{told:#}\n"))?.commit()?;
-                told
+                let text = format!("{:#}\n", Value::Array(trainings(&work, context)?));
+                files::text_file(&folder.join(DONE), &text)?.commit()?;
+                // As whoever goes on reads it, to the last bit.
+                serde_json::from_str(&text)?
             }
         };
         rows.push(row(&plan.grid, cell, &told));
