@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 83] = [
+const KEYS: [Key; 84] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
