@@ -6,7 +6,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde_json::Value;
 
-use crate::tool::{Scratch, model};
+use crate::tool::{Ended, Scratch, model};
 
 /// Proteins of two kinds of letters.
 fn proteins(count: usize) -> (String, String) {
@@ -227,107 +227,100 @@ fn layer(tensors: &[Written], name: &str, x: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// A checkpoint as the training code of the published head of interactions saves it: the whole model with its adapter, the
-/// random pooler and the head.
-#[test]
-fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
-    let scratch = scratch();
-    train(&scratch, "head", &[&LORA[..], &["--set", "run.epochs=2"]].concat());
-    let prefix = "language_model.base_model.model.";
-    let mut tensors: Vec<Written> = Vec::new();
-    for (name, shape, values) in read(&std::path::Path::new(model()).join("model.safetensors")) {
-        if let Some(name) = name.strip_prefix("esm.") {
-            tensors.push((format!("{prefix}{name}"), shape, values));
-        }
-    }
-    for (name, shape, values) in read(&scratch.path("head/adapter/adapter_model.safetensors")) {
-        let name = name.replace("base_model.model.esm.", prefix).replace(".weight", ".default.weight");
-        tensors.push((name, shape, values));
-    }
+/// Where the training code of the published head keeps its model.
+const PLACE: &str = "language_model.base_model.model.";
+
+/// Numbers for the random pooler and the head of interactions.
+fn published_layers() -> Vec<Written> {
     let numbers = |count: usize, size: f32| -> Vec<f32> {
         (0..count).map(|at| size * ((at * 7919 % 613) as f32 / 306.0 - 1.0)).collect()
     };
-    let mut layers = Vec::new();
-    for (name, outputs, inputs) in
-        [("pooler.dense", 32, 32), ("classifier.dense", 16, 32), ("classifier.out_proj", 1, 16)]
-    {
-        layers.push((format!("{name}.weight"), vec![outputs, inputs], numbers(outputs * inputs, 0.5)));
-        layers.push((format!("{name}.bias"), vec![outputs], numbers(outputs, 0.1)));
+    let sizes = [("pooler.dense", 32, 32), ("classifier.dense", 16, 32), ("classifier.out_proj", 1, 16)];
+    let layer = |(name, outputs, inputs): (&str, usize, usize)| {
+        let weight = (format!("{name}.weight"), vec![outputs, inputs], numbers(outputs * inputs, 0.5));
+        [weight, (format!("{name}.bias"), vec![outputs], numbers(outputs, 0.1))]
+    };
+    sizes.into_iter().flat_map(layer).collect()
+}
+
+/// A checkpoint as the training code of the published head of interactions saves it: the whole model with the adapter in
+/// `head`, the random pooler and the head.
+fn whole_checkpoint(scratch: &Scratch, layers: &[Written]) -> Vec<Written> {
+    let mut tensors: Vec<Written> = Vec::new();
+    for (name, shape, values) in read(&std::path::Path::new(model()).join("model.safetensors")) {
+        if let Some(name) = name.strip_prefix("esm.") {
+            tensors.push((format!("{PLACE}{name}"), shape, values));
+        }
     }
-    let named = |(name, shape, values): &Written| {
-        let place = if name.starts_with("pooler") { prefix } else { "" };
+    for (name, shape, values) in read(&scratch.path("head/adapter/adapter_model.safetensors")) {
+        let name = name.replace("base_model.model.esm.", PLACE).replace(".weight", ".default.weight");
+        tensors.push((name, shape, values));
+    }
+    tensors.extend(layers.iter().map(|(name, shape, values)| {
+        let place = if name.starts_with("pooler") { PLACE } else { "" };
         (format!("{place}{name}"), shape.clone(), values.clone())
-    };
-    tensors.extend(layers.iter().map(named));
-    write(&scratch.path("whole.safetensors"), &tensors);
-    let import = |out: &str, file: &str, more: &[&str]| {
-        scratch.run(&[&["head", "import", file, "--model", model(), "--out", out][..], more].concat()).go()
-    };
-    let refused = import("ppi", "whole.safetensors", &[]).code(65);
-    assert!(refused.stderr.contains("--lora-alpha"), "{}", refused.stderr);
-    let imported = import("ppi", "whole.safetensors", &["--lora-alpha", "8"]).code(0);
-    assert!(imported.stderr.contains("hides the first token"), "{}", imported.stderr);
-    assert_eq!(
-        json(&scratch, "ppi/head.json")["encoder"]["adapter"],
-        json(&scratch, "head/head.json")["encoder"]["adapter"]
-    );
+    }));
+    tensors
+}
+
+fn import(scratch: &Scratch, out: &str, file: &str, more: &[&str]) -> Ended {
+    let words = ["head", "import", file, "--model", model(), "--out", out];
+    scratch.run(&[&words[..], more].concat()).go()
+}
+
+/// What the imported head `ppi` tells of pairs is what its layers make of the states of their first tokens.
+fn tells_what_its_layers_make(scratch: &Scratch, layers: &[Written]) {
     scratch.write("pairs.tsv", "id_a\tid_b\np0\tp1\np1\tp0\np7\tp7\n");
-    let words = [
-        "predict",
-        "pairs.tsv",
-        "--sequences",
-        "p.fasta",
-        "--head",
-        "ppi",
-        "--model",
-        model(),
-        "--out",
-        "told.tsv",
-    ];
-    scratch.run(&words).go().code(0);
-    let words = [
-        "embed",
-        "p.fasta",
-        "--model",
-        model(),
-        "--adapter",
-        "head/adapter",
-        "--pool",
-        "cls",
-        "--out",
-        "cls.tsv",
-    ];
-    scratch.run(&words).go().code(0);
+    let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", "ppi", "--out", "told.tsv"];
+    scratch.run(&[&words[..], &["--model", model()]].concat()).go().code(0);
+    let words = ["embed", "p.fasta", "--adapter", "head/adapter", "--pool", "cls", "--out", "cls.tsv"];
+    scratch.run(&[&words[..], &["--model", model()]].concat()).go().code(0);
     let pooled: Vec<Vec<f64>> = scratch
         .text("cls.tsv")
         .lines()
         .skip(2)
         .map(|line| line.split('\t').skip(1).map(|cell| cell.parse().unwrap()).collect::<Vec<f64>>())
-        .map(|cls| layer(&layers, "pooler.dense", &cls).into_iter().map(f64::tanh).collect())
+        .map(|cls| layer(layers, "pooler.dense", &cls).into_iter().map(f64::tanh).collect())
         .collect();
     let rows: Vec<String> = scratch.text("told.tsv").lines().skip(2).map(str::to_owned).collect();
     for (row, [one, other]) in rows.iter().zip([[0, 1], [1, 0], [7, 7]]) {
         let mean: Vec<f64> = pooled[one].iter().zip(&pooled[other]).map(|(a, b)| (a + b) / 2.0).collect();
-        let hidden: Vec<f64> = layer(&layers, "classifier.dense", &mean).into_iter().map(f64::tanh).collect();
-        let logit = layer(&layers, "classifier.out_proj", &hidden)[0];
+        let hidden: Vec<f64> = layer(layers, "classifier.dense", &mean).into_iter().map(f64::tanh).collect();
+        let logit = layer(layers, "classifier.out_proj", &hidden)[0];
         let told: f64 = row.rsplit('\t').next().unwrap().parse().unwrap();
         assert!((told - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-5, "{row}: {logit}");
     }
     let cells = |row: &str| row.split('\t').skip(2).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(cells(&rows[0]), cells(&rows[1]));
-    // The head alone, and a model that is another one.
-    let alone: Vec<Written> =
-        layers.iter().filter(|(name, ..)| name.starts_with("classifier")).cloned().collect();
-    write(&scratch.path("alone.safetensors"), &alone);
-    import("alone", "alone.safetensors", &["--pool", "cls"]).code(0);
+}
+
+#[test]
+fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
+    let scratch = scratch();
+    train(&scratch, "head", &[&LORA[..], &["--set", "run.epochs=2"]].concat());
+    let layers = published_layers();
+    let mut tensors = whole_checkpoint(&scratch, &layers);
+    write(&scratch.path("whole.safetensors"), &tensors);
+    let refused = import(&scratch, "ppi", "whole.safetensors", &[]).code(65);
+    assert!(refused.stderr.contains("--lora-alpha"), "{}", refused.stderr);
+    let imported = import(&scratch, "ppi", "whole.safetensors", &["--lora-alpha", "8"]).code(0);
+    assert!(imported.stderr.contains("hides the first token"), "{}", imported.stderr);
+    let adapter = |name: &str| json(&scratch, name)["encoder"]["adapter"].clone();
+    assert_eq!(adapter("ppi/head.json"), adapter("head/head.json"));
+    tells_what_its_layers_make(&scratch, &layers);
+    // The head alone, a model that is another one, and no head.
+    let of = |start: &str| -> Vec<Written> {
+        layers.iter().filter(|(name, ..)| name.starts_with(start)).cloned().collect()
+    };
+    write(&scratch.path("alone.safetensors"), &of("classifier"));
+    import(&scratch, "alone", "alone.safetensors", &["--pool", "cls"]).code(0);
     assert_eq!(json(&scratch, "alone/head.json")["head"]["pooling"], "cls");
     tensors.iter_mut().find(|(name, ..)| name.ends_with("layer.1.output.dense.bias")).unwrap().2[3] += 1.0;
     write(&scratch.path("other.safetensors"), &tensors);
-    let refused = import("no", "other.safetensors", &["--lora-alpha", "8"]).code(2);
+    let refused = import(&scratch, "no", "other.safetensors", &["--lora-alpha", "8"]).code(2);
     assert!(refused.stderr.contains("1 weights of the model that are not those"), "{}", refused.stderr);
-    let few: Vec<Written> = layers.iter().filter(|(name, ..)| name.starts_with("pooler")).cloned().collect();
-    write(&scratch.path("few.safetensors"), &few);
-    assert!(import("no", "few.safetensors", &[]).code(65).stderr.contains("holds no head"));
+    write(&scratch.path("few.safetensors"), &of("pooler"));
+    assert!(import(&scratch, "no", "few.safetensors", &[]).code(65).stderr.contains("holds no head"));
 }
 
 #[test]

@@ -384,94 +384,70 @@ fn an_adapter_is_found_in_a_file_of_a_whole_model() {
     }
 }
 
-#[test]
-fn what_does_not_fit_is_refused_by_name() {
+/// An adapter beside the keys of the small model, spoilt in its folder: what is said of it.
+fn spoilt(change: impl Fn(&mut Tensors), config: Value) -> String {
     let model = new(SMALL, 3).unwrap();
-    let adapter = adapter(model.path(), &["key"], &[]);
-    let out = written(&adapter, model.path());
-    let refused = |change: &dyn Fn(&mut Tensors), config: Value| {
-        let spoilt = rewritten(out.path(), str::to_owned, config);
-        let file = spoilt.path().join("adapter_model.safetensors");
-        let mut tensors = read_tensors(&file);
-        change(&mut tensors);
-        write_tensors(&file, &tensors);
-        chain(&read_adapter(spoilt.path(), model.path()).unwrap_err())
-    };
+    let out = written(&adapter(model.path(), &["key"], &[]), model.path());
+    let spoilt = rewritten(out.path(), str::to_owned, config);
+    let file = spoilt.path().join("adapter_model.safetensors");
+    let mut tensors = read_tensors(&file);
+    change(&mut tensors);
+    write_tensors(&file, &tensors);
+    chain(&read_adapter(spoilt.path(), model.path()).unwrap_err())
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused_by_name() {
     let a = "base_model.model.esm.encoder.layer.0.attention.self.key.lora_A.weight";
-    let nothing = |_: &mut Tensors| {};
-    for (refused, wanted) in [
+    let without = spoilt(|tensors| drop(tensors.remove(a)), json!({}));
+    assert!(
+        without.contains("has lora_B of \"esm.encoder.layer.0.attention.self.key\" and no lora_A"),
+        "{without}"
+    );
+    for (name, stored, wanted) in [
+        (a, Stored::f32(&[3, 17], &[0.0; 51]), "have the shapes [3, 17] and [16, 3], wanted [3, 16]"),
+        (a, Stored::f32(&[3, 16], &[f32::NAN; 48]), "is NaN"),
         (
-            refused(&|tensors| drop(tensors.remove(a)), json!({})),
-            "has lora_B of \"esm.encoder.layer.0.attention.self.key\" and no lora_A",
-        ),
-        (
-            refused(
-                &|tensors| drop(tensors.insert(a.to_owned(), Stored::f32(&[3, 17], &[0.0; 51]))),
-                json!({}),
-            ),
-            "have the shapes [3, 17] and [16, 3], wanted [3, 16]",
-        ),
-        (refused(&nothing, json!({"r": 4})), "wanted [4, 16]"),
-        (
-            refused(
-                &|tensors| drop(tensors.insert(a.to_owned(), Stored::f32(&[3, 16], &[f32::NAN; 48]))),
-                json!({}),
-            ),
-            "is NaN",
-        ),
-        (
-            refused(
-                &|tensors| {
-                    drop(tensors.insert(
-                        "base_model.model.esm.pooler.dense.lora_A.weight".to_owned(),
-                        Stored::f32(&[3, 16], &[0.0; 48]),
-                    ))
-                },
-                json!({}),
-            ),
+            "base_model.model.esm.pooler.dense.lora_A.weight",
+            Stored::f32(&[3, 16], &[0.0; 48]),
             "adapts what a model of the family esm2 does not have",
         ),
         (
-            refused(
-                &|tensors| {
-                    drop(tensors.insert(
-                        "base_model.model.esm.encoder.layer.0.output.dense.bias".to_owned(),
-                        Stored::f32(&[16], &[0.0; 16]),
-                    ))
-                },
-                json!({}),
-            ),
+            "base_model.model.esm.encoder.layer.0.output.dense.bias",
+            Stored::f32(&[16], &[0.0; 16]),
             "a weight of the model itself",
         ),
-        (
-            refused(
-                &|tensors| {
-                    drop(tensors.insert("x.lora_magnitude_vector".to_owned(), Stored::f32(&[16], &[0.0; 16])))
-                },
-                json!({}),
-            ),
-            "no part of plain LoRA",
-        ),
-        (refused(&nothing, json!({"target_modules": ["value"]})), "chooses other matrices"),
-        (refused(&nothing, json!({"target_modules": ["key", "value"]})), "of which"),
-        (refused(&nothing, json!({"layers_to_transform": [1]})), "chooses other matrices"),
-        (refused(&nothing, json!({"use_dora": true})), "\"use_dora\" is true"),
+        ("x.lora_magnitude_vector", Stored::f32(&[16], &[0.0; 16]), "no part of plain LoRA"),
     ] {
+        let refused = spoilt(|tensors| drop(tensors.insert(name.to_owned(), stored.clone())), json!({}));
         assert!(refused.contains(wanted), "{refused}");
     }
-    let other = new(SMALL_LC_PLM, 3).unwrap();
+    for (config, wanted) in [
+        (json!({"r": 4}), "wanted [4, 16]"),
+        (json!({"target_modules": ["value"]}), "chooses other matrices"),
+        (json!({"target_modules": ["key", "value"]}), "of which"),
+        (json!({"layers_to_transform": [1]}), "chooses other matrices"),
+        (json!({"use_dora": true}), "\"use_dora\" is true"),
+    ] {
+        let refused = spoilt(|_| {}, config);
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn another_model_and_other_matrices_are_refused_by_name() {
+    let (model, other) = (new(SMALL, 3).unwrap(), new(SMALL_LC_PLM, 3).unwrap());
+    let adapter = adapter(model.path(), &["key"], &[]);
+    let out = written(&adapter, model.path());
     assert!(chain(&read_adapter(out.path(), other.path()).unwrap_err()).contains("lc_plm"));
-    let refused = chain(
-        &load_adapted(other.path(), (&device(), Precision::F32), Adapting::Merged(&adapter)).unwrap_err(),
-    );
+    let place = (&device(), Precision::F32);
+    let refused = chain(&load_adapted(other.path(), place, Adapting::Merged(&adapter)).unwrap_err());
     assert!(refused.contains("of another model"), "{refused}");
-    let plan =
-        AdapterPlan { targets: vec!["keys".to_owned()], layers: vec![], rank: 1, alpha: 1.0, dropout: 0.0 };
+    let targets = vec!["keys".to_owned()];
+    let plan = AdapterPlan { targets, layers: vec![], rank: 1, alpha: 1.0, dropout: 0.0 };
     let refused = chain(&new_adapter(model.path(), &plan, 1).unwrap_err());
-    assert!(
-        refused.contains("no matrices \"keys\" to adapt, wanted some of: query, key, value"),
-        "{refused}"
-    );
+    let wanted = "no matrices \"keys\" to adapt, wanted some of: query, key, value";
+    assert!(refused.contains(wanted), "{refused}");
     let plan = AdapterPlan { targets: vec![], layers: vec![3], ..plan };
     assert!(chain(&new_adapter(model.path(), &plan, 1).unwrap_err()).contains("layer 3"));
     assert!(chain(&read_adapter(model.path(), model.path()).unwrap_err()).contains("holds no adapter"));
@@ -537,6 +513,12 @@ fn an_adapter_of_peft_gives_its_states_loss_and_gradients() {
             &golden["ubiquitin.cls_logits"].values(),
         );
     }
+    compare_training(&beside, &classifier, &golden);
+}
+
+/// Compares the loss of the training batch and its gradients.
+fn compare_training(beside: &Loaded, classifier: &Classifier, golden: &Tensors) {
+    let device = device();
     let tape = Tape::on(&device, Precision::F32);
     let (ids, mask) = (golden["train.input_ids"].integers(), golden["train.attention_mask"].integers());
     let chains: Vec<Vec<u32>> = ids
