@@ -333,6 +333,11 @@ def trainings(options) {
  * of a model that was pulled: it names licences and pages too, which would then be missed.
  */
 def model_files(folder) {
+    // An ONNX file with all that begins with its name, as its sidecar does, or a folder with one.
+    def onnx = folder.endsWith('.onnx') ? files("${folder}*") : files("${folder}/*.onnx*")
+    if (onnx && !files("${folder}/config.jso[n]")) {
+        return onnx.sort()
+    }
     def config = file("${folder}/config.json", checkIfExists: true)
     // A pattern, as a plain name is taken whether the file is there or not.
     def vocabulary = files("${folder}/vocab.tx[t]")

@@ -2,6 +2,8 @@
 
 mod adapter;
 mod align;
+mod brought;
+mod export_head;
 mod family;
 mod judge;
 mod learner;
@@ -22,8 +24,12 @@ use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 use crate::cli::embed::Pool;
 use crate::device::Place;
 use crate::exit::Code;
+use crate::machine;
 pub use adapter::{CardAdapter, adapted_card, card_of_head, merge};
 pub use align::Aligned;
+use brought::Brought;
+pub use brought::{limits as onnx_limits, onnx_file, pool as onnx_pool};
+pub use export_head::export_head;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use judge::Judge;
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
@@ -48,10 +54,19 @@ pub enum Head {
 pub struct Engine {
     place: Place,
     precision: Precision,
-    model: Model,
+    core: Core,
     card: Card,
     identity: String,
     head: Head,
+    threads: usize,
+}
+
+/// What computes.
+enum Core {
+    /// A model of one of the families.
+    Own(Box<Model>),
+    /// A file that a user brings.
+    Brought(Box<Brought>),
 }
 
 /// What a model made of a pack: for each layer the rows `[T, W]`.
@@ -66,6 +81,12 @@ impl Engine {
     /// A folder that is damaged or holds another model than its configuration says, and a model without the head.
     pub fn load(card: Card, place: Place, precision: Precision, head: Head) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", card.folder.display());
+        let threads = machine::cores().0;
+        if let Some(sidecar) = &card.sidecar {
+            let brought = Brought::load(&card, sidecar, &head).with_context(unusable)?;
+            let (identity, core) = (brought.identity().to_owned(), Core::Brought(Box::new(brought)));
+            return Ok(Self { place, precision, core, card, identity, head, threads });
+        }
         let loaded = match &card.adapter {
             _ if card.about.family == composition::NAME => {
                 pliant_models::composition(&place.device, precision)
@@ -88,7 +109,8 @@ impl Engine {
             model.check_contacts().with_context(unusable)?;
         }
         place.device.check().with_context(unusable)?;
-        Ok(Self { place, precision, model, card, identity, head })
+        let core = Core::Own(Box::new(model));
+        Ok(Self { place, precision, core, card, identity, head, threads })
     }
 
     /// BLAKE3 of what the model is, in hex.
@@ -114,6 +136,27 @@ impl Engine {
         Ok(self.device().check()?)
     }
 
+    /// Name of the class of its numbers: that of the device; before it that of what runs a file that a user brings.
+    pub fn numerics(&self) -> String {
+        match &self.core {
+            Core::Own(_) => self.device().numerics().to_owned(),
+            Core::Brought(_) => format!("{}+{}", pliant_onnx::numerics(), self.device().numerics()),
+        }
+    }
+
+    /// Lets a file that a user brings compute so many records at a time.
+    pub fn use_threads(&mut self, threads: usize) {
+        self.threads = threads;
+    }
+
+    /// The model, of one of the families.
+    fn model(&self) -> anyhow::Result<&Model> {
+        match &self.core {
+            Core::Own(model) => Ok(model),
+            Core::Brought(_) => Err(brought::only_states("neither contacts nor pairs").into()),
+        }
+    }
+
     /// W, numbers of a row: C of states, those of a projection, V of log-probabilities, 1 of contacts, whose rows are pairs of residues.
     pub fn width(&self) -> usize {
         self.card.row_width(&self.head)
@@ -137,16 +180,20 @@ impl Engine {
         let tape = self.tape();
         let ids = Ids::new(self.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
-        let states = self
-            .model
+        let model = match &self.core {
+            Core::Own(model) => model,
+            Core::Brought(brought) => {
+                let rows = brought.encode(&self.card, self.device(), pack, self.threads)?;
+                let rows = if self.head == Head::LogProbs { self.log_probs(&tape, &rows)? } else { rows };
+                return Ok(Hidden { states: vec![rows] });
+            }
+        };
+        let states = model
             .encode(&tape, &ids, &offsets, &self.layers())
             .with_context(|| format!("computing {} tokens", pack.tokens()))?;
         let states = match (&self.head, states.as_slice()) {
-            (Head::Projection, [last]) => vec![self.model.project(&tape, last)?],
-            (Head::LogProbs, [last]) => {
-                let logits = self.model.lm_logits(&tape, last)?;
-                vec![self.of_tokens(softmax(&tape, &logits, SoftmaxKind::Logarithms)?)?]
-            }
+            (Head::Projection, [last]) => vec![model.project(&tape, last)?],
+            (Head::LogProbs, [last]) => vec![self.log_probs(&tape, &model.lm_logits(&tape, last)?)?],
             _ => states,
         };
         for state in &states {
@@ -154,6 +201,11 @@ impl Engine {
             state.f32()?;
         }
         Ok(Hidden { states })
+    }
+
+    /// The logarithms of the probabilities of tokens.
+    fn log_probs(&self, tape: &Tape, logits: &Tensor) -> anyhow::Result<Tensor> {
+        self.of_tokens(softmax(tape, logits, SoftmaxKind::Logarithms)?)
     }
 
     /// The columns of the vocabulary's tokens, which are the first. A table may have more rows than there are tokens;
@@ -175,7 +227,7 @@ impl Engine {
     pub fn contacts(&self, pack: &Pack) -> anyhow::Result<Vec<Vec<f32>>> {
         let ids = Ids::new(self.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
-        let contacts = self.model.contacts(&self.tape(), &ids, &offsets, &pack.residues);
+        let contacts = self.model()?.contacts(&self.tape(), &ids, &offsets, &pack.residues);
         let contacts = contacts.with_context(|| format!("computing {} tokens", pack.tokens()))?;
         self.check()?;
         Ok(contacts)
@@ -192,6 +244,8 @@ impl Engine {
         kind: Pool,
         spans: &[(usize, usize)],
     ) -> anyhow::Result<Pooled> {
+        // Every row is the vector of its protein there.
+        let kind = if self.card.pools_itself() { Pool::Cls } else { kind };
         let pooled = pool(&self.tape(), &hidden.states[layer], kernel_kind(kind), spans)?;
         pooled.f32()?.fetch()?;
         Ok(Pooled(pooled))

@@ -28,6 +28,7 @@ mod leakage;
 mod long;
 mod lora;
 mod model;
+mod onnx;
 mod outputs;
 mod plot;
 mod plugin;

@@ -48,11 +48,11 @@ pub struct EmbedArgs {
         env = "PLIANT_POOL",
         value_name = "KIND",
         value_enum,
-        default_value_t,
         hide_possible_values = true,
-        help = "How the states of a protein become one vector: mean, max or sum of its residues, or cls"
+        help = "How the states of a protein become one vector: mean, max or sum of its residues, or cls [default: mean, or \
+                what the sidecar of an ONNX file says]"
     )]
-    pool: Pool,
+    pool: Option<Pool>,
     /// What is written of the model
     #[arg(
         long,
@@ -119,8 +119,8 @@ pub struct EmbedPlan {
     pub run: RunPlan,
     /// Layers as they were asked for; negative ones count from the end. At least one.
     pub layers: Vec<i64>,
-    /// How states become one vector.
-    pub pool: Pool,
+    /// How states become one vector, where that was said.
+    pub pool: Option<Pool>,
     /// What is written.
     pub output: Written,
     /// Where the results go.
@@ -150,7 +150,7 @@ impl EmbedArgs {
     pub fn plan(self) -> anyhow::Result<EmbedPlan> {
         let outputs = self.output_plan()?;
         let run = self.source.plan(self.work, outputs.pooled.as_deref(), &[outputs.residues.as_deref()])?;
-        if run.long.policy == Long::Window && self.pool == Pool::Cls {
+        if run.long.policy == Long::Window && self.pool == Some(Pool::Cls) {
             let what = "--pool cls cannot be had with --long window: each window has a cls of its own; \
                         choose --pool mean or max";
             return Err(TaskError::Usage { what: what.to_owned() }.into());

@@ -14,7 +14,8 @@ Examples:
   pliant model new --config config.json --seed 1 --out tiny
   pliant model import esm2_t6_8M_UR50D.pt --out esm2_t6_8M
   pliant model import PLUS-RNN_BASE.pt --config plus-rnn_base.json --out plus_rnn
-  pliant model export esm2_t6_8M --hf --out esm2_t6_8M_hf";
+  pliant model export esm2_t6_8M --hf --out esm2_t6_8M_hf
+  pliant model export solubility_head --onnx --out solubility_onnx";
 
 /// The words after `pliant model`.
 #[derive(Debug, Args)]
@@ -108,7 +109,7 @@ pub struct ImportArgs {
 /// The words after `pliant model export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The model folder, or anything that can be imported
+    /// The model folder, or anything that can be imported; with --onnx the folder of a head
     #[arg(value_name = "MODEL")]
     pub source: PathBuf,
     /// In the form that Hugging Face transformers reads
@@ -119,6 +120,10 @@ pub struct ExportArgs {
     #[arg(long, env = "PLIANT_PLUS", action = ArgAction::SetTrue, conflicts_with = "hf",
           value_parser = clap::builder::FalseyValueParser::new())]
     pub plus: bool,
+    /// A head as head.onnx, with the sidecar head.onnx.toml that says what it reads and tells
+    #[arg(long, env = "PLIANT_ONNX", action = ArgAction::SetTrue, conflicts_with_all = ["hf", "plus"],
+          value_parser = clap::builder::FalseyValueParser::new())]
+    pub onnx: bool,
     /// The folder to make; it must not exist or be empty
     #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
     pub out: PathBuf,

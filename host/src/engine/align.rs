@@ -1,6 +1,7 @@
 //! Two proteins, residue by residue.
 
 use anyhow::Context as _;
+use pliant_models::Model;
 use pliant_tensor::Tensor;
 use pliant_tensor::ops::{SoftAlignment, ordinal_levels, soft_alignment_of};
 
@@ -27,16 +28,17 @@ impl Engine {
     /// A protein without residues, and what the model or the device cannot do.
     pub fn align(&self, first: &[f32], second: &[f32]) -> anyhow::Result<Aligned> {
         let (tape, width) = (self.tape(), self.width());
-        let trained = self.model.check_pairs().is_ok() && !self.model.pairs_in_one_chain();
+        let model = self.model().ok();
+        let trained = model.filter(|model| model.check_pairs().is_ok() && !model.pairs_in_one_chain());
         let vectors = |rows: &[f32]| Tensor::from_f32(self.device(), [rows.len() / width, width], rows);
         let SoftAlignment { score, similarities, weights } =
             soft_alignment_of(&tape, &vectors(first)?, &vectors(second)?)
                 .context("comparing two proteins")?;
-        let levels = |score| -> anyhow::Result<Vec<f32>> {
+        let levels = |model: &Model| -> anyhow::Result<Vec<f32>> {
             let scores = Tensor::from_f32(self.device(), [1, 1], &[score])?;
-            Ok(ordinal_levels(&tape, &self.model.pair_levels(&tape, &scores)?)?.to_vec_f32())
+            Ok(ordinal_levels(&tape, &model.pair_levels(&tape, &scores)?)?.to_vec_f32())
         };
-        let levels = trained.then(|| levels(score)).transpose()?;
+        let levels = trained.map(levels).transpose()?;
         self.check()?;
         Ok(Aligned { score, levels, similarities, weights })
     }

@@ -7,9 +7,12 @@ use anyhow::Context as _;
 use pliant_kernels::{KernelError, Precision};
 use pliant_models::{About, Beside, ModelError, NewModel, Transfer, composition};
 use pliant_nn::CheckpointError;
+use pliant_onnx::{EncoderSidecar, OnnxError, Rows};
 use pliant_seq::{VOCABULARIES, Vocabulary};
 
+use super::brought::{self, onnx_file};
 use super::{CardAdapter, Head};
+use crate::cli::embed::Pool;
 use crate::exit::{Code, TaskError};
 use crate::hub;
 
@@ -24,10 +27,12 @@ pub struct Card {
     pub vocabulary: &'static Vocabulary,
     /// What is added to its weights.
     pub adapter: Option<CardAdapter>,
+    /// The sidecar of an ONNX file, where the model is one.
+    pub sidecar: Option<Box<EncoderSidecar>>,
 }
 
 /// Reads the configuration of a model and the headers of its weights. The model is a folder, or the name of one that
-/// was pulled; `composition` is the yardstick that lies in no folder.
+/// was pulled, or an ONNX file with its sidecar, or a folder with one; `composition` is the yardstick that lies in no folder.
 ///
 /// # Errors
 /// A model that is missing or damaged or is not as it was pulled, and a vocabulary that is not the model's.
@@ -35,14 +40,17 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
     if model == Path::new(composition::NAME) && !model.exists() {
         let about = pliant_models::about_composition()?;
         let vocabulary = vocabulary(&about)?;
-        return Ok(Card { folder: model.to_owned(), about, vocabulary, adapter: None });
+        return Ok(Card { folder: model.to_owned(), about, vocabulary, adapter: None, sidecar: None });
+    }
+    if let Some(file) = onnx_file(model) {
+        return brought::card(&file).with_context(|| format!("the model {} cannot be used", file.display()));
     }
     let folder = hub::locate(model)?;
     let unusable = || format!("the model {} cannot be used", folder.display());
     hub::check_sizes(&folder).with_context(unusable)?;
     let about = pliant_models::inspect(&folder).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok(Card { folder, about, vocabulary, adapter: None })
+    Ok(Card { folder, about, vocabulary, adapter: None, sidecar: None })
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
@@ -55,7 +63,7 @@ pub(super) fn vocabulary(about: &About) -> anyhow::Result<&'static Vocabulary> {
 }
 
 /// The vocabulary of that identity.
-fn named(identity: &str) -> anyhow::Result<&'static Vocabulary> {
+pub(super) fn named(identity: &str) -> anyhow::Result<&'static Vocabulary> {
     let found = VOCABULARIES.into_iter().find(|vocabulary| vocabulary.identity == identity);
     found.with_context(|| format!("unknown vocabulary {identity}"))
 }
@@ -85,6 +93,16 @@ impl Card {
             layers.push(layer);
         }
         Ok(layers)
+    }
+
+    /// Whether the model makes one vector of a protein by itself.
+    pub fn pools_itself(&self) -> bool {
+        self.sidecar.as_ref().is_some_and(|sidecar| sidecar.states.rows == Rows::Protein)
+    }
+
+    /// How states become one vector where nobody says otherwise, if the model says it.
+    pub fn pool(&self) -> Option<Pool> {
+        self.sidecar.as_ref().map(|sidecar| brought::pool(sidecar.states.pooling))
     }
 
     /// W, numbers of a row that `head` makes.
@@ -141,6 +159,9 @@ fn number_bytes(precision: Precision) -> u64 {
 /// A folder that is missing, damaged, or holds another model than its configuration says.
 pub fn verify(folder: &Path) -> anyhow::Result<String> {
     let unusable = || format!("the model {} cannot be used", folder.display());
+    if let Some(file) = onnx_file(folder) {
+        return brought::verify(&file).with_context(unusable);
+    }
     let (identity, about) = pliant_models::verify(folder).with_context(unusable)?;
     vocabulary(&about).with_context(unusable)?;
     Ok(identity)
@@ -169,7 +190,7 @@ pub fn import(source: &Path, beside: &Beside<'_>, out: &Path) -> anyhow::Result<
     let transfer = Transfer { source, beside: *beside, vocabulary: &text, out };
     let (identity, about) = pliant_models::import(&transfer).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary, adapter: None }))
+    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary, adapter: None, sidecar: None }))
 }
 
 /// The form in which a model leaves for another program.
@@ -205,6 +226,13 @@ fn source_vocabulary(source: &Path, beside: &Beside<'_>) -> anyhow::Result<&'sta
 pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(error) = cause.downcast_ref::<CheckpointError>() {
         return Some(checkpoint_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<OnnxError>() {
+        return Some(match error {
+            OnnxError::NoSidecar { .. } => Code::MissingInput,
+            OnnxError::Environment { .. } => Code::Usage,
+            _ => Code::Data,
+        });
     }
     Some(match cause.downcast_ref::<ModelError>()? {
         ModelError::Checkpoint(error) => checkpoint_code(error),
@@ -283,7 +311,7 @@ mod tests {
             report: pliant_nn::KeyReport::default(),
             absent: Vec::new(),
         };
-        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2, adapter: None }
+        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2, adapter: None, sidecar: None }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
 use pliant_models::heads::{Given, LoadedHead};
+use pliant_nn::Live;
 use pliant_tensor::{Tape, Tensor};
 
 use crate::supervised::card::HeadFolder;
@@ -24,6 +25,11 @@ impl Judge {
         let head = LoadedHead::load(&folder.weights(), &folder.card.head, place, false)
             .with_context(|| format!("the head {} cannot be used", folder.path.display()))?;
         Ok(Self { head, device: device.clone(), width: folder.card.head.inputs })
+    }
+
+    /// Its weights under the names of files.
+    pub(super) fn weights(&self) -> &[Live] {
+        self.head.weights()
     }
 
     /// The numbers that the head gives for rows: vectors of sequences, or with `spans` states of residues and where those of

@@ -10,6 +10,7 @@ use pliant_models::{About, Adapter, Adapting, Loaded, Model, ModelError, Purpose
 use pliant_seq::{Pack, Vocabulary};
 use pliant_tensor::{Ids, Offsets, Param, Tape, Tensor};
 
+use super::brought::refuse_brought;
 use super::family::vocabulary;
 
 /// A model of any family, on a device, and what it is saved as.
@@ -50,6 +51,7 @@ impl Pupil {
     /// A folder that is damaged or holds another model than its configuration says.
     pub fn load(folder: &Path, (device, precision): (&Device, Precision)) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", folder.display());
+        refuse_brought(folder)?;
         let loaded = pliant_models::load(folder, device, precision, Purpose::Training);
         Self::new(loaded.with_context(unusable)?).with_context(unusable)
     }
@@ -64,6 +66,7 @@ impl Pupil {
         (device, precision): (&Device, Precision),
     ) -> anyhow::Result<Self> {
         let unusable = || format!("the model {} cannot be used", folder.display());
+        refuse_brought(folder)?;
         let loaded = pliant_models::load(folder, device, precision, Purpose::Top(layers));
         Self::new(loaded.with_context(unusable)?).with_context(unusable)
     }

@@ -8,6 +8,7 @@ use crate::cli::model::{ExportArgs, ImportArgs, InspectArgs, ModelAction};
 use crate::engine::{self, Card, Export};
 use crate::exit::TaskError;
 use crate::hub::{self, HubError};
+use crate::supervised::card::HeadFolder;
 use crate::tasks::files::path_text;
 use crate::tasks::pull;
 
@@ -71,12 +72,15 @@ fn import(args: &ImportArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
+    if args.onnx {
+        let identity = engine::export_head(&HeadFolder::open(&args.source)?, &args.out)?;
+        return Ok(context.print.data(&format!("identity: {identity}\n"))?);
+    }
     let form = match (args.hf, args.plus) {
         (true, _) => Export::HuggingFace,
         (false, true) => Export::Plus,
         (false, false) => {
-            let what =
-                "say in which form: --hf for Hugging Face transformers, --plus for the authors of PLUS";
+            let what = "say in which form: --hf for Hugging Face transformers, --plus for the authors of PLUS, --onnx for a head";
             return Err(TaskError::Usage { what: what.to_owned() }.into());
         }
     };

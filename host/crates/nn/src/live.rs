@@ -30,6 +30,17 @@ pub enum LiveValues {
 }
 
 impl Live {
+    /// Its numbers at the time of asking, row by row.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Parameter`] when reading back a packed matrix fails.
+    pub fn numbers(&self) -> Result<Vec<f32>, CheckpointError> {
+        match &self.values {
+            LiveValues::Param(param) => param.values().map_err(|source| self.parameter(source)),
+            LiveValues::Fixed(values) => Ok(values.clone()),
+        }
+    }
+
     fn parameter(&self, source: pliant_tensor::TensorError) -> CheckpointError {
         CheckpointError::Parameter { name: self.name.clone(), source: Box::new(source) }
     }

@@ -286,6 +286,14 @@ pub enum SettingError {
         /// The first token, 0-based, that only one of the two has.
         token: usize,
     },
+    /// A list of tokens that is no vocabulary.
+    #[error("a list of tokens: found {found}, wanted {wanted}")]
+    Tokens {
+        /// What is wrong.
+        found: String,
+        /// What would do.
+        wanted: &'static str,
+    },
     /// Windows that are empty or that would leave residues out.
     #[error(
         "windows of {window} residues every {stride}: the stride must lie between 1 and the window length"

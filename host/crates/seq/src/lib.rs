@@ -62,4 +62,4 @@ pub use resample::resample;
 pub use sampler::{Masked, MlmSettings, Replacement, Rounding, Sampler, SamplerSettings, TrainingPack};
 pub use scan::{Longest, Summary, scan};
 pub use shards::{shards, shards_of_residues};
-pub use vocabulary::{ESM2, PLUS, PLUS_TFM, STANDARD_RESIDUES, Tokens, VOCABULARIES, Vocabulary};
+pub use vocabulary::{ESM2, PLUS, PLUS_TFM, STANDARD_RESIDUES, TokenList, Tokens, VOCABULARIES, Vocabulary};

@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use crate::error::SettingError;
 
+mod brought;
+
+pub use brought::TokenList;
+
 /// A model's tokens: a table, nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocabulary {

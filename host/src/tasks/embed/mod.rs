@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::cli::embed::{EmbedPlan, Pool, Written};
+use crate::cli::shared::Long;
 use crate::engine::{self, Card};
 use crate::exit::TaskError;
 use crate::pipeline::{Masks, Output};
@@ -23,7 +24,8 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
     let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let layers = card.layers_asked(&plan.layers)?;
-    check(plan, &card, &layers)?;
+    let pool = plan.pool.or(card.pool()).unwrap_or_default();
+    check(plan, &card, &layers, pool)?;
     outputs::check(plan, &layers)?;
     let residues = plan.outputs.residues.is_some();
     let order = Order {
@@ -31,7 +33,7 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
         task: "embed",
         plan: &plan.run,
         sources: Source::from_arguments(&plan.run.inputs)?,
-        output: Output::States { layers: layers.clone(), pool: plan.pool, residues, written: plan.output },
+        output: Output::States { layers: layers.clone(), pool, residues, written: plan.output },
         masks: Masks::None,
     };
     let ready = Ready::new(card, order)?;
@@ -43,14 +45,22 @@ pub fn run(plan: &EmbedPlan, context: &Context) -> anyhow::Result<()> {
     let mut outputs = Outputs::create(&plan.outputs, &session)?;
     let computed = session.compute(print, |row| outputs.push(&row))?;
     let dtype = plan.outputs.dtype.name();
-    let details = [("layers", json!(layers)), ("pool", json!(plan.pool.name())), ("dtype", json!(dtype))];
+    let details = [("layers", json!(layers)), ("pool", json!(pool.name())), ("dtype", json!(dtype))];
     session.finish(outputs.finish()?, &computed, &details, context)
 }
 
 /// Refuses what the model cannot give.
-fn check(plan: &EmbedPlan, card: &Card, layers: &[usize]) -> anyhow::Result<()> {
+fn check(plan: &EmbedPlan, card: &Card, layers: &[usize], pool: Pool) -> anyhow::Result<()> {
     let family = card.about.family;
-    if plan.pool == Pool::Cls && !card.vocabulary.cls {
+    if plan.pool.is_some() && card.pools_itself() {
+        let what = "--pool: the model makes one vector of a protein by itself; leave the flag away";
+        return Err(TaskError::Usage { what: what.to_owned() }.into());
+    }
+    if pool == Pool::Cls && plan.run.long.policy == Long::Window {
+        let what = "the cls of the sidecar cannot be had with --long window; choose --pool mean or max";
+        return Err(TaskError::Usage { what: what.to_owned() }.into());
+    }
+    if pool == Pool::Cls && !card.vocabulary.cls {
         let what = format!(
             "--pool cls: a model of the family {family} has no token that speaks for the whole protein; choose --pool mean \
              or max"

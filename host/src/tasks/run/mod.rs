@@ -8,13 +8,14 @@ mod survey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use pliant_kernels::Precision;
 use pliant_seq::{Item, LongPolicy, RecordError, RecordReader, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
 
 use crate::cli::print::{Printer, Progress};
 use crate::cli::reading::OnError;
-use crate::cli::shared::{Long, LongPlan, RunPlan};
+use crate::cli::shared::{ComputePlan, DeviceChoice, Long, LongPlan, RunPlan};
 use crate::engine::{Card, Engine};
 use crate::exit::TaskError;
 use crate::pipeline::{self, Masks, Output, Reading, Recall, Row, Work};
@@ -80,6 +81,7 @@ impl<'a> Ready<'a> {
     /// A device that is not there, windows that cannot be, and an input that cannot be read.
     pub(super) fn new(card: Card, order: Order<'a>) -> anyhow::Result<Self> {
         device::check(&order.plan.compute)?;
+        check_brought(&card, &order)?;
         let long = long_policy(&order.plan.long, card.about.training_length)?;
         let rules = survey::Rules {
             read: order.plan.read,
@@ -124,8 +126,13 @@ impl<'a> Ready<'a> {
         fits_in_memory(&Estimate::of(&self, sizes))?;
         let Self { order, card, long, survey } = self;
         let precision = order.plan.compute.precision;
-        let place = device::open(&order.plan.compute, print)?;
-        let engine = Engine::load(card, place, precision, order.output.head())?;
+        let place = match card.sidecar {
+            // tract computes on the processor alone, and so does what pools its states.
+            Some(_) => device::open(&ComputePlan { device: DeviceChoice::Cpu, ..order.plan.compute }, print)?,
+            None => device::open(&order.plan.compute, print)?,
+        };
+        let mut engine = Engine::load(card, place, precision, order.output.head())?;
+        engine.use_threads(order.plan.compute.threads);
         let bytes = engine.card().pack_bytes(1024).div_ceil(1024);
         let batch_tokens =
             device::batch_tokens(engine.device(), &order.plan.compute, &engine.card().about, bytes)?;
@@ -279,6 +286,34 @@ impl Session<'_> {
     fn provenance(&self) -> Provenance<'_> {
         let Self { order, engine, survey, long, batch_tokens, .. } = self;
         Provenance { order, engine, survey, long: long.to_string(), batch_tokens: *batch_tokens }
+    }
+}
+
+/// Refuses what an ONNX file cannot give.
+fn check_brought(card: &Card, order: &Order<'_>) -> Result<(), TaskError> {
+    if card.sidecar.is_none() {
+        return Ok(());
+    }
+    let usage = |what: &str| Err(TaskError::Usage { what: what.to_owned() });
+    if order.plan.compute.precision != Precision::F32 {
+        return usage(
+            "--precision: an ONNX file is computed in the number types that it holds; leave the flag away",
+        );
+    }
+    if order.plan.compute.device == DeviceChoice::Cuda {
+        return usage("--device cuda: an ONNX file is computed on the processor; leave the flag away");
+    }
+    if !card.pools_itself() {
+        return Ok(());
+    }
+    match &order.output {
+        Output::States { residues: true, .. } => {
+            usage("the model makes one vector of a protein: it has no states of residues")
+        }
+        Output::States { .. } if order.plan.long.policy == Long::Window => {
+            usage("--long window: the model makes one vector of a protein, and windows have one each")
+        }
+        _ => Ok(()),
     }
 }
 

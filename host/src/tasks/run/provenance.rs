@@ -51,6 +51,7 @@ impl Provenance<'_> {
     fn facts(&self, kind: &str, long: &str) -> Metadata {
         let Self { order, engine, .. } = self;
         let pool = match &order.output {
+            Output::States { .. } if kind == "pooled" && engine.card().pools_itself() => json!("own"),
             Output::States { pool, .. } if kind == "pooled" => json!(pool.name()),
             _ => Value::Null,
         };
@@ -70,7 +71,7 @@ impl Provenance<'_> {
             .with("pool", pool)
             .with("long", long)
             .with("training_length", engine.card().about.training_length)
-            .with("numerics", engine.device().numerics())
+            .with("numerics", engine.numerics())
             .with("precision", order.plan.compute.precision.name())
     }
 
@@ -98,7 +99,7 @@ impl Provenance<'_> {
             "outputs": ended.outputs.iter().map(|path| path_text(path)).collect::<Vec<_>>(),
             "long": long,
             "precision": compute.precision.name(),
-            "numerics": engine.device().numerics(),
+            "numerics": engine.numerics(),
             "device": engine.device().describe(),
             "threads": compute.threads,
             "max_batch_tokens": self.batch_tokens,

@@ -314,6 +314,12 @@ impl LoadedHead {
         Ok(write_live(path, &self.live)?)
     }
 
+    /// Its weights as they are now, under the names of files.
+    #[must_use]
+    pub fn weights(&self) -> &[Live] {
+        &self.live
+    }
+
     /// Gives a head for training the weights of a file that [`LoadedHead::save`] wrote of the same one.
     ///
     /// # Errors

@@ -1,0 +1,29 @@
+//! How large a file, and what is made of it, may be.
+
+/// What a file may take. Whatever is over a limit is refused before it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the file itself. Protocol buffers end at two gigabytes; more weights lie in files beside it.
+    pub file_bytes: u64,
+    /// Bytes of the data in files beside it, of all tensors together.
+    pub data_bytes: u64,
+    /// Parts of the file: operators, tensors, names, attributes.
+    pub parts: u64,
+    /// Graphs within graphs.
+    pub nesting: usize,
+    /// Bytes of one result on the way.
+    pub result_bytes: u64,
+}
+
+impl Limits {
+    /// Bytes of a sidecar.
+    pub const SIDECAR_BYTES: u64 = 1 << 20;
+}
+
+impl Default for Limits {
+    /// What the largest published encoders of proteins need, with room: a file of 2 GiB with 64 GiB beside it, 4 million
+    /// parts, 8 graphs in each other, 8 GiB for one result.
+    fn default() -> Self {
+        Self { file_bytes: 2 << 30, data_bytes: 64 << 30, parts: 4 << 20, nesting: 8, result_bytes: 8 << 30 }
+    }
+}

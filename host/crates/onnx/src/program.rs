@@ -1,0 +1,333 @@
+//! A file as tract runs it: inputs of fixed or open sides, one output, sizes told before anything is made.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+use std::thread;
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::prelude::{
+    DatumType, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Symbol,
+    SymbolValues, TDim, TValue, TVec, Tensor, ToDim as _, TractResult, TypedModel, TypedRunnableModel, tvec,
+};
+use tract_onnx::tract_core::ops::scan::Scan;
+
+use crate::error::OnnxError;
+use crate::file::ModelFile;
+use crate::limits::Limits;
+use crate::numerics::check_environment;
+
+/// The name of the open side: tokens of a record, or rows.
+const OPEN: &str = "pliant_tokens";
+
+/// Bytes of the stack of a thread that reads or runs files of others: graphs can be deep.
+pub(crate) const STACK_BYTES: usize = 256 << 20;
+
+/// Letters of what tract says, at most.
+const MOST_LETTERS: usize = 800;
+
+/// An input as it will be given.
+#[derive(Debug, Clone)]
+pub(crate) struct Signature {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its number type.
+    pub(crate) dtype: DatumType,
+    /// Its sides; `None` is the open one.
+    pub(crate) sides: Vec<Option<usize>>,
+}
+
+/// A file that is ready to run.
+pub(crate) struct Program {
+    path: PathBuf,
+    output: String,
+    plan: Arc<TypedRunnableModel>,
+    /// Places of the inputs of the signature among those of the plan.
+    inputs: Vec<String>,
+    results: Results,
+    limits: Limits,
+}
+
+/// The sizes of all that is made on the way.
+struct Results {
+    open: Symbol,
+    /// For each different shape in bytes: its sides, the bytes of a number, and the first node that makes it.
+    shapes: Vec<(TVec<TDim>, u64, String)>,
+}
+
+impl Program {
+    /// Makes a file ready for inputs of these signatures, of which every one of the file has one, and for one output.
+    ///
+    /// # Errors
+    /// What of the file cannot be run, or can become too large.
+    pub(crate) fn new(
+        file: &ModelFile,
+        inputs: &[Signature],
+        output: &str,
+        limits: &Limits,
+    ) -> Result<Self, OnnxError> {
+        check_environment()?;
+        check_signature(file, inputs, output)?;
+        let build = || -> TractResult<(TypedModel, Symbol)> {
+            let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+            let mut parsed = onnx.parse(file.proto(), None)?;
+            if let Some(name) = parsed.unresolved_inputs.first() {
+                tract_onnx::tract_core::internal::bail!("nothing makes {name:?}, which a node takes");
+            }
+            let open = parsed.model.symbols.sym(OPEN);
+            parsed.model.symbols.add_assertion(format!("{OPEN}>=1"))?;
+            for signature in inputs {
+                let sides = signature
+                    .sides
+                    .iter()
+                    .map(|side| side.map_or_else(|| open.to_dim(), |side| side.to_dim()));
+                let fact = InferenceFact::dt_shape(signature.dtype, sides.collect::<TVec<TDim>>());
+                let outlet = parsed.outlets_by_name[&signature.name];
+                parsed.model.set_outlet_fact(outlet, fact)?;
+            }
+            let outlet = parsed.outlets_by_name[output];
+            parsed.model.select_output_outlets(&[outlet])?;
+            Ok((parsed.model.into_typed()?.into_decluttered()?, open))
+        };
+        let path = file.path();
+        let (typed, open) = guarded(path, "reading the graph", build)?;
+        let results = Results::of(path, &typed, open)?;
+        results.check(path, 1, limits)?;
+        let prepare = move || -> TractResult<_> {
+            let plan = typed.into_optimized()?.into_runnable()?;
+            let model = plan.model();
+            let names = model.inputs.iter().map(|outlet| model.nodes()[outlet.node].name.clone());
+            let names = names.collect::<Vec<_>>();
+            Ok((plan, names))
+        };
+        let (plan, inputs) = guarded(path, "preparing the graph", prepare)?;
+        Ok(Self { path: path.to_owned(), output: output.to_owned(), plan, inputs, results, limits: *limits })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of its output.
+    pub(crate) fn output(&self) -> &str {
+        &self.output
+    }
+
+    /// Runs it on inputs by name, whose open side is `open`: the shape of the output, and its numbers as f32.
+    ///
+    /// # Errors
+    /// Results that would be too large, and what goes wrong within tract.
+    pub(crate) fn run(
+        &self,
+        given: &mut BTreeMap<&str, Tensor>,
+        open: usize,
+    ) -> Result<(Vec<usize>, Vec<f32>), OnnxError> {
+        self.results.check(&self.path, open, &self.limits)?;
+        let mut inputs: TVec<TValue> = tvec![];
+        for name in &self.inputs {
+            let Some(tensor) = given.remove(name.as_str()) else {
+                let reason = format!("nothing is given for the input {name:?}");
+                return Err(OnnxError::Signature { path: self.path.clone(), reason });
+            };
+            inputs.push(tensor.into_tvalue());
+        }
+        guarded_here(&self.path, "running it", || {
+            let outputs = self.plan.run(inputs)?;
+            let Some(output) = outputs.first() else { return Ok((Vec::new(), Vec::new())) };
+            let values = output.cast_to::<f32>()?;
+            Ok((values.shape().to_vec(), values.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()))
+        })
+    }
+
+    /// Refuses numbers of rows of `width` that are none.
+    pub(crate) fn check_finite(&self, values: &[f32], width: usize) -> Result<(), OnnxError> {
+        let Some(place) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+        let (path, output, width) = (self.path.clone(), self.output.clone(), width.max(1));
+        Err(OnnxError::NotFinite {
+            path,
+            output,
+            row: place / width,
+            column: place % width,
+            value: values[place],
+        })
+    }
+
+    /// The error of an output of another shape.
+    pub(crate) fn wrong_shape(&self, found: Vec<usize>, wanted: String) -> OnnxError {
+        OnnxError::Shape { path: self.path.clone(), output: self.output.clone(), found, wanted }
+    }
+}
+
+impl Results {
+    fn of(path: &Path, model: &TypedModel, open: Symbol) -> Result<Self, OnnxError> {
+        let mut found = BTreeMap::new();
+        collect(model, &mut found);
+        let results = Self { open, shapes: found.into_values().collect() };
+        for (sides, _, node) in &results.shapes {
+            if results.elements(sides, 1).is_none() {
+                let reason =
+                    format!("the size of what node {node:?} makes does not follow from the number of tokens");
+                return Err(OnnxError::Graph { path: path.to_owned(), stage: "reading the graph", reason });
+            }
+        }
+        Ok(results)
+    }
+
+    /// The product of sides once the open one is known.
+    fn elements(&self, sides: &[TDim], open: usize) -> Option<u64> {
+        let values = SymbolValues::default().with(&self.open, i64::try_from(open).ok()?);
+        let side = |side: &TDim| side.eval_to_i64(&values).ok().map(|side| u64::try_from(side).unwrap_or(0));
+        sides.iter().map(side).try_fold(1u64, |product, side| Some(product.saturating_mul(side?)))
+    }
+
+    /// Refuses an open side with which something would be too large.
+    fn check(&self, path: &Path, open: usize, limits: &Limits) -> Result<(), OnnxError> {
+        for (sides, width, node) in &self.shapes {
+            let found = self.elements(sides, open).unwrap_or(u64::MAX).saturating_mul(*width);
+            if found > limits.result_bytes {
+                let what = format!("what node {node:?} makes of {open} tokens or rows, in bytes");
+                let (path, limit) = (path.to_owned(), limits.result_bytes);
+                return Err(OnnxError::TooLarge { path, what, found, limit });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The shapes of all results of a graph and of the bodies within it. What is constant is there already.
+fn collect(model: &TypedModel, found: &mut BTreeMap<String, (TVec<TDim>, u64, String)>) {
+    for node in model.nodes() {
+        for fact in node.outputs.iter().map(|output| &output.fact).filter(|fact| fact.konst.is_none()) {
+            let width = fact.datum_type.size_of().max(1) as u64;
+            let sides: TVec<TDim> = fact.shape.iter().cloned().collect();
+            let name = || node.name.clone();
+            found.entry(format!("{width} {sides:?}")).or_insert_with(|| (sides, width, name()));
+        }
+        if let Some(scan) = node.op_as::<Scan>() {
+            collect(&scan.body, found);
+        }
+    }
+}
+
+/// Compares what will be given with what the file takes.
+fn check_signature(file: &ModelFile, inputs: &[Signature], output: &str) -> Result<(), OnnxError> {
+    let refuse = |reason| Err(OnnxError::Signature { path: file.path().to_owned(), reason });
+    let taken = file.inputs();
+    let names = |names: Vec<&str>| names.join(", ");
+    if let Some((name, _)) = taken.iter().find(|(name, _)| !inputs.iter().any(|input| input.name == *name)) {
+        return refuse(format!("it takes the input {name:?}, which the sidecar does not give"));
+    }
+    if let Some(input) = inputs.iter().find(|input| !taken.iter().any(|(name, _)| *name == input.name)) {
+        let taken = names(taken.iter().map(|(name, _)| *name).collect());
+        return refuse(format!("the sidecar gives {:?}, and it takes {taken}", input.name));
+    }
+    if !file.outputs().contains(&output) {
+        return refuse(format!(
+            "the sidecar wants the output {output:?}, and it has {}",
+            names(file.outputs())
+        ));
+    }
+    Ok(())
+}
+
+/// The number type of an input that takes whole numbers or numbers.
+pub(crate) fn datum_type(dtype: DataType) -> Option<DatumType> {
+    match dtype {
+        DataType::Int64 => Some(DatumType::I64),
+        DataType::Int32 => Some(DatumType::I32),
+        DataType::Float => Some(DatumType::F32),
+        DataType::Bool => Some(DatumType::Bool),
+        _ => None,
+    }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is expected, and is nobody's to see.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something with a file of others on a thread with a deep stack; whatever goes wrong is an error.
+fn guarded<T: Send>(
+    path: &Path,
+    stage: &'static str,
+    work: impl FnOnce() -> TractResult<T> + Send,
+) -> Result<T, OnnxError> {
+    let failed = |source| OnnxError::Io { action: "start a thread for", path: path.to_owned(), source };
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("onnx".to_owned()).stack_size(STACK_BYTES);
+        let thread = builder.spawn_scoped(scope, || guarded_here(path, stage, work)).map_err(failed)?;
+        thread.join().unwrap_or_else(|cause| Err(panicked(path, stage, &*cause)))
+    })
+}
+
+/// The same on this thread.
+fn guarded_here<T>(
+    path: &Path,
+    stage: &'static str,
+    work: impl FnOnce() -> TractResult<T>,
+) -> Result<T, OnnxError> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |about| {
+            if !EXPECTED.get() {
+                before(about);
+            }
+        }));
+    });
+    let was = EXPECTED.replace(true);
+    // What is left half done is dropped: a program that panicked answers for this record no more.
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    EXPECTED.set(was);
+    match done {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            let reason = shortened(&format!("{error:#}"));
+            Err(OnnxError::Graph { path: path.to_owned(), stage, reason })
+        }
+        Err(cause) => Err(panicked(path, stage, &*cause)),
+    }
+}
+
+fn panicked(path: &Path, stage: &'static str, cause: &(dyn Any + Send)) -> OnnxError {
+    let text =
+        cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    let reason = format!("tract gave up: {}", shortened(text.unwrap_or("for no reason that it tells")));
+    OnnxError::Graph { path: path.to_owned(), stage, reason }
+}
+
+/// The beginning of a text, in one line.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_that_names_file_and_stage() {
+        let path = Path::new("m.onnx");
+        for work in [
+            || -> TractResult<()> { panic!("beyond the end") },
+            || -> TractResult<()> {
+                let empty: Vec<u8> = Vec::new();
+                Err(tract_onnx::tract_core::internal::format_err!("{}", empty[0]))
+            },
+        ] {
+            for error in [guarded(path, "running it", work), guarded_here(path, "running it", work)] {
+                let told = error.unwrap_err().to_string();
+                assert!(told.starts_with("m.onnx: running it: tract gave up: "), "{told}");
+            }
+        }
+        assert!(!EXPECTED.get());
+    }
+}

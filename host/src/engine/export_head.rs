@@ -1,0 +1,127 @@
+//! Heads that leave as ONNX files.
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context as _;
+use pliant_kernels::Device;
+use pliant_models::ModelError;
+use pliant_models::heads::{HeadConfig, HeadKind, Pooling};
+use pliant_onnx::sidecar::{LabelsText, ReadsText};
+use pliant_onnx::{Gives, Head, HeadGraph, HeadSidecar, LabelKind, Layer, Reads, write_head};
+use pliant_seq::tables::LabelKind as Kind;
+
+use super::brought::limits;
+use super::judge::Judge;
+use crate::supervised::HeadError;
+use crate::supervised::card::HeadFolder;
+
+/// The file in the folder that is made.
+const FILE: &str = "head.onnx";
+
+/// Writes a head into the folder `out` as an ONNX file with its sidecar, reads it back, and gives its identity.
+///
+/// # Errors
+/// A head whose numbers for a row need more than the row, and a folder that cannot be made.
+pub fn export_head(head: &HeadFolder, out: &Path) -> anyhow::Result<String> {
+    let unusable = || format!("the head {} cannot be exported", head.path.display());
+    let graph = graph(head).with_context(unusable)?;
+    let sidecar = HeadSidecar::new(graph.inputs(), HeadGraph::OUTPUT.to_owned(), reads(head), labels(head));
+    let io = |action, source| ModelError::Io { action, path: out.to_owned(), source };
+    let is_empty = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(source) => return Err(io("read the folder", source).into()),
+    };
+    if !is_empty {
+        return Err(ModelError::NotEmpty { folder: out.to_owned() }.into());
+    }
+    let parent = out.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|source| io("make the folder", source))?;
+    let hidden = tempfile::Builder::new()
+        .prefix(".pliant-")
+        .suffix(".partial")
+        .permissions(Permissions::from_mode(0o777))
+        .tempdir_in(parent)
+        .map_err(|source| io("make the folder", source))?;
+    let file = hidden.path().join(FILE);
+    write_head(&file, &graph, &sidecar)?;
+    let identity = Head::open(&file, &HeadSidecar::read(&file)?, &limits())?.identity().to_owned();
+    fs::rename(hidden.path(), out).map_err(|source| io("make the folder", source))?;
+    // What had the hidden name has another one now: there is nothing to remove.
+    let _ = hidden.keep();
+    Ok(identity)
+}
+
+/// The layers of a head with their weights.
+fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
+    let config = &head.card.head;
+    let refuse = |what: &str| Err(HeadError::Unfit { what: what.to_owned() }.into());
+    let judge = Judge::load(head, &Device::cpu(1)?)?;
+    let find = |name: String| {
+        let live = judge.weights().iter().find(|live| live.name == name);
+        live.map(|live| live.numbers()).transpose()
+    };
+    let layer = |name: &str, inputs: usize, outputs: usize| -> anyhow::Result<Layer> {
+        let weight = find(format!("{name}.weight"))?.with_context(|| format!("it has no layer {name}"))?;
+        Ok(Layer { inputs, outputs, weight, bias: find(format!("{name}.bias"))? })
+    };
+    let &HeadConfig { kind, inputs, outputs, hidden, pooling, .. } = config;
+    let output = || layer("output", hidden.unwrap_or(inputs), outputs);
+    match kind {
+        HeadKind::Sequence if pooling == Some(Pooling::Attention) => refuse(
+            "it weighs the residues of a protein by itself, and a head of an ONNX file is given one vector",
+        ),
+        HeadKind::Sequence | HeadKind::Residue => Ok(HeadGraph::Perceptron(match hidden {
+            Some(width) => vec![layer("hidden", inputs, width)?, output()?],
+            None => vec![output()?],
+        })),
+        HeadKind::Symmetric => {
+            let width = hidden.unwrap_or(outputs);
+            let (distance, product) = (layer("distance", inputs, width)?, layer("product", inputs, width)?);
+            Ok(HeadGraph::Symmetric { distance, product, output: hidden.map(|_| output()).transpose()? })
+        }
+        HeadKind::Alignment => refuse(
+            "it aligns the residues of two proteins, and a head of an ONNX file is given one vector of each",
+        ),
+    }
+}
+
+fn reads(head: &HeadFolder) -> ReadsText {
+    let config = &head.card.head;
+    let pool = config.pooling.and_then(|pooling| match pooling {
+        Pooling::Mean => Some(pliant_onnx::Pooling::Mean),
+        Pooling::Cls => Some(pliant_onnx::Pooling::Cls),
+        Pooling::Max => Some(pliant_onnx::Pooling::Max),
+        Pooling::Sum => Some(pliant_onnx::Pooling::Sum),
+        Pooling::Attention => None,
+    });
+    let what = match config.kind {
+        HeadKind::Residue => Reads::Residues,
+        kind if kind.takes_pairs() => Reads::Pairs,
+        _ => Reads::Pooled,
+    };
+    let encoder = &head.card.encoder;
+    ReadsText { what, model: Some(encoder.identity.clone()), layer: i64::try_from(encoder.layer).ok(), pool }
+}
+
+fn labels(head: &HeadFolder) -> LabelsText {
+    let kind = match head.kind {
+        Kind::Class => LabelKind::Class,
+        Kind::Classes => LabelKind::Classes,
+        Kind::Number => LabelKind::Number,
+        Kind::Level => LabelKind::Level,
+        Kind::Residues => LabelKind::Residues,
+    };
+    let labels = &head.card.labels;
+    LabelsText {
+        kind,
+        names: labels.classes.clone(),
+        gives: Gives::Scores,
+        mean: labels.scale.map(|scale| scale.mean),
+        deviation: labels.scale.map(|scale| scale.deviation),
+        task: Some(head.card.task.clone()),
+    }
+}
