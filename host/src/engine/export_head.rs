@@ -8,9 +8,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_models::ModelError;
-use pliant_models::heads::{HeadConfig, HeadKind, Pooling};
+use pliant_models::heads::{Activation as Between, HeadConfig, HeadKind, Pooling};
 use pliant_onnx::sidecar::{LabelsText, ReadsText};
-use pliant_onnx::{Gives, Head, HeadGraph, HeadSidecar, LabelKind, Layer, Reads, write_head};
+use pliant_onnx::{
+    Activation, Form, Gives, Head, HeadGraph, HeadSidecar, LabelKind, Layer, Reads, write_head,
+};
 use pliant_seq::tables::LabelKind as Kind;
 
 use super::brought::limits;
@@ -68,25 +70,36 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
         let weight = find(format!("{name}.weight"))?.with_context(|| format!("it has no layer {name}"))?;
         Ok(Layer { inputs, outputs, weight, bias: find(format!("{name}.bias"))? })
     };
-    let &HeadConfig { kind, inputs, outputs, hidden, pooling, .. } = config;
+    let &HeadConfig { kind, inputs, outputs, hidden, pooling, activation, .. } = config;
+    if matches!(pooling, Some(Pooling::Attention | Pooling::Random)) {
+        return refuse(
+            "it pools by weights of its own, and a head of an ONNX file is given one vector of a protein",
+        );
+    }
     let output = || layer("output", hidden.unwrap_or(inputs), outputs);
-    match kind {
-        HeadKind::Sequence if pooling == Some(Pooling::Attention) => refuse(
-            "it weighs the residues of a protein by itself, and a head of an ONNX file is given one vector",
-        ),
-        HeadKind::Sequence | HeadKind::Residue => Ok(HeadGraph::Perceptron(match hidden {
-            Some(width) => vec![layer("hidden", inputs, width)?, output()?],
-            None => vec![output()?],
-        })),
+    let layers = || -> anyhow::Result<Vec<Layer>> {
+        let hidden = hidden.map(|width| layer("hidden", inputs, width)).transpose()?;
+        Ok(hidden.into_iter().chain([output()?]).collect())
+    };
+    let form = match kind {
+        HeadKind::Sequence | HeadKind::Residue => Form::Perceptron(layers()?),
+        HeadKind::Average => Form::Average(layers()?),
         HeadKind::Symmetric => {
             let width = hidden.unwrap_or(outputs);
             let (distance, product) = (layer("distance", inputs, width)?, layer("product", inputs, width)?);
-            Ok(HeadGraph::Symmetric { distance, product, output: hidden.map(|_| output()).transpose()? })
+            Form::Symmetric { distance, product, output: hidden.map(|_| output()).transpose()? }
         }
-        HeadKind::Alignment => refuse(
-            "it aligns the residues of two proteins, and a head of an ONNX file is given one vector of each",
-        ),
-    }
+        HeadKind::Alignment => {
+            return refuse(
+                "it aligns the residues of two proteins, and a head of an ONNX file is given one vector of each",
+            );
+        }
+    };
+    let activation = match activation {
+        Between::Relu => Activation::Relu,
+        Between::Tanh => Activation::Tanh,
+    };
+    Ok(HeadGraph { form, activation })
 }
 
 fn reads(head: &HeadFolder) -> ReadsText {
@@ -96,7 +109,7 @@ fn reads(head: &HeadFolder) -> ReadsText {
         Pooling::Cls => Some(pliant_onnx::Pooling::Cls),
         Pooling::Max => Some(pliant_onnx::Pooling::Max),
         Pooling::Sum => Some(pliant_onnx::Pooling::Sum),
-        Pooling::Attention => None,
+        Pooling::Attention | Pooling::Random => None,
     });
     let what = match config.kind {
         HeadKind::Residue => Reads::Residues,

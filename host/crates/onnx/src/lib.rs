@@ -36,7 +36,7 @@ pub use head::{BLOCK, Head};
 pub use limits::Limits;
 pub use numerics::numerics;
 pub use sidecar::{EncoderSidecar, Gives, HeadSidecar, Input, LabelKind, Pooling, Reads, Rows};
-pub use write::{HeadGraph, Layer, write_head};
+pub use write::{Activation, Form, HeadGraph, Layer, write_head};
 
 #[cfg(test)]
 mod tests;

@@ -36,18 +36,38 @@ pub struct Layer {
     pub bias: Option<Vec<f32>>,
 }
 
-/// What a head computes of a row.
+/// What becomes of the sums of a layer before the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The sum where it is above 0, else 0.
+    Relu,
+    /// Its hyperbolic tangent.
+    Tanh,
+}
+
+/// What a head computes of a row, with the same activation between all layers.
 #[derive(Debug, Clone, PartialEq)]
-pub enum HeadGraph {
-    /// Layers one after the other, with a rectifier between them.
+pub struct HeadGraph {
+    /// How its layers stand.
+    pub form: Form,
+    /// What is between them.
+    pub activation: Activation,
+}
+
+/// How the layers of a head stand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Form {
+    /// One after the other.
     Perceptron(Vec<Layer>),
-    /// Of pairs: `|a - b|` through the first and `a·b` through the second layer, added; then the third of the rectified sums.
+    /// Of pairs: one after the other, on `(a + b)/2`.
+    Average(Vec<Layer>),
+    /// Of pairs: `|a - b|` through the first and `a·b` through the second layer, added; then the third.
     Symmetric {
         /// For the distance.
         distance: Layer,
         /// For the product.
         product: Layer,
-        /// After the rectifier, where there is one.
+        /// After the activation, where there is one.
         output: Option<Layer>,
     },
 }
@@ -83,45 +103,50 @@ impl HeadGraph {
     /// The names of the inputs `[rows,W]`.
     #[must_use]
     pub fn inputs(&self) -> Vec<String> {
-        match self {
-            Self::Perceptron(_) => vec!["x".to_owned()],
-            Self::Symmetric { .. } => vec!["first".to_owned(), "second".to_owned()],
+        match self.form {
+            Form::Perceptron(_) => vec!["x".to_owned()],
+            Form::Average(_) | Form::Symmetric { .. } => vec!["first".to_owned(), "second".to_owned()],
+        }
+    }
+
+    /// W and N.
+    fn widths(&self) -> (usize, usize) {
+        match &self.form {
+            Form::Perceptron(layers) | Form::Average(layers) => {
+                let inputs = layers.first().map(|layer| layer.inputs).unwrap_or_default();
+                (inputs, layers.last().map(|layer| layer.outputs).unwrap_or_default())
+            }
+            Form::Symmetric { distance, output, .. } => {
+                (distance.inputs, output.as_ref().map_or(distance.outputs, |layer| layer.outputs))
+            }
         }
     }
 
     fn model(&self) -> ModelProto {
         let mut builder = Builder::default();
-        let (inputs, outputs) = match self {
-            Self::Perceptron(layers) => {
-                let mut from = "x".to_owned();
-                for (number, layer) in layers.iter().enumerate() {
-                    let is_last = number + 1 == layers.len();
-                    if number > 0 {
-                        from = builder.node("Relu", &[&from], &format!("rectified{number}"));
-                    }
-                    let to = if is_last { Self::OUTPUT.to_owned() } else { format!("hidden{number}") };
-                    from = builder.layer(layer, &from, &format!("layer{number}"), &to);
-                }
-                let width =
-                    |layer: Option<&Layer>, of: fn(&Layer) -> usize| layer.map(of).unwrap_or_default();
-                (width(layers.first(), |layer| layer.inputs), width(layers.last(), |layer| layer.outputs))
+        match &self.form {
+            Form::Perceptron(layers) => builder.layers(layers, "x", self.activation),
+            Form::Average(layers) => {
+                let sum = builder.node("Add", &["first", "second"], "sum");
+                builder.tensor("half", &[1], &[0.5]);
+                let mean = builder.node("Mul", &[&sum, "half"], "mean");
+                builder.layers(layers, &mean, self.activation);
             }
-            Self::Symmetric { distance, product, output } => {
+            Form::Symmetric { distance, product, output } => {
                 let difference = builder.node("Sub", &["first", "second"], "difference");
                 let apart = builder.node("Abs", &[&difference], "distance");
                 let both = builder.node("Mul", &["first", "second"], "product");
                 let apart = builder.layer(distance, &apart, "of_distance", "from_distance");
                 let both = builder.layer(product, &both, "of_product", "from_product");
-                let outputs = output.as_ref().map_or(distance.outputs, |layer| layer.outputs);
                 let to = if output.is_some() { "sums" } else { Self::OUTPUT };
                 let sums = builder.node("Add", &[&apart, &both], to);
                 if let Some(output) = output {
-                    let rectified = builder.node("Relu", &[&sums], "rectified");
-                    builder.layer(output, &rectified, "output", Self::OUTPUT);
+                    let active = builder.node(self.activation.operator(), &[&sums], "active");
+                    builder.layer(output, &active, "output", Self::OUTPUT);
                 }
-                (distance.inputs, outputs)
             }
-        };
+        }
+        let (inputs, outputs) = self.widths();
         let graph = GraphProto {
             name: "head".to_owned(),
             node: builder.nodes,
@@ -141,7 +166,29 @@ impl HeadGraph {
     }
 }
 
+impl Activation {
+    fn operator(self) -> &'static str {
+        match self {
+            Self::Relu => "Relu",
+            Self::Tanh => "Tanh",
+        }
+    }
+}
+
 impl Builder {
+    /// Layers one after the other, the last of which makes the output.
+    fn layers(&mut self, layers: &[Layer], from: &str, activation: Activation) {
+        let mut from = from.to_owned();
+        for (number, layer) in layers.iter().enumerate() {
+            if number > 0 {
+                from = self.node(activation.operator(), &[&from], &format!("active{number}"));
+            }
+            let is_last = number + 1 == layers.len();
+            let to = if is_last { HeadGraph::OUTPUT.to_owned() } else { format!("hidden{number}") };
+            from = self.layer(layer, &from, &format!("layer{number}"), &to);
+        }
+    }
+
     fn node(&mut self, operator: &str, inputs: &[&str], output: &str) -> String {
         self.nodes.push(NodeProto {
             name: format!("make_{output}"),
