@@ -300,7 +300,7 @@ fn check_brought(card: &Card, order: &Order<'_>) -> Result<(), TaskError> {
             "--precision: an ONNX file is computed in the number types that it holds; leave the flag away",
         );
     }
-    if order.plan.compute.device == DeviceChoice::Cuda {
+    if matches!(order.plan.compute.device, DeviceChoice::Cuda(_)) {
         return usage("--device cuda: an ONNX file is computed on the processor; leave the flag away");
     }
     if !card.pools_itself() {
