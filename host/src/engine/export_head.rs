@@ -76,6 +76,9 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
             "it pools by weights of its own, and a head of an ONNX file is given one vector of a protein",
         );
     }
+    if head.card.encoder.adapter.is_some() {
+        return refuse("it was taught with an adapter, and the sidecar of an ONNX file names an encoder alone");
+    }
     let output = || layer("output", hidden.unwrap_or(inputs), outputs);
     let layers = || -> anyhow::Result<Vec<Layer>> {
         let hidden = hidden.map(|width| layer("hidden", inputs, width)).transpose()?;

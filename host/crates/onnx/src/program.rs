@@ -14,6 +14,7 @@ use tract_onnx::prelude::{
     SymbolValues, TDim, TValue, TVec, Tensor, ToDim as _, TractResult, TypedModel, TypedRunnableModel, tvec,
 };
 use tract_onnx::tract_core::ops::scan::Scan;
+use tract_onnx::tract_core::optim::Optimizer;
 
 use crate::error::OnnxError;
 use crate::file::ModelFile;
@@ -90,14 +91,18 @@ impl Program {
             }
             let outlet = parsed.outlets_by_name[output];
             parsed.model.select_output_outlets(&[outlet])?;
-            Ok((parsed.model.into_typed()?.into_decluttered()?, open))
+            let mut typed = parsed.model.into_typed()?;
+            simplify(&mut typed)?;
+            Ok((typed, open))
         };
         let path = file.path();
         let (typed, open) = guarded(path, "reading the graph", build)?;
         let results = Results::of(path, &typed, open)?;
         results.check(path, 1, limits)?;
         let prepare = move || -> TractResult<_> {
-            let plan = typed.into_optimized()?.into_runnable()?;
+            let mut typed = typed;
+            typed.optimize()?;
+            let plan = typed.into_runnable()?;
             let model = plan.model();
             let names = model.inputs.iter().map(|outlet| model.nodes()[outlet.node].name.clone());
             let names = names.collect::<Vec<_>>();
@@ -196,6 +201,14 @@ impl Results {
         }
         Ok(())
     }
+}
+
+/// Simplifies a graph as tract does, but for one step: where a mask is the same everywhere, it puts one number in its place and
+/// forgets how wide the table was that the mask was to make.
+fn simplify(model: &mut TypedModel) -> TractResult<()> {
+    let mut optimizer = Optimizer::declutter();
+    optimizer.passes.retain(|pass| !format!("{pass:?}").starts_with("FoldUniformMask"));
+    optimizer.optimize(model)
 }
 
 /// The shapes of all results of a graph and of the bodies within it. What is constant is there already.
