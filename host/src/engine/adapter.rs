@@ -9,6 +9,7 @@ use pliant_models::adapter::read_adapter;
 use pliant_models::{Adapter, Adapting, load_adapted};
 
 use super::family::{Card, card};
+use crate::exit::TaskError;
 use crate::supervised::HeadError;
 use crate::supervised::card::HeadFolder;
 
@@ -30,6 +31,11 @@ impl Card {
     /// An adapter that cannot be used, or is of another model.
     pub fn adapted(self, folder: Option<&Path>) -> anyhow::Result<Self> {
         let Some(folder) = folder else { return Ok(self) };
+        if self.sidecar.is_some() {
+            let what = "--adapter: an adapter changes weights, and those of an ONNX file stay as they are"
+                .to_owned();
+            return Err(TaskError::Usage { what }.into());
+        }
         let adapter = read_adapter(folder, &self.folder)
             .with_context(|| format!("the adapter {} cannot be used", folder.display()))?;
         let identity = adapter.identity();

@@ -122,7 +122,7 @@ pub(super) fn card(path: &Path) -> anyhow::Result<Card> {
         report: KeyReport::default(),
         absent: Vec::new(),
     };
-    Ok(Card { folder: path.to_owned(), about, vocabulary, sidecar: Some(Box::new(sidecar)) })
+    Ok(Card { folder: path.to_owned(), about, vocabulary, adapter: None, sidecar: Some(Box::new(sidecar)) })
 }
 
 fn vocabulary(sidecar: &EncoderSidecar) -> anyhow::Result<&'static Vocabulary> {

@@ -77,7 +77,9 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
         );
     }
     if head.card.encoder.adapter.is_some() {
-        return refuse("it was taught with an adapter, and the sidecar of an ONNX file names an encoder alone");
+        return refuse(
+            "it was taught with an adapter, and the sidecar of an ONNX file names an encoder alone",
+        );
     }
     let output = || layer("output", hidden.unwrap_or(inputs), outputs);
     let layers = || -> anyhow::Result<Vec<Layer>> {
