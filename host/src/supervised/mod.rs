@@ -11,6 +11,7 @@
 //! | [`measures`] | how well labels are told |
 //! | [`card`] | the folder of a head, which says what it is |
 //! | [`brought`], [`brought_metric`] | heads and measures that users bring as plugins |
+//! | [`onnx_head`] | heads that users bring as ONNX files |
 //! | [`telling`] | how the numbers of both are told |
 //!
 //! Loss and measures follow from the kind of the labels, so a task is data: any encoder can be taught any of them.
@@ -22,6 +23,7 @@ pub mod brought_metric;
 pub mod card;
 mod error;
 pub mod measures;
+pub mod onnx_head;
 pub mod reading;
 pub mod registry;
 pub mod stored;

@@ -116,7 +116,8 @@ impl OnnxHead {
             LabelKind::Level => Kind::Level,
             LabelKind::Residues => Kind::Residues,
         };
-        let scored = if labels.gives == Gives::Probabilities { Scored::Probabilities } else { Scored::Scores };
+        let scored =
+            if labels.gives == Gives::Probabilities { Scored::Probabilities } else { Scored::Scores };
         let plain = Scale::default();
         let scale = Scale {
             mean: labels.mean.unwrap_or(plain.mean),

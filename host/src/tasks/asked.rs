@@ -17,6 +17,7 @@ use crate::pipeline::{Output, Row};
 use crate::supervised::HeadError;
 use crate::supervised::brought::{Brought, is_brought};
 use crate::supervised::card::HeadFolder;
+use crate::supervised::onnx_head::OnnxHead;
 use crate::supervised::stored::Stored;
 use crate::supervised::telling::Telling;
 use crate::tasks::encode::pool;
@@ -30,8 +31,10 @@ const PAIR_COLUMNS: [&str; 2] = ["id_a", "id_b"];
 pub(super) enum Asked {
     /// One that was taught here.
     Taught(Box<HeadFolder>),
-    /// One that a user brings.
+    /// One that a user brings as a plugin.
     Brought(Box<Brought>),
+    /// One that a user brings as an ONNX file.
+    Onnx(Box<OnnxHead>),
 }
 
 /// A head that answers.
@@ -40,6 +43,8 @@ pub(super) enum Teller<'a> {
     Taught(&'a HeadFolder, Judge),
     /// A guest, with the width of vectors.
     Brought(&'a mut Brought, usize),
+    /// An ONNX file.
+    Onnx(&'a OnnxHead),
 }
 
 impl Asked {
@@ -61,13 +66,16 @@ impl Asked {
             let what = "--ask, --set, --limit and --deterministic are for plugins, and the --head is none";
             return Err(HeadError::Unfit { what: what.to_owned() }.into());
         }
+        if let Some(file) = engine::onnx_file(path) {
+            return Ok(Self::Onnx(Box::new(OnnxHead::open(&file)?)));
+        }
         Ok(Self::Taught(Box::new(HeadFolder::open(path)?)))
     }
 
     /// The name of the plugin that it is, if it is one.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Taught(_) => None,
+            Self::Taught(_) | Self::Onnx(_) => None,
             Self::Brought(head) => Some(head.name()),
         }
     }
@@ -77,13 +85,14 @@ impl Asked {
         match self {
             Self::Taught(head) => &head.card.weights,
             Self::Brought(head) => head.identity(),
+            Self::Onnx(head) => head.identity(),
         }
     }
 
     /// The lines that a plugin has written since they were taken last, with its name.
     pub(super) fn take_log(&mut self) -> Option<(String, Vec<LogLine>)> {
         match self {
-            Self::Taught(_) => None,
+            Self::Taught(_) | Self::Onnx(_) => None,
             Self::Brought(head) => Some(head.take_log()),
         }
     }
@@ -92,7 +101,7 @@ impl Asked {
     pub(super) fn reader(&self) -> FormConfig {
         match self {
             Self::Taught(head) => head.card.reader.clone(),
-            Self::Brought(_) => FormConfig::default(),
+            Self::Brought(_) | Self::Onnx(_) => FormConfig::default(),
         }
     }
 
@@ -100,7 +109,7 @@ impl Asked {
     pub(super) fn prior(&self) -> Vec<f32> {
         match self {
             Self::Taught(head) => head.card.labels.prior.iter().map(|&number| number as f32).collect(),
-            Self::Brought(_) => Vec::new(),
+            Self::Brought(_) | Self::Onnx(_) => Vec::new(),
         }
     }
 
@@ -116,6 +125,7 @@ impl Asked {
     pub(super) fn way(&self) -> Way {
         match self {
             Self::Brought(head) => head.way(),
+            Self::Onnx(head) => head.way(),
             Self::Taught(head) => match head.card.head.kind {
                 kind if kind.takes_pairs() => Way::Pairs,
                 HeadKind::Residue => Way::Residues,
@@ -128,6 +138,7 @@ impl Asked {
     pub(super) fn reads_states(&self) -> bool {
         match self {
             Self::Brought(head) => head.way() == Way::Residues,
+            Self::Onnx(head) => head.way() == Way::Residues,
             Self::Taught(head) => head.card.head.reads_states(),
         }
     }
@@ -136,6 +147,7 @@ impl Asked {
     pub(super) fn pool(&self) -> Pool {
         match self {
             Self::Brought(head) => head.pool(),
+            Self::Onnx(head) => head.pool(),
             Self::Taught(head) => pool(head.pooling()),
         }
     }
@@ -147,6 +159,7 @@ impl Asked {
     pub(super) fn layer(&self, last: usize) -> Result<usize, HeadError> {
         match self {
             Self::Brought(head) => head.layer(last),
+            Self::Onnx(head) => head.layer(last),
             Self::Taught(head) => Ok(head.card.encoder.layer),
         }
     }
@@ -164,7 +177,13 @@ impl Asked {
     pub(super) fn encoder(&self, named: Option<&Path>) -> Result<PathBuf, HeadError> {
         match (self, named) {
             (Self::Taught(head), named) => head.encoder(named),
-            (Self::Brought(_), Some(model)) => Ok(model.to_owned()),
+            (Self::Brought(_) | Self::Onnx(_), Some(model)) => Ok(model.to_owned()),
+            (Self::Onnx(head), None) => Err(HeadError::Unfit {
+                what: format!(
+                    "the head {} is an ONNX file: name its encoder with --model",
+                    head.path().display()
+                ),
+            }),
             (Self::Brought(head), None) => Err(HeadError::Unfit {
                 what: format!(
                     "the head {} is a plugin: name its encoder with --model",
@@ -186,7 +205,7 @@ impl Asked {
         let model = self.encoder(named)?;
         let card = match self {
             Self::Taught(head) => engine::card_of_head(head, named, adapter)?,
-            Self::Brought(_) => engine::adapted_card(&model, adapter)?,
+            Self::Brought(_) | Self::Onnx(_) => engine::adapted_card(&model, adapter)?,
         };
         Ok((model, card))
     }
@@ -203,6 +222,7 @@ impl Asked {
         match self {
             Self::Taught(head) => head.check_encoder(model, identity),
             Self::Brought(head) => head.check_encoder(model, (identity, family)),
+            Self::Onnx(head) => head.check_encoder(model, (identity, family)),
         }
     }
 
@@ -211,6 +231,7 @@ impl Asked {
         match self {
             Self::Taught(head) => &head.path,
             Self::Brought(head) => head.path(),
+            Self::Onnx(head) => head.path(),
         }
     }
 
@@ -219,6 +240,7 @@ impl Asked {
         match self {
             Self::Taught(head) => Some(head.card.head.inputs),
             Self::Brought(head) => head.width(),
+            Self::Onnx(head) => Some(head.width()),
         }
     }
 
@@ -227,7 +249,7 @@ impl Asked {
         match self {
             Self::Taught(head) if head.card.reader.id_columns.is_empty() => own_columns(head, sheet).to_vec(),
             Self::Taught(head) => head.card.reader.id_columns.iter().map(String::as_str).collect(),
-            Self::Brought(_) => PAIR_COLUMNS.to_vec(),
+            Self::Brought(_) | Self::Onnx(_) => PAIR_COLUMNS.to_vec(),
         }
     }
 
@@ -235,6 +257,7 @@ impl Asked {
     pub(super) fn wanted(&self) -> Vec<(&'static str, &'static str, Value)> {
         match self {
             Self::Brought(head) => head.wanted(),
+            Self::Onnx(head) => head.wanted(),
             Self::Taught(head) => {
                 let encoder = &head.card.encoder;
                 let mut wanted = vec![
@@ -254,6 +277,7 @@ impl Asked {
         match self {
             Self::Taught(head) => Telling::of(head),
             Self::Brought(head) => head.telling(),
+            Self::Onnx(head) => head.telling(),
         }
     }
 
@@ -269,6 +293,11 @@ impl Asked {
                 .with("head", head.identity())
                 .with("plugin", head.described())
                 .with("classes", json!(head.telling().names)),
+            Self::Onnx(head) => metadata
+                .with("task", head.task())
+                .with("head", head.identity())
+                .with("head_numerics", pliant_onnx::numerics())
+                .with("classes", json!(head.telling().names)),
         }
     }
 
@@ -283,6 +312,10 @@ impl Asked {
             Self::Brought(head) => {
                 let told = json!({ "manifest": path_text(head.path()), "plugin": head.described() });
                 [("head", told), ("labels", Value::Null)]
+            }
+            Self::Onnx(head) => {
+                let told = json!({ "file": path_text(head.path()), "identity": head.identity() });
+                [("head", told), ("labels", json!(head.task()))]
             }
         }
     }
@@ -303,6 +336,13 @@ impl Asked {
                 }
                 _ => Ok(Teller::Brought(head, width)),
             },
+            Self::Onnx(head) if head.width() != width => {
+                let (path, wanted) = (head.path().display(), head.width());
+                let what =
+                    format!("the head {path} reads vectors of {wanted} numbers, and the model makes {width}");
+                Err(HeadError::Unfit { what }.into())
+            }
+            Self::Onnx(head) => Ok(Teller::Onnx(head)),
         }
     }
 }
@@ -313,6 +353,7 @@ impl Teller<'_> {
         match self {
             Self::Taught(head, _) => head.card.head.reads_states(),
             Self::Brought(head, _) => head.way() == Way::Residues,
+            Self::Onnx(head) => head.way() == Way::Residues,
         }
     }
 
@@ -329,6 +370,7 @@ impl Teller<'_> {
         match self {
             Self::Taught(_, judge) => judge.answer(rows, spans),
             Self::Brought(head, width) => head.answer(rows, *width),
+            Self::Onnx(head) => head.answer(rows),
         }
     }
 

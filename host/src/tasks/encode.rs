@@ -42,6 +42,8 @@ pub(super) struct Encoded {
     pub(super) identity: String,
     /// What was added to its weights, in hex.
     pub(super) adapter: Option<String>,
+    /// The class of its numbers.
+    pub(super) numerics: String,
 }
 
 /// How the pipeline pools for a head; attention reads the states of residues and needs no other, and what a head does with
@@ -104,6 +106,7 @@ pub(super) fn encode(
     let session = ready.load(&sizes, &context.print)?;
     let identity = session.engine().identity().to_owned();
     let adapter = session.engine().card().adapter_identity().map(str::to_owned);
+    let numerics = session.engine().numerics();
     admit(&identity)?;
     let mut all = Stored::new(session.engine().width());
     session.compute(&context.print, |row| {
@@ -114,7 +117,7 @@ pub(super) fn encode(
     if let [only] = places.as_slice()
         && only.iter().copied().eq(0..all.sequences())
     {
-        return Ok(Encoded { sets: vec![all], identity, adapter });
+        return Ok(Encoded { sets: vec![all], identity, adapter, numerics });
     }
     let mut sets = Vec::with_capacity(places.len());
     let mut rows = Vec::new();
@@ -127,7 +130,7 @@ pub(super) fn encode(
         }
         sets.push(own);
     }
-    Ok(Encoded { sets, identity, adapter })
+    Ok(Encoded { sets, identity, adapter, numerics })
 }
 
 /// For each list the number of each of its sequences among the different ones, and these as FASTA.

@@ -79,7 +79,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let encoded = encode(card, &[sequences(&set)], &wish, context, |identity| {
         Ok(head.check_encoder(&model, (identity, family))?)
     })?;
-    let Encoded { sets, identity, adapter } = encoded;
+    let Encoded { sets, identity, adapter, numerics } = encoded;
     let stored = sets.first().context("nothing was encoded")?;
     let compute = plan.run.compute;
     let device = Device::cpu_with(compute.threads, compute.cpu_path)?;
@@ -88,8 +88,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let targets = Targets { set: &set, limit, scale: telling.scale, balance: None };
     let answers = answered(&set, (telling.scale, limit), &told)?;
     let found = found((task, &head.prior()), &targets, (&told, &answers), (&metrics, plan))?;
-    let metadata =
-        described((plan, &head, &set), (task, layer), (&identity, adapter, device.numerics()), &metrics);
+    let metadata = described((plan, &head, &set), (task, layer), (&identity, adapter, &numerics), &metrics);
     let mut files = write(plan, &found, &metadata)?;
     calibration::add(&mut files, plan, (&head, &set), &told)?;
     if let Some(path) = &plan.run.summary {
@@ -130,7 +129,7 @@ fn described(
     // What is not there is what was always there, so that reports without them stay as they were.
     let metadata = if metrics.is_empty() { metadata } else { metadata.with("metrics", brought) };
     match head {
-        Asked::Taught(_) => metadata,
+        Asked::Taught(_) | Asked::Onnx(_) => metadata,
         Asked::Brought(head) => metadata.with("plugin", head.described()),
     }
 }
@@ -157,6 +156,15 @@ fn does(head: &Asked, task: &Task) -> Result<(), HeadError> {
                 task.name,
                 asks.name()
             );
+            Err(HeadError::Unfit { what })
+        }
+        Asked::Onnx(head)
+            if (head.way() == Way::Pairs) != (asks == Way::Pairs)
+                || head.telling().by_residue != (asks == Way::Residues) =>
+        {
+            let (path, found) = (head.path().display(), head.way().name());
+            let what =
+                format!("the head {path} reads {found}, and the task {} is about {}", task.name, asks.name());
             Err(HeadError::Unfit { what })
         }
         _ => Ok(()),

@@ -207,7 +207,7 @@ impl Session<'_> {
             let layer = self.layer(card.about.layers)?;
             let (family, vocabulary) = (card.about.family, card.about.vocabulary);
             self.pools(family, card.vocabulary.cls)?;
-            let Encoded { sets, identity, adapter } = self.encode(card.clone(), layer, context)?;
+            let Encoded { sets, identity, adapter, .. } = self.encode(card.clone(), layer, context)?;
             let adapts = adapter.is_some();
             let facts = EncoderFacts { family, vocabulary, layer, identity, learns: false, adapts };
             return Ok((Encoder::Stored(sets), facts));

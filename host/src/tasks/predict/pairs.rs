@@ -120,18 +120,17 @@ fn of_proteins(
         cache: plan.run.cache.clone(),
     };
     let list: Vec<&[u8]> = pairs.proteins.iter().map(|id| known[id].as_slice()).collect();
-    let Encoded { sets, identity, adapter } = encode(card, &[list], &wish, context, |identity| {
+    let Encoded { sets, identity, adapter, numerics } = encode(card, &[list], &wish, context, |identity| {
         Ok(asked.check_encoder(&model, (identity, family))?)
     })?;
     let stored = sets.into_iter().next().context("nothing was encoded")?;
-    let device = Device::cpu_with(1, plan.run.compute.cpu_path)?;
     let metadata = Metadata::new()
         .with("schema", 1)
         .with("output", "labels")
         .with("model", identity.as_str())
         .with("adapter", adapter)
         .with("precision", plan.run.compute.precision.name())
-        .with("numerics", device.numerics())
+        .with("numerics", numerics)
         .with("layers", json!([layer]));
     Ok((pairs, Given { stored, metadata, model: json!(identity) }))
 }
