@@ -117,7 +117,7 @@ impl Asked {
     pub(super) fn taught_long(&self) -> Option<&str> {
         match self {
             Self::Taught(head) => Some(&head.card.encoder.long),
-            Self::Brought(_) => None,
+            Self::Brought(_) | Self::Onnx(_) => None,
         }
     }
 

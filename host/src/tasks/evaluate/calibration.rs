@@ -27,7 +27,7 @@ pub(super) fn add(
     };
     let taught = match asked {
         Asked::Taught(head) => Some(head.as_ref()),
-        Asked::Brought(_) => None,
+        Asked::Brought(_) | Asked::Onnx(_) => None,
     };
     let Some(head) = taught.filter(|head| is_fit(head)) else {
         let what = "--calibration is for heads that tell two classes of pairs".to_owned();
