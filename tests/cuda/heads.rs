@@ -3,7 +3,7 @@
 use crate::proof::check;
 use crate::script::Script;
 use pliant_kernels::bf16;
-use pliant_kernels::ops::{conv2d, ordinal, pair_features};
+use pliant_kernels::ops::{conv2d, ordinal, pair_features, pair_logits};
 use pliant_tests::kernels::inputs::reals;
 use pliant_tests::kernels::{Expected, Inputs};
 
@@ -73,5 +73,23 @@ fn filters_over_maps_agree_with_the_oracle() {
         let launch = script.launch("conv2d_forward").give(x).give(weights).give(shifts).give(found);
         launch.give(height).give(breadth).give(inputs).give(outputs).give(side);
         check("conv2d", &name, &script, &[(found, Expected::new("y", y, TOLERANCE))]);
+    }
+}
+
+#[test]
+fn logits_of_pairs_agree_with_the_oracle() {
+    use pair_logits::{Sizes, cpu, tolerance};
+    for (rows, columns, units) in [(1, 1, 1), (5, 33, 31), (33, 7, 40), (40, 65, 128)] {
+        let (sizes, name) = (Sizes { rows, columns, units }, format!("{rows}x{columns} {units}"));
+        let mut inputs = Inputs::new(&format!("pair_logits on the device {name}"));
+        let (first, second) = (inputs.normal(rows * units, 2.0), inputs.normal(columns * units, 2.0));
+        let (weights, mut y) = (inputs.normal(units, 1.0), vec![0.0; rows * columns]);
+        cpu::forward(sizes, (&reals(&first), &reals(&second)), (&reals(&weights), -0.75), &mut y);
+        let mut script = Script::default();
+        let [first, second, factors] = [&first, &second, &weights].map(|values| script.reads(values));
+        let found = script.writes::<f32>(y.len());
+        let launch = script.launch("pair_logits_forward").give(first).give(second).give(factors).give(found);
+        launch.give(rows).give(columns).give(units).give(-0.75_f32);
+        check("pair_logits", &name, &script, &[(found, Expected::new("y", y, tolerance(&weights)))]);
     }
 }

@@ -3,7 +3,7 @@
 use super::cases::{LENGTHS, PRECISIONS, case, near, offsets, rounded, some};
 use super::inputs::{Operand, numbers};
 use super::{Case, Extent};
-use crate::ops::{attention_pool, conv2d, ordinal, pair_features, soft_alignment};
+use crate::ops::{attention_pool, conv2d, ordinal, pair_features, pair_logits, soft_alignment};
 
 /// All of them.
 pub(super) fn all(extent: Extent, cases: &mut Vec<Case>) {
@@ -34,6 +34,7 @@ pub(super) fn all(extent: Extent, cases: &mut Vec<Case>) {
     }));
     maps(extent, cases);
     alignments(cases);
+    logits(cases);
 }
 
 fn maps(extent: Extent, cases: &mut Vec<Case>) {
@@ -86,4 +87,19 @@ fn alignments(cases: &mut Vec<Case>) {
             near("weights", weights.as_slice().to_vec(), soft_alignment::TOLERANCE_WEIGHTS),
         ])
     }));
+}
+
+fn logits(cases: &mut Vec<Case>) {
+    for (rows, columns, units) in [(33, 70, 128), (5, 31, 3)] {
+        cases.push(case("pair_logits", format!("{rows}x{columns}, {units} units"), move |device| {
+            let sizes = pair_logits::Sizes { rows, columns, units };
+            let (first, second) =
+                (device.upload(&numbers(57, rows * units)), device.upload(&numbers(58, columns * units)));
+            let weights = numbers(59, units);
+            let (tolerance, weights) = (pair_logits::tolerance(&weights), device.upload(&weights));
+            let mut y = device.scratch(rows * columns);
+            pair_logits::forward(device, sizes, (&first, &second), (&weights, 0.3), &mut y)?;
+            Ok(vec![near("y", y.as_slice().to_vec(), tolerance)])
+        }));
+    }
 }

@@ -94,6 +94,7 @@ pub const SOURCES: &[Source] = &[
         text: text!("pair_features"),
         kernels: &[kernel("pair_features_bf16"), kernel("pair_features_f32")],
     },
+    Source { op: "pair_logits", text: text!("pair_logits"), kernels: &[kernel("pair_logits_forward")] },
     Source {
         op: "pool",
         text: text!("pool"),

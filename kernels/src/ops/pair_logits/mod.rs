@@ -19,12 +19,13 @@
 //! | 20 | one |
 //! | above, or no number | none: the first line as it stands |
 //!
-//! Which one is taken depends on the two proteins of a pair alone, so that its bits do not depend on the others. Rounding:
+//! A device of CUDA takes the first line always. Which one is taken depends on the two proteins of a pair alone, so that its bits do not depend on the others. Rounding:
 //! powers, products and the sum over units (ascending) are 32-bit; bias and sum of the weights are added in 64 bits and
 //! rounded once. Divisions are exact. Exchanging the lists transposes the result bit for bit. It is looked at, never
 //! trained through.
 
 pub mod cpu;
+mod cuda;
 mod simd;
 
 use crate::buffer::Buffer;
@@ -74,7 +75,7 @@ pub fn forward(
     check_size(OP, "logits", y.len(), rows * columns)?;
     match device {
         Device::Cpu(cpu) => simd::forward(cpu, sizes, (first, second), (weights.as_slice(), bias), y),
-        Device::Cuda(_) => return Err(crate::cuda::cpu_only(OP)),
+        Device::Cuda(cuda) => cuda::forward(cuda, sizes, (first, second), (weights, bias), y)?,
     }
     Ok(())
 }
