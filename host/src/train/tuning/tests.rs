@@ -80,6 +80,10 @@ fn keys_are_those_of_the_structs() {
     let mut config = read_sets(&sets).unwrap();
     config.model.config = Some("c".into());
     config.tuning.adapter = Some("a".into());
+    config.schedule.cycle_steps = Some(1);
+    (config.run.epoch_examples, config.run.metric) = (Some(1), Some("mcc".into()));
+    (config.run.plugin, config.run.plugin_set) = (Some("p".into()), vec!["a=1".into()]);
+    config.run.plugin_limits = vec!["memory=1".into()];
     let mut fields: Vec<String> = Vec::new();
     for (section, members) in &Table::try_from(&config).unwrap() {
         fields.extend(members.as_table().unwrap().keys().map(|name| format!("{section}.{name}")));
