@@ -116,6 +116,8 @@ pub(super) fn card(path: &Path) -> anyhow::Result<Card> {
             least_bytes_per_token: (width * size_of::<f32>()) as u64,
             flops_per_token: 2.0 * file.parameters() as f64,
             flops_per_pair: 4.0 * width as f64,
+            // Records run one by one through such a file.
+            pack_tokens: 4096,
         },
         vocabulary: vocabulary.identity,
         vocab_txt: None,
