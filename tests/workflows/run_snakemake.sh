@@ -379,6 +379,9 @@ tasks: [finetune]
 samples: {couples: pairs.tsv}
 threads: 1
 mem_mb: 510
+pretrain:
+  runs:
+    small: {config: small.toml, architecture: $tiny.config.json, corpus: proteins.fasta}
 finetune:
   evaluate_format: tsv
   heads:

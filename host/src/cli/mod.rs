@@ -188,7 +188,8 @@ mod tests {
         each(&grammar(), &mut |command| {
             for arg in command.get_arguments() {
                 let Some(long) = arg.get_long() else { continue };
-                if ["help", "version"].contains(&long) {
+                // A hidden flag is there to be refused with a reason; a variable meant for others must not do that.
+                if ["help", "version"].contains(&long) || arg.is_hide_set() {
                     continue;
                 }
                 let wanted = format!("PLIANT_{}", long.to_uppercase().replace('-', "_"));
