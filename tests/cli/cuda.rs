@@ -372,7 +372,11 @@ fn doctor_shows_gpu_driver_libraries_and_a_test() {
     assert!(text.contains("gpu           cuda:0 STAND-IN, no GPU"), "{text}");
     assert!(text.contains(" 0 disagree"), "{text}");
     let without = bench.with(&bench.stand_ins.driver().display().to_string(), &["doctor"]).go().code(0);
-    assert!(without.text().contains("cannot be used: the run-time compiler"), "{}", without.text());
+    assert!(
+        without.text().contains("the run-time compiler NVRTC cannot be used: none of"),
+        "{}",
+        without.text()
+    );
 }
 
 #[test]
