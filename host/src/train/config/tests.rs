@@ -51,7 +51,7 @@ fn what_is_printed_is_read_as_the_same() {
     let text = again.to_toml();
     assert_eq!(
         text.lines().filter(|line| line.starts_with("# ")).count(),
-        54 + 9,
+        54 + 10,
         "one comment a key: {text}"
     );
 }
