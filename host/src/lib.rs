@@ -22,6 +22,8 @@ pub mod engine;
 pub mod eval;
 pub mod exit;
 pub mod hub;
+#[cfg(test)]
+mod kill;
 pub mod machine;
 pub mod pipeline;
 pub mod plugins;

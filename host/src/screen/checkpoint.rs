@@ -5,9 +5,11 @@
 //! | `tally` | a [`super::part`]: what was kept after so many units |
 //! | `numbers` | what proteins give to the head |
 //! | `edges` | pairs, where all are kept; only the first so many, as `tally` says, count |
+//! | `lock` | nothing: who has locked it works here |
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use super::{Edge, ScreenError};
 
 const TALLY: &str = "tally";
 const EDGES: &str = "edges";
+const LOCK: &str = "lock";
 
 /// What proteins give to the head, which whoever computes it may keep there too.
 pub const NUMBERS: &str = "numbers";
@@ -32,6 +35,8 @@ pub struct Checkpoint {
     every: Duration,
     last: Instant,
     edges: Option<Written>,
+    /// Two processes would put their pairs into one file.
+    _lock: File,
 }
 
 /// Pairs in their file.
@@ -47,7 +52,7 @@ impl Checkpoint {
     /// as they were. Anything else in the folder is left behind.
     ///
     /// # Errors
-    /// What the system says.
+    /// [`ScreenError::Busy`] where another process works there, and what the system says.
     pub fn open(
         folder: &Path,
         every: Duration,
@@ -55,10 +60,12 @@ impl Checkpoint {
         tally: &mut Tally,
     ) -> Result<Self, ScreenError> {
         fs::create_dir_all(folder).map_err(ScreenError::io("make the folder", folder))?;
+        let lock = locked(folder)?;
         point("checkpoint: begun");
         let earlier = part::read(&folder.join(TALLY)).ok().filter(|earlier| same(&earlier.head, head));
         let keeps_all = tally.keep.best.is_none();
-        let mut opened = Self { folder: folder.to_owned(), every, last: Instant::now(), edges: None };
+        let mut opened =
+            Self { folder: folder.to_owned(), every, last: Instant::now(), edges: None, _lock: lock };
         if keeps_all {
             let wanted = earlier.as_ref().and_then(|earlier| earlier.head.edges.clone());
             let edges = Written::open(&folder.join(EDGES), wanted.as_ref().map(|wanted| wanted.0))?;
@@ -121,7 +128,7 @@ impl Checkpoint {
     /// # Errors
     /// What the system says.
     pub fn remove(self) -> Result<(), ScreenError> {
-        for name in [TALLY, EDGES, NUMBERS] {
+        for name in [TALLY, EDGES, NUMBERS, LOCK] {
             let path = self.folder.join(name);
             if path.exists() {
                 fs::remove_file(&path).map_err(ScreenError::io("remove", &path))?;
@@ -131,6 +138,20 @@ impl Checkpoint {
         let _ = fs::remove_dir(&self.folder);
         Ok(())
     }
+}
+
+/// Locks the folder against other processes. A file system without such locks is taken at its word.
+fn locked(folder: &Path) -> Result<File, ScreenError> {
+    let path = folder.join(LOCK);
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(ScreenError::io("open", &path))?;
+    let busy = || ScreenError::Busy { folder: folder.to_owned() };
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        return Err(busy());
+    }
+    // A screen that came to its end has removed the file between its opening and its locking.
+    let own = file.metadata().map_err(ScreenError::io("lock", &path))?.ino();
+    if fs::metadata(&path).is_ok_and(|there| there.ino() == own) { Ok(file) } else { Err(busy()) }
 }
 
 /// Whether two describe the same part of the same screen.

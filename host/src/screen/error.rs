@@ -9,6 +9,12 @@ use crate::exit::Code;
 /// Why a screen ends without an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ScreenError {
+    /// Another process works on the same answer.
+    #[error("another screen is at work in {}", folder.display())]
+    Busy {
+        /// The folder of its checkpoint.
+        folder: PathBuf,
+    },
     /// No pair to score.
     #[error("there is no pair to score: found {proteins} proteins in {inputs}")]
     NoPairs {
@@ -159,6 +165,7 @@ impl ScreenError {
     /// The exit code, where it does not lie in the cause.
     pub fn code(&self) -> Option<Code> {
         match self {
+            Self::Busy { .. } => Some(Code::TryAgain),
             Self::NotCalibrated { .. } => Some(Code::Usage),
             Self::TooMany { .. } => Some(Code::Memory),
             Self::Io { .. } => None,
@@ -169,6 +176,7 @@ impl ScreenError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Busy { .. } => "wait for it, or name another --out",
             Self::NoPairs { .. } => "give at least two proteins with different ids, or pairs of them",
             Self::Clash { .. } => "give the proteins different ids, or --id full",
             Self::NotFinite { .. } => "check the weights of the head, and the vectors",

@@ -16,24 +16,8 @@ pub(super) const POINTS: [&str; 7] = [
     "answer: named",
 ];
 
-/// Names the moment, and how often it is passed before, at which the process ends.
-#[cfg(test)]
-pub(super) const KILL_AT: &str = "PLIANT_TEST_KILL_AT";
-
 /// Ends the process, as SIGKILL does, where a test asked for this moment.
 #[cfg(test)]
 pub(super) fn point(name: &'static str) {
-    use std::sync::Mutex;
-    static PASSED: Mutex<u32> = Mutex::new(0);
-    assert!(POINTS.contains(&name), "{name} is in no test");
-    let Ok(asked) = std::env::var(KILL_AT) else { return };
-    let Some((wanted, times)) = asked.rsplit_once('#') else { return };
-    if wanted != name {
-        return;
-    }
-    let mut passed = PASSED.lock().unwrap();
-    if passed.to_string() == times {
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
-    }
-    *passed += 1;
+    crate::kill::pass(&POINTS, name);
 }

@@ -11,14 +11,15 @@ use tempfile::TempDir;
 
 use super::answer::{Answer, Row};
 use super::asked::{Asked, Side};
-use super::kill::{KILL_AT, POINTS};
+use super::kill::POINTS;
 use super::part::{self, Head};
 use super::report::{About, ReportFormat};
 use super::run::{Order, run};
 use super::scorer::Scorer;
 use super::tally::{Keep, Tally};
 use super::work::Limits;
-use super::{Edge, Proteins, Shard};
+use super::{Edge, Proteins, ScreenError, Shard};
+use crate::kill::KILL_AT;
 
 /// More than two units of work, and no multiple of anything.
 const PROTEINS: usize = 1037;
@@ -244,7 +245,7 @@ fn units_and_shards_hold_every_pair_once() {
 }
 
 /// A screen with a checkpoint after every unit.
-fn in_folder(folder: &Path, keep: Keep) {
+fn in_folder(folder: &Path, keep: Keep) -> anyhow::Result<()> {
     let scorer = scorer(1);
     let (scratch, out) = (folder.join("out.tsv.screen"), folder.join("out.tsv"));
     let order = Order {
@@ -256,7 +257,7 @@ fn in_folder(folder: &Path, keep: Keep) {
         out: &out,
         format: Some(ReportFormat::ALL[0]),
     };
-    run(order, |_| {}, |_, _| Ok(())).unwrap();
+    run(order, |_| {}, |_, _| Ok(()))
 }
 
 fn keep_named(name: &str) -> Keep {
@@ -267,7 +268,7 @@ fn keep_named(name: &str) -> Keep {
 #[test]
 fn works_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    in_folder(Path::new(&folder), keep_named(&std::env::var(KEEPS).unwrap()));
+    in_folder(Path::new(&folder), keep_named(&std::env::var(KEEPS).unwrap())).unwrap();
 }
 
 fn process(folder: &TempDir, keeps: &str) -> Command {
@@ -280,7 +281,7 @@ fn process(folder: &TempDir, keeps: &str) -> Command {
 
 /// Goes on with what a killed process left, and compares.
 fn ends_well(folder: &TempDir, keeps: &str, wanted: &[u8], what: &str) {
-    in_folder(folder.path(), keep_named(keeps));
+    in_folder(folder.path(), keep_named(keeps)).unwrap();
     assert!(std::fs::read(folder.path().join("out.tsv")).unwrap() == wanted, "{what}: other bytes");
     let mut names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let left = names.find(|name| {
@@ -293,7 +294,7 @@ fn ends_well(folder: &TempDir, keeps: &str, wanted: &[u8], what: &str) {
 
 fn undisturbed(keeps: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    in_folder(folder.path(), keep_named(keeps));
+    in_folder(folder.path(), keep_named(keeps)).unwrap();
     std::fs::read(folder.path().join("out.tsv")).unwrap()
 }
 
@@ -333,6 +334,20 @@ fn any_time_is_a_good_one_to_be_killed() {
         child.wait().unwrap();
         ends_well(&folder, "cut", &wanted, &format!("time {turn}"));
     }
+}
+
+#[test]
+fn two_processes_do_not_work_on_one_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = folder.path().join("out.tsv.screen");
+    std::fs::create_dir(&scratch).unwrap();
+    let first = std::fs::File::create(scratch.join("lock")).unwrap();
+    first.try_lock().unwrap();
+    let refused = in_folder(folder.path(), CUT).unwrap_err();
+    assert!(matches!(refused.downcast_ref(), Some(ScreenError::Busy { .. })), "{refused}");
+    assert!(!folder.path().join("out.tsv").exists());
+    drop(first);
+    ends_well(&folder, "cut", &undisturbed("cut"), "after the first has ended");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{KILL_AT, POINTS};
+use super::POINTS;
+use crate::kill::KILL_AT;
 
 /// Names the folder in which the process that is killed works, and its threads.
 const FOLDER: &str = "PLIANT_TEST_KILL_FOLDER";
