@@ -5,23 +5,16 @@
 """
 
 import csv
-import json
 import math
 import os
 import statistics
 import sys
 from pathlib import Path
 
+from marks import measured, read, table
+from ppi.interactions import interactions
+
 MODELS = {"bimamba": "BiMamba-S", "esm2": "ESM-2's form"}
-
-
-def read(path):
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def with_interval(line, name, digits=3):
@@ -110,17 +103,6 @@ TASKS = {
 BEGINNINGS = {"pretrained": "pretrained", "random": "random weights", "composition": "composition"}
 
 
-def measured(score, digits=3):
-    """A measure with its interval; a star where that leaves out the trivial baseline."""
-    if score["value"] is None:
-        return f"none: {score['why_none']}"
-    text = f"{score['value']:.{digits}f} ({score['low']:.{digits}f} to {score['high']:.{digits}f})"
-    # Where answering the same for all has no value, as a correlation, it tells nothing: 0.
-    baseline = 0.0 if score["baseline"] is None else score["baseline"]
-    beyond = score["low"] > baseline if score["higher_is_better"] else score["high"] < baseline
-    return text + (" \\*" if beyond else "")
-
-
 def task_rows(runs):
     for task, (examined, measures, published) in TASKS.items():
         found = {key: read(runs / "tasks" / f"{task}.{key}.scores.json") for key in BEGINNINGS}
@@ -190,7 +172,7 @@ the entropy of single residues ({entropy}), and with no published one.
 Held-out losses by length; whole proteins, though no longer stretch than 512 residues was learnt from:
 
 {lengths}
-{drift(runs)}{seven_tasks(runs)}"""
+{drift(runs)}{seven_tasks(runs)}{interactions(runs / "ppi")}"""
     partial = out.with_name(out.name + ".partial")
     partial.write_text(text)
     os.replace(partial, out)

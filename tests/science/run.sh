@@ -11,6 +11,8 @@
 #   pretrain-plus      a PLUS-RNN of width 256 on hidden residues of the same sequences, then on pairs of Pfam's families
 #   tasks              the seven tasks of PLUS: that model, its twin with random weights, and the composition of proteins;
 #                      one of them is named as task-stability
+#   ppi                human interactions with a head, an adapter or the last layer on encoders of this project and on
+#                      others; one of it is named as ppi-lora-esm2, and ppi/steps.sh says which there are and what they cost
 #   precision          pseudo-perplexity of the model of ESM-2's form in f32, bf16 and int8
 #   speed              tokens a second of both, in turns; run it on a quiet machine
 #   report             RESULTS.md and the curves, from what the steps have left
@@ -34,6 +36,8 @@ fi
 
 # shellcheck source=tests/science/tasks/steps.sh
 source "$here/tasks/steps.sh"
+# shellcheck source=tests/science/ppi/steps.sh
+source "$here/ppi/steps.sh"
 
 corpus() {
     if [[ ! -s $corpus ]]; then
@@ -98,7 +102,7 @@ report() {
     python3 "$here/report.py" "$work" "$here/RESULTS.md"
 }
 
-for step in "${@:-corpus pretrain-bimamba pretrain-esm2 pretrain-plus tasks evaluate precision report}"; do
+for step in "${@:-corpus pretrain-bimamba pretrain-esm2 pretrain-plus tasks ppi evaluate precision report}"; do
     for word in $step; do
         case $word in
             corpus) corpus ;;
@@ -106,6 +110,8 @@ for step in "${@:-corpus pretrain-bimamba pretrain-esm2 pretrain-plus tasks eval
             pretrain-*) pretrain "${word#pretrain-}" ;;
             task-*) compared "${word#task-}" ;;
             tasks) for name in "${tasks[@]}"; do compared "$name"; done ;;
+            ppi-*) interaction "${word#ppi-}" ;;
+            ppi) for name in "${interactions[@]}"; do interaction "$name"; done ;;
             evaluate) evaluate ;;
             precision) precision ;;
             speed) speed ;;
