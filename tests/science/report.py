@@ -131,7 +131,7 @@ def seven_tasks(runs):
 
 A PLUS-RNN of 3 layers and width 256, pretrained on hidden residues of the allowed sequences and then with pairs of
 families (`plus/`), its twin that begins each task with random weights, and a head on the composition of proteins. All
-training examples, the encoder learns too, 4 epochs or until one is worse (`tasks/`); what ended a training was never
+training examples, the encoder learns too, 3 epochs or until one is worse (`tasks/`); what ended a training was never
 what it is examined with. In brackets 95 % intervals; a star says that the interval leaves out the trivial answer: the
 commonest class or the mean of the training examples, or no correlation.
 

@@ -72,7 +72,7 @@ speed() {
     for round in 1 2 3; do
         for name in bimamba esm2; do
             "$PLIANT" pretrain --config "$here/pretrain/$name.toml" --train "$corpus" --held-out "$held_out" \
-                --exclude "$blocklist" --out "$scratch/$name.$round" --set run.steps=20 \
+                --exclude "$blocklist" --out "$scratch/$name.$round" --set run.steps=20 --set schedule.warmup_steps=10 \
                 --set log.evaluate_every_steps=1000 --set log.evaluate_sequences=10 --summary "$work/$name.speed.$round.json" --quiet
         done
     done
