@@ -155,7 +155,8 @@ pub(super) const KEYS: [Key; 54] = [
         "schedule.cycle_steps",
         "a whole number of at least 1",
         "steps of each of them instead, as published for LoRA: 10",
-    ),
+    )
+    .later(),
     // Where it ends is compared in itself, whichever key says it.
     key("schedule.steps", "a whole number of at least 1", "where it ends; not set: with the run").free(),
     key("run.steps", "a whole number of at least 1", "updates of the weights").free(),

@@ -167,9 +167,14 @@ fn a_value_that_cannot_be_used_is_named_with_what_can() {
 fn later_keys_bind_where_they_say_something() {
     let config = read_text("c.toml", LEAST, &[]).unwrap();
     let keys: Vec<&str> = config.binding().into_keys().collect();
-    for later in
-        ["objective.kind", "masking.most", "optimizer.kind", "run.least_sequences", "compat.pair_loss"]
-    {
+    for later in [
+        "objective.kind",
+        "masking.most",
+        "optimizer.kind",
+        "schedule.cycle_steps",
+        "run.least_sequences",
+        "compat.pair_loss",
+    ] {
         assert!(!keys.contains(&later), "{later}");
     }
     assert!(keys.contains(&"data.crop") && keys.contains(&"masking.random"));
