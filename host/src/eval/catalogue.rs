@@ -130,7 +130,7 @@ static OF_CLASS: [Metric; 16] = [
 ];
 
 /// Measures of any of several classes for each example.
-static OF_CLASSES: [Metric; 12] = [
+static OF_CLASSES: [Metric; 18] = [
     more("macro_f1", "the mean F1 of the classes that have one", |ready, drawn| {
         let tallies = ready.tallies(drawn)?;
         flags::mean_of_defined(tallies.iter().zip(0..).map(|(tally, class)| tally.f1(class)))
@@ -184,6 +184,26 @@ static OF_CLASSES: [Metric; 12] = [
             probability::brier_of_flags(&answers.flags, &answers.scores, answers.subject().width, drawn.rows)
         },
     ),
+    more(
+        "first_class_aupr",
+        "as published for symmetry: the mean average precision of being the first class of an example",
+        |ready, drawn| ready.first_aupr(drawn.rows),
+    ),
+    more(
+        "first_class_recall",
+        "the mean recall of first classes by likeliest ones, which is the accuracy there",
+        |ready, drawn| ready.firsts()?.mean(OfClass::Recall, drawn.rows),
+    ),
+    more("first_class_precision", "their mean precision", |ready, drawn| {
+        ready.firsts()?.mean(OfClass::Precision, drawn.rows)
+    }),
+    more("first_class_f1", "their mean F1", |ready, drawn| ready.firsts()?.mean(OfClass::F1, drawn.rows)),
+    more("first_class_specificity", "their mean specificity", |ready, drawn| {
+        ready.firsts()?.mean(OfClass::Specificity, drawn.rows)
+    }),
+    more("first_class_mcc", "Matthews's correlation of first classes and likeliest ones", |ready, drawn| {
+        ready.firsts()?.confusion(drawn.rows)?.mcc()
+    }),
 ];
 
 /// Measures of numbers and of expected levels.

@@ -4,6 +4,7 @@ use pliant_seq::tables::LabelKind;
 
 use super::answers::{Answers, Subject};
 use super::confusion::Confusion;
+use super::first::Firsts;
 use super::flags::{self, Tally};
 use super::rank::{Order, auroc_in, average_precision_in};
 use super::undefined::{Measured, Times, Undefined};
@@ -48,6 +49,8 @@ pub(super) struct Ready<'a> {
     pub(super) told_flags: Vec<bool>,
     /// The order of the right numbers.
     labels: Option<Order>,
+    /// The first class of each example, where it may be of several.
+    firsts: Option<Firsts>,
 }
 
 /// One score of all rows.
@@ -99,7 +102,23 @@ impl<'a> Ready<'a> {
             LabelKind::Residues => Vec::new(),
         };
         let labels = (!answers.numbers.is_empty()).then(|| Order::of(&answers.numbers));
-        Self { answers, columns, told_flags: answers.told_flags(), labels }
+        let several = answers.subject.kind == LabelKind::Classes;
+        let firsts = several.then(|| Firsts::of(&answers.flags, &answers.scores, width));
+        Self { answers, columns, told_flags: answers.told_flags(), labels, firsts }
+    }
+
+    pub(super) fn firsts(&self) -> Result<&Firsts, Undefined> {
+        self.firsts.as_ref().ok_or(Undefined::NotOfTask)
+    }
+
+    /// The mean over classes of the average precision of being the first one.
+    pub(super) fn first_aupr(&self, times: Times<'_>) -> Measured {
+        let firsts = self.firsts()?;
+        let of = |(class, column): (usize, &Column)| {
+            let positive: Vec<bool> = firsts.labels.iter().map(|&label| label as usize == class).collect();
+            average_precision_in(&column.order, &column.scores, &positive, times)
+        };
+        flags::mean_of_defined(self.columns.iter().enumerate().map(of))
     }
 
     pub(super) fn confusion(&self, drawn: &Drawn<'_>) -> Result<Confusion, Undefined> {

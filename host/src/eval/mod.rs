@@ -16,6 +16,7 @@ mod baseline;
 pub mod bootstrap;
 mod catalogue;
 pub mod confusion;
+mod first;
 pub mod flags;
 pub mod level;
 mod metric;
