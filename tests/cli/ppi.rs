@@ -404,3 +404,46 @@ fn what_is_wrong_with_pairs_is_named_with_its_place() {
     let ended = scratch.run(&words).go().code(0);
     assert!(ended.stderr.contains("1 example repeats an earlier one"), "{}", ended.stderr);
 }
+
+#[test]
+fn the_best_by_the_loss_is_kept_beside_the_best_by_a_measure() {
+    let scratch = scratch();
+    let sets = [
+        "head.pairs=average",
+        "head.hidden=8",
+        "run.epochs=6",
+        "run.batch=16",
+        "run.epoch_examples=64",
+        "run.best_by=metric",
+        "run.metric=aupr",
+        "optimizer.learning_rate=0.05",
+    ];
+    let words = [&words(model(), "both", &sets)[..], &["--tune", "lora", "--lora-rank", "2"]].concat();
+    scratch.run(&words).go().code(0);
+    let looks: Vec<Value> =
+        lines(&scratch, "both/log.jsonl").into_iter().filter(|line| line["kind"] == "held_out").collect();
+    let number = |line: &Value, key: &str| line[key].as_f64().unwrap();
+    let best = |better: &dyn Fn(&Value, &Value) -> bool| {
+        looks.iter().skip(1).fold(&looks[0], |best, look| if better(look, best) { look } else { best })
+    };
+    let most = best(&|one, other| number(one, "aupr") > number(other, "aupr"));
+    let least = best(&|one, other| number(one, "held_out_loss") < number(other, "held_out_loss"));
+    let training = json(&scratch, "both/training.json");
+    assert_eq!(
+        [&training["best"]["step"], &training["best_by_loss"]["step"]],
+        [&most["step"], &least["step"]]
+    );
+    let apart = most["step"] != least["step"];
+    assert_eq!(scratch.path("both/best_by_loss").exists(), apart);
+    // What was told of vectors that each protein has once in a look is what a head is asked for afterwards.
+    for (folder, look) in [("both", most), ("both/best_by_loss", least)].iter().take(1 + usize::from(apart)) {
+        let words = ["evaluate", "--task", "ppi", "valid.tsv", "--sequences", "p.fasta", "--head", folder];
+        let more = ["--model", model(), "--out", "e.json", "--bootstrap", "0"];
+        scratch.run(&[&words[..], &more].concat()).go().code(0);
+        let report = json(&scratch, "e.json");
+        assert!((number(&report, "loss") - number(look, "held_out_loss")).abs() < 1e-6, "{folder}");
+        let aupr = report["measures"]["aupr"]["value"].as_f64().unwrap();
+        assert!((aupr - number(look, "aupr")).abs() < 1e-9, "{folder}");
+        assert_eq!(json(&scratch, &format!("{folder}/head.json"))["training"]["head_step"], look["step"]);
+    }
+}

@@ -74,11 +74,12 @@ pub fn measured(
     let mut values: Vec<_> = metrics.iter().map(measure).collect();
     let value = |metric: &Metric| values.iter().find(|(name, _)| *name == metric.name)?.1;
     // Without a value an epoch is worse than any with one.
-    let mut rank = match by {
-        Ranking::Metric(named) => named
-            .or(metrics.first().copied())
-            .map(|metric| value(metric).map_or(f64::MAX, |value| metric.rank(value))),
-        Ranking::Loss | Ranking::Brought(_) => None,
+    let rank_of = |metric: &'static Metric| value(metric).map_or(f64::MAX, |value| metric.rank(value));
+    let main = metrics.first().copied();
+    let (mut rank, other) = match by {
+        Ranking::Metric(named) => (named.or(main).map(rank_of), None),
+        Ranking::Loss => (None, main.map(rank_of)),
+        Ranking::Brought(_) => (None, None),
     };
     if let Some(brought) = brought {
         let meant = meant(targets.set, targets.scale, told);
@@ -88,5 +89,5 @@ pub fn measured(
         }
         values.extend(brought.names().into_iter().map(Cow::Owned).zip(found));
     }
-    Ok(Measured { values, rank })
+    Ok(Measured { values, rank, other })
 }

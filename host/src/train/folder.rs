@@ -145,7 +145,7 @@ fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
 }
 
 /// Removes a file or a folder with all that is in it, unless it is gone.
-pub(super) fn remove(path: &Path) -> Result<(), TrainError> {
+pub(crate) fn remove(path: &Path) -> Result<(), TrainError> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(TrainError::io("remove", path)(cause)),

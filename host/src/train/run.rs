@@ -234,13 +234,18 @@ impl<'a> Run<'a> {
         if is_best {
             self.state.best = Some(now.clone());
         }
+        let known = self.state.other.as_ref().and_then(HeldOut::other_rank);
+        let is_other = now.other_rank().is_some_and(|rank| known.is_none_or(|known| rank < known));
+        if is_other {
+            self.state.other = Some(now.clone());
+        }
         if self.pace.patience.is_some() {
             self.state.waited = if is_best { 0 } else { self.state.waited + 1 };
         }
         self.state.held_out = Some(now);
         let line = self.line_of("held_out", numbers);
         self.log.push(&line)?;
-        Ok(is_best && self.pace.checkpoint.keep_best > 0)
+        Ok((is_best || is_other) && self.pace.checkpoint.keep_best > 0)
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -284,7 +289,8 @@ fn held_out(step: u64, found: Findings) -> HeldOut {
     let masked = parts.iter().position(|(name, _)| *name == MASKED_LOSS);
     let masked_loss = masked.and_then(|place| parts.remove(place).1).map(Exact);
     let parts = parts.into_iter().map(|(name, value)| (name.into_owned(), value.map(Exact))).collect();
-    HeldOut { step, loss: Exact(found.loss), masked_loss, parts, rank: found.rank.map(Exact) }
+    let [rank, other] = [found.rank, found.other].map(|number| number.map(Exact));
+    HeldOut { step, loss: Exact(found.loss), masked_loss, parts, rank, other }
 }
 
 fn millis(time: Duration) -> u64 {

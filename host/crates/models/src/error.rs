@@ -144,6 +144,12 @@ pub enum ModelError {
     /// A projection was asked of a model without one.
     #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
     NoProjection,
+    /// States with first tokens apart were asked of a family without them.
+    #[error(
+        "only a model of the family esm2 computes the state of its first token as the published code of interactions does \
+         (cls-apart, the pooling \"published\")"
+    )]
+    NotApart,
     /// States of a layer of a model that does not go on from them.
     #[error("a model of this family does not go on from the states of a layer")]
     NoContinuation,

@@ -14,6 +14,7 @@ use crate::supervised::brought_metric::BroughtMetric;
 use crate::supervised::card::EncoderCard;
 use crate::tasks::files::path_text;
 use crate::train::checkpoint::{Exact, HeldOut};
+use crate::train::tuning::BestBy;
 use crate::{Context, machine};
 
 /// Changes when files of the same settings would mean something else.
@@ -77,7 +78,18 @@ impl Account<'_> {
         ] {
             facts[key] = value;
         }
+        if state.other.is_some() {
+            facts[self.other_name()] = told(state.other.as_ref());
+        }
         facts
+    }
+
+    /// What the best epoch by what does not rank is called.
+    pub(super) fn other_name(&self) -> &'static str {
+        match self.work.config.run.best_by {
+            BestBy::Loss => "best_by_metric",
+            BestBy::Metric => "best_by_loss",
+        }
     }
 
     /// The same with what depends on the day and the machine.

@@ -23,7 +23,6 @@ use crate::supervised::card::no_task;
 use crate::supervised::registry::{self, Task};
 use crate::tasks::files;
 use crate::tasks::plugin::pass_on;
-use crate::train::checkpoint;
 use crate::train::folder::RunFolder;
 use crate::train::resume;
 use crate::train::tuning::{self, TuningConfig};
@@ -115,9 +114,7 @@ fn train(work: &Work<'_>, context: &Context) -> anyhow::Result<Value> {
         pass_on(&lines, &name, context);
     }
     let account = Account { work, outcome: &outcome, examples: &examples, metric };
-    let best = outcome.state.best.as_ref().map_or(outcome.state.step, |best| best.step);
-    let checkpoint = checkpoint::path_of(&folder.checkpoints(), best);
-    publish::publish(&folder, &checkpoint, &account, task)?;
+    publish::publish(&folder, &account, task)?;
     Ok(account.told())
 }
 

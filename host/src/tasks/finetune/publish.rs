@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use pliant_models::adapter::ADAPTER_FILES;
 use pliant_store::{Access, Action, AtomicFile, StoreError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::account::Account;
 use crate::engine;
@@ -17,26 +17,46 @@ use crate::supervised::card::{
 use crate::supervised::registry::Task;
 use crate::tasks::files::{self, make_folder};
 use crate::train::TrainError;
-use crate::train::checkpoint::MODEL;
+use crate::train::checkpoint::{MODEL, path_of};
 use crate::train::course::labels::HEAD;
-use crate::train::folder::RunFolder;
+use crate::train::folder::{RunFolder, remove};
 use crate::train::kill::point;
 use crate::train::result::TRAINING_FILE;
 use crate::train::tuning::EncoderTuning;
 
-/// Copies the head of a checkpoint, and the encoder where it learnt, into the folder of the run. Each file appears whole,
-/// the description of the head last: without it nobody takes the folder for a head.
+/// The head that was best, in the folder of the run; and the one that was best by what did not rank, the loss or the main
+/// measure, in a folder within it, where that is another one.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn publish(
-    folder: &RunFolder,
+pub(super) fn publish(folder: &RunFolder, account: &Account<'_>, task: &'static Task) -> anyhow::Result<()> {
+    let state = &account.outcome.state;
+    let best = state.best.as_ref().map_or(state.step, |best| best.step);
+    let at = |step| path_of(&folder.checkpoints(), step);
+    let beside = folder.path().join(account.other_name());
+    match state.other.as_ref().map(|other| other.step).filter(|&step| step != best) {
+        Some(step) => {
+            make_folder(&beside)?;
+            put(&beside, &at(step), (account, step), task)?;
+        }
+        // That of a training that was over before it went on.
+        None => remove(&beside)?,
+    }
+    put(folder.path(), &at(best), (account, best), task)
+}
+
+/// Copies the head of a checkpoint, and the encoder where it learnt, into a folder. Each file appears whole, the description
+/// of the head last: without it nobody takes the folder for a head.
+///
+/// # Errors
+/// What the system says.
+fn put(
+    to: &Path,
     checkpoint: &Path,
-    account: &Account<'_>,
+    (account, step): (&Account<'_>, u64),
     task: &'static Task,
 ) -> anyhow::Result<()> {
     point("result: begun");
-    let to = folder.path();
     let mut encoder = account.encoder();
     if encoder.inside {
         let (from, to) = (checkpoint.join(MODEL), to.join(ENCODER_FOLDER));
@@ -51,7 +71,8 @@ pub(super) fn publish(
     }
     copy(&checkpoint.join(HEAD), &to.join(WEIGHTS_FILE))?;
     point("result: model.safetensors named");
-    let training = account.training();
+    let mut training = account.training();
+    training["head_step"] = json!(step);
     files::text_file(&to.join(TRAINING_FILE), &format!("{training:#}\n"))?.commit()?;
     point("result: training.json named");
     let card = card(account, task, encoder, digest(&to.join(WEIGHTS_FILE))?, training)?;

@@ -149,20 +149,25 @@ fn put_aside(folder: &Path, path: &Path) -> Result<PathBuf, TrainError> {
 }
 
 /// Removes all checkpoints but the `last` newest and the `best` that held-out sequences, looked at after the very same
-/// step, say the best of.
+/// step, say the best of; where they say it by two numbers, so many by each.
 ///
 /// # Errors
 /// What the system says.
 pub fn prune(folder: &Path, last: usize, best: usize) -> Result<(), TrainError> {
     let all = steps(folder)?;
     let mut keep: Vec<u64> = all.iter().rev().take(last).map(|(step, _)| *step).collect();
-    let own_rank = |(step, path): &(u64, PathBuf)| {
+    let looked_at = |(step, path): &(u64, PathBuf)| {
         let state = read(path).ok()?.0;
-        state.held_out.filter(|held_out| held_out.step == *step).map(|held_out| (held_out.rank(), *step))
+        state.held_out.filter(|held_out| held_out.step == *step)
     };
-    let mut ranks: Vec<(f64, u64)> = all.iter().filter_map(own_rank).collect();
-    ranks.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
-    keep.extend(ranks.into_iter().take(best).map(|(_, step)| step));
+    let looks: Vec<HeldOut> = all.iter().filter_map(looked_at).collect();
+    let by: [fn(&HeldOut) -> Option<f64>; 2] = [|look| Some(look.rank()), HeldOut::other_rank];
+    for rank in by {
+        let mut ranks: Vec<(f64, u64)> =
+            looks.iter().filter_map(|look| Some((rank(look)?, look.step))).collect();
+        ranks.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        keep.extend(ranks.into_iter().take(best).map(|(_, step)| step));
+    }
     for (_, path) in all.iter().filter(|(step, _)| !keep.contains(step)) {
         discard(path)?;
     }

@@ -39,6 +39,9 @@ pub struct State {
     pub held_out: Option<HeldOut>,
     /// The best one.
     pub best: Option<HeldOut>,
+    /// The best one by its second number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<HeldOut>,
     /// How many came after the best, where that may end the run.
     #[serde(default, skip_serializing_if = "is_none")]
     pub waited: u64,
@@ -158,14 +161,25 @@ pub struct HeldOut {
     /// The number by which it is better or worse than another, less is better; `None`: the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<Exact>,
+    /// A second such number, by which the best one is kept too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Exact>,
 }
 
 impl HeldOut {
     /// The number by which it is better or worse than another; less is better, and what is no number is worst.
     pub fn rank(&self) -> f64 {
-        let Exact(rank) = self.rank.unwrap_or(self.loss);
-        if rank.is_nan() { f64::INFINITY } else { rank }
+        ranking(self.rank.unwrap_or(self.loss))
     }
+
+    /// The second such number, where there is one.
+    pub fn other_rank(&self) -> Option<f64> {
+        self.other.map(ranking)
+    }
+}
+
+fn ranking(Exact(rank): Exact) -> f64 {
+    if rank.is_nan() { f64::INFINITY } else { rank }
 }
 
 fn is_none(count: &u64) -> bool {

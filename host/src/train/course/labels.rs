@@ -177,13 +177,17 @@ impl<'a> Lecture<'a> {
         }
     }
 
-    /// Cuts examples into packs of the budget.
-    fn packs(&self, side: Side, examples: &[usize]) -> Vec<Vec<usize>> {
+    /// Cuts examples into packs of the budget; where every sequence is one vector by now, `by_vectors`.
+    fn packs(&self, side: Side, examples: &[usize], by_vectors: bool) -> Vec<Vec<usize>> {
         let targets = self.targets(side);
         let stored_vectors = matches!(self.states, States::Stored { .. }) && !self.reads_states;
         let tokens = |&example: &usize| -> usize {
             let members = targets.set.members(example).into_iter();
-            if stored_vectors { 1 } else { members.map(|sequence| targets.length(sequence) + 2).sum() }
+            if stored_vectors || by_vectors {
+                1
+            } else {
+                members.map(|sequence| targets.length(sequence) + 2).sum()
+            }
         };
         let packs = plan_packs(examples.iter().map(tokens), self.batches.budget_tokens);
         packs.into_iter().map(|pack| pack.into_iter().map(|place| examples[place]).collect()).collect()
@@ -210,26 +214,60 @@ impl<'a> Lecture<'a> {
                 let stored = if side == Side::HeldOut { held_out.unwrap_or(train) } else { train };
                 self.of_stored(tape, stored, &sequences)
             }
-            States::Pupil { pupil, layer, prefix } => {
-                let tokens = sequences.iter().map(|&sequence| {
-                    let targets = self.targets(side);
-                    pupil.vocabulary().encode(&targets.set.sequence(sequence)[..targets.length(sequence)])
-                });
-                let pack = packed(&sequences, tokens);
-                let states = match prefix {
-                    None => pupil.layer_states(tape, &pack, *layer)?,
-                    Some(prefix) => {
-                        let stored = match side {
-                            Side::HeldOut => prefix.held_out.unwrap_or(prefix.train),
-                            Side::Train => prefix.train,
-                        };
-                        let x = gathered(tape, stored, &sequences)?.0;
-                        pupil.states_above(tape, x, &pack, (prefix.layer, *layer))?
-                    }
-                };
+            States::Pupil { .. } => {
+                let (states, pack) = self.states(tape, side, &sequences)?;
                 Ok(self.head.forward(tape, Given::States(&states, &self.spans(&pack)))?)
             }
         }
+    }
+
+    /// The states of all tokens of sequences by an encoder that learns, and their pack.
+    fn states(&self, tape: &Tape, side: Side, sequences: &[usize]) -> anyhow::Result<(Tensor, Pack)> {
+        let States::Pupil { pupil, layer, prefix } = &self.states else {
+            anyhow::bail!("states of an encoder that is not there")
+        };
+        let tokens = sequences.iter().map(|&sequence| {
+            let targets = self.targets(side);
+            pupil.vocabulary().encode(&targets.set.sequence(sequence)[..targets.length(sequence)])
+        });
+        let pack = packed(sequences, tokens);
+        let states = match prefix {
+            None => pupil.layer_states(tape, &pack, *layer)?,
+            Some(prefix) => {
+                let stored = match side {
+                    Side::HeldOut => prefix.held_out.unwrap_or(prefix.train),
+                    Side::Train => prefix.train,
+                };
+                let x = gathered(tape, stored, sequences)?.0;
+                pupil.states_above(tape, x, &pack, (prefix.layer, *layer))?
+            }
+        };
+        Ok((states, pack))
+    }
+
+    /// The vectors of all sequences kept apart, where examples are pairs of them: an encoder that learns would compute each
+    /// sequence anew for every pair that it is in. No bit changes, as none depends on the pack.
+    fn once(&self, tape: &Tape) -> anyhow::Result<Option<Stored>> {
+        let (States::Pupil { pupil, .. }, Some(targets)) = (&self.states, &self.held_out) else {
+            return Ok(None);
+        };
+        let set = targets.set;
+        if !set.are_pairs() || self.reads_states || !self.kind.pools() {
+            return Ok(None);
+        }
+        let width = pupil.about().width;
+        let mut vectors = vec![Vec::new(); set.sequences()];
+        let tokens = (0..set.sequences()).map(|sequence| targets.length(sequence) + 2);
+        for sequences in plan_packs(tokens, self.batches.budget_tokens) {
+            let (states, pack) = self.states(tape, Side::HeldOut, &sequences)?;
+            let chosen = self.pooling.choose(tape, &states, &self.spans(&pack))?.to_vec_f32();
+            for (vector, &sequence) in chosen.chunks(width).zip(&sequences) {
+                vectors[sequence] = vector.to_vec();
+            }
+        }
+        let mut stored = Stored::new(width);
+        vectors.iter().try_for_each(|vector| stored.push(vector))?;
+        Ok(Some(stored))
     }
 
     fn of_stored(&self, tape: &Tape, stored: &Stored, sequences: &[usize]) -> anyhow::Result<Tensor> {
@@ -356,8 +394,12 @@ impl<'a> Lecture<'a> {
         let Some(targets) = &self.held_out else { return Ok(Vec::new()) };
         let mut told = vec![Vec::new(); targets.set.len()];
         let examples: Vec<usize> = (0..targets.set.len()).collect();
-        for pack in self.packs(Side::HeldOut, &examples) {
-            let given = self.answers(tape, Side::HeldOut, &pack)?;
+        let once = self.once(tape)?;
+        for pack in self.packs(Side::HeldOut, &examples, once.is_some()) {
+            let given = match &once {
+                Some(stored) => self.of_stored(tape, stored, &self.sequences(Side::HeldOut, &pack))?,
+                None => self.answers(tape, Side::HeldOut, &pack)?,
+            };
             let (width, values) = (given.columns(), given.to_vec_f32());
             let mut from = 0;
             for &example in &pack {
@@ -441,6 +483,8 @@ pub struct Measured {
     pub values: Vec<(Cow<'static, str>, Option<f64>)>,
     /// The number by which epochs are better or worse, less is better; `None`: the loss.
     pub rank: Option<f64>,
+    /// The same by the main measure, where the loss ranks.
+    pub other: Option<f64>,
 }
 
 /// A head that learns, alone or with its encoder.
@@ -462,7 +506,7 @@ impl Course for LabelCourse<'_> {
         let (epoch, examples) = lecture.batch(step);
         let places: usize = examples.iter().map(|&example| lecture.train.places(example)).sum();
         let hidden = lecture.hidden(epoch, &examples)?;
-        let packs = lecture.packs(Side::Train, &examples);
+        let packs = lecture.packs(Side::Train, &examples, false);
         let first = step * PACKS_OF_A_STEP;
         let mut sums = [0.0; 2];
         let lesson = learner.learn(packs.len(), first, rate, |tape, number| {
@@ -501,8 +545,10 @@ impl Course for LabelCourse<'_> {
         let places: usize = (0..told.len()).map(|example| targets.places(example)).sum();
         let lost: f64 = told.iter().enumerate().map(|(example, given)| targets.lost(given, example)).sum();
         let loss = lost / places.max(1) as f64;
-        let Measured { values, rank } = (self.measure)(targets, &told)?;
-        Ok(Some(Findings { loss, parts: values, rank }))
+        let Measured { values, rank, other } = (self.measure)(targets, &told)?;
+        // Where a measure ranks the other is the loss.
+        let other = if rank.is_some() { Some(loss) } else { other };
+        Ok(Some(Findings { loss, parts: values, rank, other }))
     }
 
     fn beside(&self) -> Vec<(&'static str, Value)> {

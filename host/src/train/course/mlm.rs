@@ -52,7 +52,7 @@ impl Course for MlmCourse<'_> {
         let Some(corpus) = self.held_out else { return Ok(None) };
         let found = examine_mlm(self.pupil, &self.learner.tape(), self.sampler.evaluation_packs(corpus))?;
         let parts = if self.hides { vec![(MASKED_LOSS.into(), found.masked_loss)] } else { Vec::new() };
-        Ok(Some(Findings { loss: found.loss, parts, rank: None }))
+        Ok(Some(Findings { loss: found.loss, parts, rank: None, other: None }))
     }
 
     fn save(&self, folder: &Path) -> anyhow::Result<()> {

@@ -92,6 +92,8 @@ pub struct Findings {
     pub parts: Vec<(Cow<'static, str>, Option<f64>)>,
     /// The number by which checkpoints are better or worse, less is better; `None`: the loss.
     pub rank: Option<f64>,
+    /// A second such number, by which the best one is kept too; `None`: there is none.
+    pub other: Option<f64>,
 }
 
 /// Writes what a checkpoint holds of a model that learns as a whole.

@@ -71,7 +71,7 @@ impl Course for PairCourse<'_> {
             ("held_out_sfp_loss", found.sfp_loss()),
         ];
         let parts = parts.map(|(name, value)| (name.into(), value)).to_vec();
-        Ok(Some(Findings { loss, parts, rank: None }))
+        Ok(Some(Findings { loss, parts, rank: None, other: None }))
     }
 
     fn save(&self, folder: &Path) -> anyhow::Result<()> {

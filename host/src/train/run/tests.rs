@@ -45,6 +45,8 @@ impl Course for Actor {
             loss,
             parts: vec![("held_out_more".into(), None), ("held_out_x".into(), Some(0.5))],
             rank,
+            // Where something else than the loss ranks, the best by the loss is kept too.
+            other: rank.map(|_| loss),
         }))
     }
 
@@ -104,16 +106,22 @@ fn a_run_is_over_when_nothing_better_comes() {
     let kinds: Vec<(&str, u64)> = kinds.iter().map(|(kind, step)| (kind.as_str(), *step)).collect();
     let look = |step| ("held_out", step);
     assert_eq!(kinds, [look(1), look(3), ("train", 4), look(5), look(7), ("train", 7)]);
+    assert_eq!(state.other.as_ref().map(|other| (other.step, other.other_rank())), Some((7, Some(0.1))));
     for step in [3, 7] {
         assert!(checkpoint::path_of(&out.join("checkpoints"), step).join("anything").exists(), "{step}");
     }
-    assert_eq!(fs::read_dir(out.join("checkpoints")).unwrap().count(), 2, "the best and the last");
+    assert_eq!(
+        fs::read_dir(out.join("checkpoints")).unwrap().count(),
+        2,
+        "the best, and the best by the loss"
+    );
     // It goes on from its end as if it had just come to it.
     let again = finish(&out, &[], Some(2), Some(state.clone()));
     assert_eq!(again, state);
     // With more patience it goes on to what is better.
     let more = finish(&out, &[(0.0, Some(-0.9)), (9.0, None)], Some(3), Some(state));
     assert_eq!((more.step, more.best.unwrap().step, more.waited), (20, 11, 1));
+    assert_eq!(more.other.unwrap().step, 11);
 }
 
 #[test]
@@ -137,4 +145,26 @@ fn without_patience_all_steps_are_done() {
     let look = &lines[0];
     assert_eq!((&look["held_out_loss"], &look["held_out_x"]), (&1.0.into(), &0.5.into()));
     assert!(look["held_out_more"].is_null() && look.get("held_out_masked_loss").is_none());
+}
+
+#[test]
+fn the_best_by_two_numbers_are_kept() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("run");
+    let ranks = [
+        (1.0, Some(-0.2)),
+        (0.5, Some(-0.3)),
+        (3.0, Some(-0.7)),
+        (2.0, Some(-0.1)),
+        (4.0, Some(-0.4)),
+        (5.0, Some(0.0)),
+    ];
+    let state = finish(&out, &ranks, None, None);
+    assert_eq!((state.best.unwrap().step, state.other.unwrap().step), (5, 3));
+    let mut kept: Vec<String> = fs::read_dir(out.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["step_00000003", "step_00000005", "step_00000020"]);
 }

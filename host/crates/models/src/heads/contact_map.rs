@@ -34,6 +34,9 @@ pub struct ContactMapHead {
 }
 
 impl ContactMapHead {
+    /// Width between its filters: numbers of a pair of residues.
+    pub const HIDDEN: usize = HIDDEN;
+
     /// A head with random weights, for projections of `width` numbers, that can be trained.
     ///
     /// # Errors

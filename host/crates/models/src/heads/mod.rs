@@ -28,7 +28,7 @@ use pliant_kernels::{Device, Precision};
 use pliant_nn::{
     Checkpoint, CheckpointError, Live, Meaning, Take, TensorProblem, Weights, read_live, write_live,
 };
-use pliant_tensor::ops::{Kind, relu, tanh};
+use pliant_tensor::ops::{Kind, pool, relu, tanh};
 use pliant_tensor::{Param, Tape, Tensor, TensorError};
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,8 @@ pub enum Pooling {
     /// `tanh(W·h + b)` of the state of the token before its residues, with numbers that were drawn once and never learn: what
     /// transformers puts on ESM-2, as published. They are kept with the head.
     Random,
+    /// The same of a token that no other sees: what the published code computes.
+    Published,
 }
 
 impl Pooling {
@@ -157,20 +159,35 @@ impl Pooling {
             Self::Sum => "sum",
             Self::Attention => "attention",
             Self::Random => "random",
+            Self::Published => "published",
         }
     }
 
     /// Whether it reads the token before the residues and not the residues.
     #[must_use]
     pub fn reads_cls(self) -> bool {
-        matches!(self, Self::Cls | Self::Random)
+        matches!(self, Self::Cls | Self::Random | Self::Published)
+    }
+
+    /// The vector `[S,W]` that it makes of the states of each span before any weights of a head, which then takes them as
+    /// [`Given::Vectors`]; not of [`Pooling::Attention`], which has nothing before its weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] for spans that do not fit.
+    pub fn choose(
+        self,
+        tape: &Tape,
+        states: &Tensor,
+        spans: &[(usize, usize)],
+    ) -> Result<Tensor, ModelError> {
+        Ok(pool(tape, states, self.kind(), spans)?)
     }
 
     /// The part of the pooling that has no weights.
     fn kind(self) -> Kind {
         match self {
             Self::Mean | Self::Attention => Kind::Mean,
-            Self::Cls | Self::Random => Kind::Cls,
+            Self::Cls | Self::Random | Self::Published => Kind::Cls,
             Self::Max => Kind::Max,
             Self::Sum => Kind::Sum,
         }
@@ -367,7 +384,7 @@ impl HeadConfig {
             (HeadKind::Sequence | HeadKind::Symmetric | HeadKind::Average, None) => refuse(
                 "pooling",
                 "missing".to_owned(),
-                "\"mean\", \"cls\", \"max\", \"sum\", \"attention\" or \"random\"",
+                "\"mean\", \"cls\", \"max\", \"sum\", \"attention\", \"random\" or \"published\"",
             ),
             _ => Ok(()),
         }

@@ -27,7 +27,7 @@ impl Pooler {
             .then(|| Linear::new(&weights.at("attention"), inputs, 1, Init::kaiming(inputs)))
             .transpose()?;
         let init = Init::Normal { deviation: DEVIATION };
-        let random = (pooling == Pooling::Random)
+        let random = matches!(pooling, Pooling::Random | Pooling::Published)
             .then(|| Linear::new(&weights.at("pooler").frozen(), inputs, inputs, init))
             .transpose()?;
         Ok(Self { pooling, attention, random })
