@@ -7,6 +7,7 @@ mod export_head;
 mod family;
 mod judge;
 mod learner;
+mod maps;
 mod mlm;
 mod pairs;
 mod pupil;
@@ -33,6 +34,7 @@ pub use export_head::export_head;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use judge::Judge;
 pub use learner::{Group, LearnError, Learner, LearnerSettings, Lesson};
+use maps::Maps;
 pub use mlm::{Examination, examine_mlm, mlm_loss};
 pub use pairs::{PairCounts, PairSums, PairWeights, examine_pairs, pair_loss};
 pub use pupil::{Begin, Pupil};
@@ -42,6 +44,8 @@ pub use pupil::{Begin, Pupil};
 pub enum Head {
     /// Its states `[T, C]` in these layers, counted from 0, the embedding.
     States(Vec<usize>),
+    /// The same with the first token of every sequence apart: see [`Model::encode_apart`].
+    Apart(Vec<usize>),
     /// The projection z `[T, W]` of its states in the last layer.
     Projection,
     /// The natural logarithms `[T, V]` of the probabilities of all V tokens in its place.
@@ -58,6 +62,8 @@ pub struct Engine {
     card: Card,
     identity: String,
     head: Head,
+    /// What tells contacts, where that is not the model.
+    maps: Option<Maps>,
     threads: usize,
 }
 
@@ -85,7 +91,7 @@ impl Engine {
         if let Some(sidecar) = &card.sidecar {
             let brought = Brought::load(&card, sidecar, &head).with_context(unusable)?;
             let (identity, core) = (brought.identity().to_owned(), Core::Brought(Box::new(brought)));
-            return Ok(Self { place, precision, core, card, identity, head, threads });
+            return Ok(Self { place, precision, core, card, identity, head, maps: None, threads });
         }
         let loaded = match &card.adapter {
             _ if card.about.family == composition::NAME => {
@@ -105,12 +111,18 @@ impl Engine {
         if head == Head::LogProbs && !model.has_lm_head() {
             return Err(ModelError::NoHead).with_context(unusable);
         }
-        if head == Head::Contacts {
+        if matches!(head, Head::Apart(_)) {
+            model.check_apart().with_context(unusable)?;
+        }
+        let named = card.contact_head.as_deref().filter(|_| head == Head::Contacts);
+        let maps = named.map(|path| Maps::load(path, &model, &place.device)).transpose();
+        let maps = maps.with_context(unusable)?;
+        if head == Head::Contacts && maps.is_none() {
             model.check_contacts().with_context(unusable)?;
         }
         place.device.check().with_context(unusable)?;
         let core = Core::Own(Box::new(model));
-        Ok(Self { place, precision, core, card, identity, head, threads })
+        Ok(Self { place, precision, core, card, identity, head, maps, threads })
     }
 
     /// BLAKE3 of what the model is, in hex.
@@ -188,9 +200,11 @@ impl Engine {
                 return Ok(Hidden { states: vec![rows] });
             }
         };
-        let states = model
-            .encode(&tape, &ids, &offsets, &self.layers())
-            .with_context(|| format!("computing {} tokens", pack.tokens()))?;
+        let states = match &self.head {
+            Head::Apart(layers) => model.encode_apart(&tape, &ids, &offsets, layers),
+            _ => model.encode(&tape, &ids, &offsets, &self.layers()),
+        };
+        let states = states.with_context(|| format!("computing {} tokens", pack.tokens()))?;
         let states = match (&self.head, states.as_slice()) {
             (Head::Projection, [last]) => vec![model.project(&tape, last)?],
             (Head::LogProbs, [last]) => vec![self.log_probs(&tape, &model.lm_logits(&tape, last)?)?],
@@ -227,7 +241,11 @@ impl Engine {
     pub fn contacts(&self, pack: &Pack) -> anyhow::Result<Vec<Vec<f32>>> {
         let ids = Ids::new(self.device(), &pack.ids);
         let offsets = Offsets::new(&pack.offsets)?;
-        let contacts = self.model()?.contacts(&self.tape(), &ids, &offsets, &pack.residues);
+        let (model, tape) = (self.model()?, self.tape());
+        let contacts = match &self.maps {
+            Some(maps) => maps.of((model, &tape), (&ids, &offsets), &pack.residues),
+            None => model.contacts(&tape, &ids, &offsets, &pack.residues).map_err(anyhow::Error::from),
+        };
         let contacts = contacts.with_context(|| format!("computing {} tokens", pack.tokens()))?;
         self.check()?;
         Ok(contacts)
@@ -292,7 +310,7 @@ impl Hidden {
 fn kernel_kind(pool: Pool) -> Kind {
     match pool {
         Pool::Mean => Kind::Mean,
-        Pool::Cls => Kind::Cls,
+        Pool::Cls | Pool::ClsApart => Kind::Cls,
         Pool::Max => Kind::Max,
         Pool::Sum => Kind::Sum,
     }

@@ -84,6 +84,7 @@ impl Output {
     pub fn head(&self) -> Head {
         match self {
             Self::States { written: Written::Z, .. } => Head::Projection,
+            Self::States { layers, pool: Pool::ClsApart, .. } => Head::Apart(layers.clone()),
             Self::States { layers, .. } => Head::States(layers.clone()),
             Self::LogProbs | Self::Losses | Self::Answers => Head::LogProbs,
             Self::Contacts => Head::Contacts,

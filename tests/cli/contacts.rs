@@ -120,6 +120,72 @@ fn published_weights_give_the_contacts_of_transformers() {
     close(&maps[9..], &reference(&data.join("golden.safetensors"), "chey_ecoli.contacts"));
 }
 
+/// A head as PLUS saves it, for projections of `width` numbers.
+fn write_head(path: &Path, width: usize) {
+    let numbers = |count: usize, size: f32| -> Vec<u8> {
+        let number = |at: usize| size * ((at * 7919 % 613) as f32 / 306.0 - 1.0);
+        (0..count).flat_map(|at| number(at).to_le_bytes()).collect()
+    };
+    let shapes = [
+        ("module.conv1.weight", vec![50, 2 * width, 1, 1], 1.0),
+        ("module.conv1.bias", vec![50], 0.1),
+        ("module.conv2.weight", vec![1, 50, 7, 7], 0.2),
+        ("module.conv2.bias", vec![1], 0.1),
+    ];
+    let tensors = shapes.map(|(name, shape, size)| {
+        let bytes = numbers(shape.iter().product(), size);
+        (name, shape, bytes)
+    });
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+#[test]
+fn a_head_in_a_file_of_its_own_reads_projections() {
+    use pliant_kernels::{Device, Precision};
+    use pliant_tensor::{Tape, Tensor};
+    let rnn = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/plus_rnn_tiny_random");
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", ">a\nMKVLAWGSHR\n>b\nMKAE\n");
+    let words =
+        ["embed", "in.fasta", "--model", rnn, "--output", "z", "--out", "no.npz", "--residues", "z.npz"];
+    scratch.run(&words).go().code(0);
+    let z = floats(&arrays(&scratch.read("z.npz"))["embeddings"].1);
+    let width = z.len() / 14;
+    write_head(&scratch.path("head.safetensors"), width);
+    let words =
+        ["contacts", "in.fasta", "--model", rnn, "--out", "maps.npz", "--contact-head", "head.safetensors"];
+    scratch.run(&words).go().code(0);
+    let found = floats(&arrays(&scratch.read("maps.npz"))["contacts"].1);
+    let place = (&Device::cpu(1).unwrap(), Precision::F32);
+    let path = scratch.path("head.safetensors");
+    let head = pliant_models::heads::ContactMapHead::load(&path, width, place, false).unwrap();
+    let mut wanted = Vec::new();
+    for (rows, length) in [(&z[..10 * width], 10), (&z[10 * width..], 4)] {
+        let tape = Tape::off(place.0, place.1);
+        let logits = head.forward(&tape, &Tensor::from_f32(place.0, [length, width], rows).unwrap()).unwrap();
+        wanted.extend(logits.to_vec_f32().iter().map(|logit| 1.0 / (1.0 + (-logit).exp())));
+    }
+    close(&found, &wanted);
+    assert!(
+        found.iter().any(|chance| *chance > 0.6) && found.iter().any(|chance| *chance < 0.4),
+        "{found:?}"
+    );
+    // Of another width, none at all, and a model without projections.
+    write_head(&scratch.path("other.safetensors"), width + 1);
+    for (model, head, wanted) in [
+        (rnn, "other.safetensors", "conv1.weight"),
+        (rnn, "in.fasta", "in.fasta"),
+        (model(), "head.safetensors", "no projection z"),
+    ] {
+        let words = ["contacts", "in.fasta", "--model", model, "--out", "no.npz", "--contact-head", head];
+        let refused = scratch.run(&words).go().code(65);
+        assert!(refused.stderr.contains(wanted), "{}", refused.stderr);
+    }
+}
+
 #[test]
 fn the_same_bytes_whatever_is_computed_together() {
     let scratch = Scratch::new();

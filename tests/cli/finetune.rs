@@ -90,6 +90,59 @@ fn a_head_on_letters_beats_who_looks_at_nothing() {
         assert_eq!((&line["id"], &line["length"]), (&"p0".into(), &20.into()), "{task}");
     }
     other_forms(&scratch);
+    each_example(&scratch);
+}
+
+/// What was told of every example, and what an evaluation would take.
+fn each_example(scratch: &Scratch) {
+    for (task, names) in [
+        ("classification", "id\tlabel\ttold\tprobability\tloss"),
+        ("multilabel", "id\tlabel\ttold\tloss"),
+        ("regression", "id\tlabel\ttold\tloss"),
+        ("residue", "id\tresidues\tright\tloss"),
+    ] {
+        let words = [
+            "evaluate",
+            "--task",
+            task,
+            "t.tsv",
+            "--head",
+            task,
+            "--out",
+            "e.json",
+            "--proteins",
+            "each.tsv",
+        ];
+        scratch.run(&words).go().code(0);
+        let (report, text) = (json(scratch, "e.json"), scratch.text("each.tsv"));
+        let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+        assert_eq!((rows[0].join("\t").as_str(), rows.len()), (names, 101), "{task}");
+        let number = |cell: &str| cell.parse::<f64>().unwrap();
+        let sum = |place: usize| rows[1..].iter().map(|row| number(row[place])).sum::<f64>();
+        let near = |found: f64, wanted: &Value| {
+            assert!((found - wanted.as_f64().unwrap()).abs() < 1e-6, "{task}: {found}, wanted {wanted}");
+        };
+        let last = rows[0].len() - 1;
+        match task {
+            "residue" => {
+                near(sum(2) / sum(1), &report["measures"]["accuracy"]["value"]);
+                let lost: f64 = rows[1..].iter().map(|row| number(row[1]) * number(row[last])).sum();
+                near(lost / sum(1), &report["loss"]);
+            }
+            "classification" => {
+                let right = rows[1..].iter().filter(|row| row[1] == row[2]).count();
+                near(right as f64 / 100.0, &report["measures"]["accuracy"]["value"]);
+                near(sum(last) / 100.0, &report["loss"]);
+            }
+            _ => near(sum(last) / 100.0, &report["loss"]),
+        }
+    }
+    assert!(scratch.text("each.tsv").lines().nth(2).unwrap().starts_with("p0\t20\t"));
+    let words =
+        ["evaluate", "--task", "residue", "t.tsv", "--head", "residue", "--out", "no.json", "--dry-run"];
+    let told: Value = serde_json::from_str(&scratch.run(&words).go().code(0).text()).unwrap();
+    assert_eq!(told["task"], "evaluate", "{told:#}");
+    assert!(!scratch.path("no.json").exists());
 }
 
 /// Probabilities of residues, and labels of vectors that were written before.

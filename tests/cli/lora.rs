@@ -268,12 +268,16 @@ fn import(scratch: &Scratch, out: &str, file: &str, more: &[&str]) -> Ended {
     scratch.run(&[&words[..], more].concat()).go()
 }
 
-/// What the imported head `ppi` tells of pairs is what its layers make of the states of their first tokens.
-fn tells_what_its_layers_make(scratch: &Scratch, layers: &[Written]) {
+/// What an imported head tells of pairs is what its layers make of the states of their first tokens.
+fn tells_what_its_layers_make(
+    scratch: &Scratch,
+    layers: &[Written],
+    (head, pool): (&str, &str),
+) -> Vec<String> {
     scratch.write("pairs.tsv", "id_a\tid_b\np0\tp1\np1\tp0\np7\tp7\n");
-    let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", "ppi", "--out", "told.tsv"];
+    let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", head, "--out", "told.tsv"];
     scratch.run(&[&words[..], &["--model", model()]].concat()).go().code(0);
-    let words = ["embed", "p.fasta", "--adapter", "head/adapter", "--pool", "cls", "--out", "cls.tsv"];
+    let words = ["embed", "p.fasta", "--adapter", "head/adapter", "--pool", pool, "--out", "cls.tsv"];
     scratch.run(&[&words[..], &["--model", model()]].concat()).go().code(0);
     let pooled: Vec<Vec<f64>> = scratch
         .text("cls.tsv")
@@ -292,6 +296,7 @@ fn tells_what_its_layers_make(scratch: &Scratch, layers: &[Written]) {
     }
     let cells = |row: &str| row.split('\t').skip(2).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(cells(&rows[0]), cells(&rows[1]));
+    rows
 }
 
 #[test]
@@ -304,10 +309,18 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
     let refused = import(&scratch, "ppi", "whole.safetensors", &[]).code(65);
     assert!(refused.stderr.contains("--lora-alpha"), "{}", refused.stderr);
     let imported = import(&scratch, "ppi", "whole.safetensors", &["--lora-alpha", "8"]).code(0);
-    assert!(imported.stderr.contains("hides the first token"), "{}", imported.stderr);
+    assert!(!imported.stderr.contains("hides the first token"), "{}", imported.stderr);
     let adapter = |name: &str| json(&scratch, name)["encoder"]["adapter"].clone();
     assert_eq!(adapter("ppi/head.json"), adapter("head/head.json"));
-    tells_what_its_layers_make(&scratch, &layers);
+    let hidden = tells_what_its_layers_make(&scratch, &layers, ("ppi", "cls-apart"));
+    let words = ["--lora-alpha", "8", "--first-token", "seen"];
+    let imported = import(&scratch, "seen", "whole.safetensors", &words).code(0);
+    assert!(imported.stderr.contains("hides the first token"), "{}", imported.stderr);
+    assert_ne!(tells_what_its_layers_make(&scratch, &layers, ("seen", "cls")), hidden);
+    let pooling = |name: &str| json(&scratch, name)["head"]["pooling"].clone();
+    assert_eq!([pooling("ppi/head.json"), pooling("seen/head.json")], ["published", "random"]);
+    let words = ["embed", "p.fasta", "--pool", "cls-apart", "--residues", "r.npz", "--out", "no.tsv"];
+    scratch.run(&[&words[..], &["--model", model()]].concat()).go().code(2);
     // The head alone, a model that is another one, and no head.
     let of = |start: &str| -> Vec<Written> {
         layers.iter().filter(|(name, ..)| name.starts_with(start)).cloned().collect()

@@ -334,5 +334,16 @@ fn what_is_wrong_is_named_with_what_to_do() {
     assert!(ended.stderr.contains("v.npz"), "{}", ended.stderr);
     let gathered = scratch.run(&["gather", "v.npz", "--out", "x.npz"]).go().code(2);
     assert!(gathered.stderr.contains("--split"), "{}", gathered.stderr);
+    // A weight that is no number, in a file that is not as it was written and in one that says so of itself.
+    let mut weights = scratch.read("head/head.safetensors");
+    let last = weights.len() - 4;
+    weights[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    scratch.write("head/head.safetensors", &weights);
+    refused(65, &["p.fasta", "--top-k", "1", "--out", "x.tsv"], &["head.safetensors"]);
+    let mut card: Value = serde_json::from_slice(&scratch.read("head/head.json")).unwrap();
+    card["weights"] =
+        pliant::supervised::card::digest(&scratch.path("head/head.safetensors")).unwrap().into();
+    scratch.write("head/head.json", card.to_string());
+    refused(65, &["p.fasta", "--top-k", "1", "--out", "x.tsv"], &["head.safetensors", "NaN"]);
     assert!(!scratch.path("x.tsv").exists());
 }

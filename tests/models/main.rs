@@ -5,6 +5,7 @@ mod common;
 mod configs;
 mod contact_map;
 mod create;
+mod first_token;
 mod golden;
 mod heads;
 mod hostile;

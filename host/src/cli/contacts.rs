@@ -17,7 +17,7 @@ Examples:
   pliant contacts proteins.fasta --model esm2_t33_650M --out contacts.h5 --picture maps
 
 For each protein of L residues a symmetric map [L, L]: the probabilities that two residues lie
-less than 8 angstroms apart, as the model's contact head tells them. A map takes L x L numbers, in
+less than 8 angstroms apart, as the model's contact head tells them; --contact-head gives what PLUS trained its head for. A map takes L x L numbers, in
 memory and in the file. Maps are not kept in a cache: --cache is not used.";
 
 /// The words after `pliant contacts`.
@@ -32,6 +32,10 @@ pub struct ContactsArgs {
     /// The format of --out where no suffix names it: npz or h5 (for a stream: npz)
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = format_named)]
     format: Option<Format>,
+    /// A contact head in a file of its own, as PLUS saves it, for a model with a projection of its states (PLUS-RNN, P-ELMo), in
+    /// the place of the model's own
+    #[arg(long, env = "PLIANT_CONTACT_HEAD", value_name = "FILE")]
+    contact_head: Option<PathBuf>,
     #[command(flatten)]
     numbers: DtypeFlag,
     /// Draw each map too, into a file of its own in this folder
@@ -62,6 +66,8 @@ pub struct ContactsPlan {
     pub format: Format,
     /// Their number type.
     pub dtype: OutDtype,
+    /// The file of the head, where the model's own is not to tell them.
+    pub contact_head: Option<PathBuf>,
     /// The folder of the pictures, and their format.
     pub pictures: Option<(PathBuf, PictureFormat)>,
     /// Whether a cache was named, which is not used.
@@ -85,7 +91,8 @@ impl ContactsArgs {
         }
         let cache_unused = run.cache.take().is_some();
         let pictures = self.picture.map(|folder| (folder, self.picture_format));
-        Ok(ContactsPlan { run, out: self.out, format, dtype: self.numbers.dtype(), pictures, cache_unused })
+        let (contact_head, dtype) = (self.contact_head, self.numbers.dtype());
+        Ok(ContactsPlan { run, out: self.out, format, dtype, contact_head, pictures, cache_unused })
     }
 
     /// The format of the maps; a stream takes the first that can hold them.

@@ -49,7 +49,8 @@ pub struct EmbedArgs {
         value_name = "KIND",
         value_enum,
         hide_possible_values = true,
-        help = "How the states of a protein become one vector: mean, max or sum of its residues, or cls [default: mean, or \
+        help = "How the states of a protein become one vector: mean, max or sum of its residues, cls, or cls-apart, \
+                which no other token sees, as published for interactions [default: mean, or \
                 what the sidecar of an ONNX file says]"
     )]
     pool: Option<Pool>,
@@ -84,6 +85,8 @@ pub enum Pool {
     Mean,
     /// The state of the token before its residues.
     Cls,
+    /// The same token, which no other sees, as the published code of interactions has it.
+    ClsApart,
     /// The largest value of its residues, column by column.
     Max,
     /// The sum of its residues.
@@ -106,6 +109,7 @@ impl Pool {
         match self {
             Self::Mean => "mean",
             Self::Cls => "cls",
+            Self::ClsApart => "cls-apart",
             Self::Max => "max",
             Self::Sum => "sum",
         }
@@ -150,7 +154,7 @@ impl EmbedArgs {
     pub fn plan(self) -> anyhow::Result<EmbedPlan> {
         let outputs = self.output_plan()?;
         let run = self.source.plan(self.work, outputs.pooled.as_deref(), &[outputs.residues.as_deref()])?;
-        if run.long.policy == Long::Window && self.pool == Some(Pool::Cls) {
+        if run.long.policy == Long::Window && matches!(self.pool, Some(Pool::Cls | Pool::ClsApart)) {
             let what = "--pool cls cannot be had with --long window: each window has a cls of its own; \
                         choose --pool mean or max";
             return Err(TaskError::Usage { what: what.to_owned() }.into());

@@ -79,7 +79,7 @@ pub struct EvaluateArgs {
     /// The format of --out where no suffix names it: json, tsv or parquet (for a stream: json)
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = report_format_named)]
     format: Option<ReportFormat>,
-    /// Write the numbers of each protein too: .tsv or .parquet
+    /// Write the numbers of each protein too, with the task of a head those of each example: .tsv or .parquet
     #[arg(long, env = "PLIANT_PROTEINS", value_name = "FILE")]
     proteins: Option<PathBuf>,
     /// Calibrate a head of pairs too, with two classes of which the second is the true one: what 'pliant screen' tells

@@ -54,6 +54,28 @@ pub struct HeadImportArgs {
         help = "How the states of a protein become one vector, for a head without its random pooler: mean, cls or max"
     )]
     pub pool: HeadPool,
+    /// What the model does with its first token, for a head with its random pooler
+    #[arg(
+        long,
+        env = "PLIANT_FIRST_TOKEN",
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        help = "What the model does with its first token, for a head with its random pooler: hidden (no other token sees it, \
+                as in the code that trained such heads) or seen (as in every other use of the model)"
+    )]
+    pub first_token: FirstToken,
+}
+
+/// What a model does with its first token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FirstToken {
+    /// It hides it from all others, and begins with zeros for it.
+    #[default]
+    Hidden,
+    /// All tokens see it.
+    Seen,
 }
 
 /// How states become one vector.

@@ -124,7 +124,14 @@ pub(super) fn card(path: &Path) -> anyhow::Result<Card> {
         report: KeyReport::default(),
         absent: Vec::new(),
     };
-    Ok(Card { folder: path.to_owned(), about, vocabulary, adapter: None, sidecar: Some(Box::new(sidecar)) })
+    Ok(Card {
+        folder: path.to_owned(),
+        about,
+        vocabulary,
+        adapter: None,
+        sidecar: Some(Box::new(sidecar)),
+        contact_head: None,
+    })
 }
 
 fn vocabulary(sidecar: &EncoderSidecar) -> anyhow::Result<&'static Vocabulary> {
@@ -165,6 +172,7 @@ impl Brought {
             Head::LogProbs if sidecar.logits.is_none() => return Err(ModelError::NoHead.into()),
             Head::LogProbs => Wanted::Logits,
             Head::Projection => return Err(ModelError::NoProjection.into()),
+            Head::Apart(_) => return Err(ModelError::NotApart.into()),
             Head::Contacts => return Err(only_states("no contacts").into()),
         };
         Ok(Self { encoder: Encoder::open(&card.folder, sidecar, wanted, &limits())? })

@@ -71,7 +71,7 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
         Ok(Layer { inputs, outputs, weight, bias: find(format!("{name}.bias"))? })
     };
     let &HeadConfig { kind, inputs, outputs, hidden, pooling, activation, .. } = config;
-    if matches!(pooling, Some(Pooling::Attention | Pooling::Random)) {
+    if matches!(pooling, Some(Pooling::Attention | Pooling::Random | Pooling::Published)) {
         return refuse(
             "it pools by weights of its own, and a head of an ONNX file is given one vector of a protein",
         );
@@ -114,7 +114,7 @@ fn reads(head: &HeadFolder) -> ReadsText {
         Pooling::Cls => Some(pliant_onnx::Pooling::Cls),
         Pooling::Max => Some(pliant_onnx::Pooling::Max),
         Pooling::Sum => Some(pliant_onnx::Pooling::Sum),
-        Pooling::Attention | Pooling::Random => None,
+        Pooling::Attention | Pooling::Random | Pooling::Published => None,
     });
     let what = match config.kind {
         HeadKind::Residue => Reads::Residues,

@@ -29,6 +29,8 @@ pub struct Card {
     pub adapter: Option<CardAdapter>,
     /// The sidecar of an ONNX file, where the model is one.
     pub sidecar: Option<Box<EncoderSidecar>>,
+    /// The file of a head that tells its contacts, in the place of its own.
+    pub contact_head: Option<PathBuf>,
 }
 
 /// Reads the configuration of a model and the headers of its weights. The model is a folder, or the name of one that
@@ -40,7 +42,14 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
     if model == Path::new(composition::NAME) && !model.exists() {
         let about = pliant_models::about_composition()?;
         let vocabulary = vocabulary(&about)?;
-        return Ok(Card { folder: model.to_owned(), about, vocabulary, adapter: None, sidecar: None });
+        return Ok(Card {
+            folder: model.to_owned(),
+            about,
+            vocabulary,
+            adapter: None,
+            sidecar: None,
+            contact_head: None,
+        });
     }
     if let Some(file) = onnx_file(model) {
         return brought::card(&file).with_context(|| format!("the model {} cannot be used", file.display()));
@@ -50,7 +59,7 @@ pub fn card(model: &Path) -> anyhow::Result<Card> {
     hub::check_sizes(&folder).with_context(unusable)?;
     let about = pliant_models::inspect(&folder).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok(Card { folder, about, vocabulary, adapter: None, sidecar: None })
+    Ok(Card { folder, about, vocabulary, adapter: None, sidecar: None, contact_head: None })
 }
 
 /// The vocabulary that a model names, once the folder's own list of it is known to be the same.
@@ -69,6 +78,12 @@ pub(super) fn named(identity: &str) -> anyhow::Result<&'static Vocabulary> {
 }
 
 impl Card {
+    /// Numbers that a pair of residues takes while a head in a file of its own makes its map.
+    pub fn numbers_of_a_pair(&self) -> u64 {
+        let width = self.about.projection.filter(|_| self.contact_head.is_some());
+        width.map_or(0, super::maps::Maps::numbers_of_a_pair)
+    }
+
     /// The layers that `asked` names: numbers from 0, or from the end where they are negative.
     ///
     /// # Errors
@@ -108,7 +123,7 @@ impl Card {
     /// W, numbers of a row that `head` makes.
     pub fn row_width(&self, head: &Head) -> usize {
         match head {
-            Head::States(_) => self.about.width,
+            Head::States(_) | Head::Apart(_) => self.about.width,
             Head::Projection => self.about.projection.unwrap_or_default(),
             Head::LogProbs => self.vocabulary.told,
             Head::Contacts => 1,
@@ -118,7 +133,7 @@ impl Card {
     /// The layers that rows of `head` come from, counted from 0, the embedding.
     pub fn row_layers(&self, head: &Head) -> Vec<usize> {
         match head {
-            Head::States(layers) => layers.clone(),
+            Head::States(layers) | Head::Apart(layers) => layers.clone(),
             Head::Projection | Head::LogProbs | Head::Contacts => vec![self.about.layers],
         }
     }
@@ -190,7 +205,17 @@ pub fn import(source: &Path, beside: &Beside<'_>, out: &Path) -> anyhow::Result<
     let transfer = Transfer { source, beside: *beside, vocabulary: &text, out };
     let (identity, about) = pliant_models::import(&transfer).with_context(unusable)?;
     let vocabulary = vocabulary(&about).with_context(unusable)?;
-    Ok((identity, Card { folder: out.to_path_buf(), about, vocabulary, adapter: None, sidecar: None }))
+    Ok((
+        identity,
+        Card {
+            folder: out.to_path_buf(),
+            about,
+            vocabulary,
+            adapter: None,
+            sidecar: None,
+            contact_head: None,
+        },
+    ))
 }
 
 /// The form in which a model leaves for another program.
@@ -249,6 +274,7 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoTop { .. }
         | ModelError::NoContacts { .. }
         | ModelError::NoProjection
+        | ModelError::NotApart
         | ModelError::TooLong { .. }
         | ModelError::Head { .. }
         | ModelError::Adapter { .. }
@@ -311,7 +337,14 @@ mod tests {
             report: pliant_nn::KeyReport::default(),
             absent: Vec::new(),
         };
-        Card { folder: PathBuf::from("m"), about, vocabulary: &ESM2, adapter: None, sidecar: None }
+        Card {
+            folder: PathBuf::from("m"),
+            about,
+            vocabulary: &ESM2,
+            adapter: None,
+            sidecar: None,
+            contact_head: None,
+        }
     }
 
     #[test]

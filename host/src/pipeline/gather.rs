@@ -188,7 +188,7 @@ fn likeliest(row: &[f32]) -> usize {
 fn span(pool: Pool, pack: &Pack, b: usize) -> (usize, usize) {
     let first = pack.offsets[b];
     match pool {
-        Pool::Cls => (first, first + 1),
+        Pool::Cls | Pool::ClsApart => (first, first + 1),
         Pool::Mean | Pool::Max | Pool::Sum => (pack.residues[b].start, pack.residues[b].end),
     }
 }

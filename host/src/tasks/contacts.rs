@@ -14,6 +14,7 @@ use crate::Context;
 use crate::cli::contacts::ContactsPlan;
 use crate::engine;
 use crate::pipeline::{Masks, Output, Row};
+use crate::supervised::card::digest;
 use crate::tasks::files;
 use crate::tasks::run::{ID_CHARS, Order, Ready, Selection, Sizes};
 
@@ -29,7 +30,9 @@ const OPEN_PICTURES: usize = 64;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &ContactsPlan, context: &Context) -> anyhow::Result<()> {
     let (start, print) = (Instant::now(), &context.print);
-    let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
+    let mut card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
+    card.contact_head.clone_from(&plan.contact_head);
+    let contact_head = plan.contact_head.as_deref().map(digest).transpose()?;
     let layer = card.about.layers;
     let order = Order {
         start,
@@ -58,7 +61,13 @@ pub fn run(plan: &ContactsPlan, context: &Context) -> anyhow::Result<()> {
     }
     let session = ready.load(&sizes, print)?;
     let out = plan.out.as_deref().context("--out names no file")?;
-    let table = table(session.selection(), session.metadata("contacts", plan.dtype.name()));
+    let metadata = session.metadata("contacts", plan.dtype.name());
+    // What is not there is what was always there, so that maps without it stay as they were.
+    let metadata = match &contact_head {
+        Some(digest) => metadata.with("contact_head", digest.as_str()),
+        None => metadata,
+    };
+    let table = table(session.selection(), metadata);
     let mut writer = MapWriter::create(out, plan.format, &table)?;
     let mut pictures = plan.pictures.as_ref().map(Pictures::create).transpose()?;
     let computed = session.compute_contacts(print, |row| {

@@ -52,6 +52,7 @@ pub(super) fn pool(pooling: Pooling) -> Pool {
     match pooling {
         Pooling::Mean | Pooling::Attention => Pool::Mean,
         Pooling::Cls | Pooling::Random => Pool::Cls,
+        Pooling::Published => Pool::ClsApart,
         Pooling::Max => Pool::Max,
         Pooling::Sum => Pool::Sum,
     }
@@ -75,45 +76,21 @@ pub(super) fn encode(
     admit: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Encoded> {
     let (places, text) = listed(lists);
-    let plan = RunPlan {
-        inputs: Vec::new(),
-        model: card.folder.clone(),
-        adapter: None,
-        read: ReadOptions { max_residues: u32::MAX, ..ReadOptions::default() },
-        on_error: OnError::Fail,
-        long: wish.long,
-        compute: wish.compute,
-        cache: wish.cache.clone(),
-        summary: None,
-        failures: None,
-        dry_run: false,
-    };
-    let order = Order {
-        start: Instant::now(),
-        task: "encode",
-        plan: &plan,
-        sources: vec![Source::from_bytes("examples", text.as_bytes())],
-        output: Output::States {
-            layers: vec![wish.layer],
-            pool: wish.pool.unwrap_or_default(),
-            residues: wish.pool.is_none(),
-            written: Written::H,
-        },
-        masks: Masks::None,
-    };
-    let ready = Ready::new(card, order)?;
-    let sizes = Sizes { held_bytes: 0, output_bytes: Value::Null };
-    let session = ready.load(&sizes, &context.print)?;
-    let identity = session.engine().identity().to_owned();
-    let adapter = session.engine().card().adapter_identity().map(str::to_owned);
-    let numerics = session.engine().numerics();
-    admit(&identity)?;
-    let mut all = Stored::new(session.engine().width());
-    session.compute(&context.print, |row| {
-        let rows = if wish.pool.is_some() { row.pooled } else { row.residues };
-        rows.first().map_or(Ok(()), |rows| all.push(rows))
+    let (all, facts) = ready("encode", card, &text, wish, |ready, sizes| {
+        let session = ready.load(sizes, &context.print)?;
+        let identity = session.engine().identity().to_owned();
+        let adapter = session.engine().card().adapter_identity().map(str::to_owned);
+        let numerics = session.engine().numerics();
+        admit(&identity)?;
+        let mut all = Stored::new(session.engine().width());
+        session.compute(&context.print, |row| {
+            let rows = if wish.pool.is_some() { row.pooled } else { row.residues };
+            rows.first().map_or(Ok(()), |rows| all.push(rows))
+        })?;
+        session.close(&context.print);
+        Ok((all, (identity, adapter, numerics)))
     })?;
-    session.close(&context.print);
+    let (identity, adapter, numerics) = facts;
     if let [only] = places.as_slice()
         && only.iter().copied().eq(0..all.sequences())
     {
@@ -131,6 +108,58 @@ pub(super) fn encode(
         sets.push(own);
     }
     Ok(Encoded { sets, identity, adapter, numerics })
+}
+
+/// Tells what encoding would take, as `--dry-run` of other commands does.
+///
+/// # Errors
+/// A model that cannot be used, and a standard output that cannot be written.
+pub(super) fn tell(
+    task: &'static str,
+    card: Card,
+    lists: &[Vec<&[u8]>],
+    wish: &Wish,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let (_, text) = listed(lists);
+    ready(task, card, &text, wish, |ready, sizes| ready.tell(sizes, &context.print))
+}
+
+/// Hands over what is ready to encode the sequences of `text`.
+fn ready<T>(
+    task: &'static str,
+    card: Card,
+    text: &str,
+    wish: &Wish,
+    then: impl FnOnce(Ready<'_>, &Sizes) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let plan = RunPlan {
+        inputs: Vec::new(),
+        model: card.folder.clone(),
+        adapter: None,
+        read: ReadOptions { max_residues: u32::MAX, ..ReadOptions::default() },
+        on_error: OnError::Fail,
+        long: wish.long,
+        compute: wish.compute,
+        cache: wish.cache.clone(),
+        summary: None,
+        failures: None,
+        dry_run: false,
+    };
+    let order = Order {
+        start: Instant::now(),
+        task,
+        plan: &plan,
+        sources: vec![Source::from_bytes("examples", text.as_bytes())],
+        output: Output::States {
+            layers: vec![wish.layer],
+            pool: wish.pool.unwrap_or_default(),
+            residues: wish.pool.is_none(),
+            written: Written::H,
+        },
+        masks: Masks::None,
+    };
+    then(Ready::new(card, order)?, &Sizes { held_bytes: 0, output_bytes: Value::Null })
 }
 
 /// For each list the number of each of its sequences among the different ones, and these as FASTA.

@@ -8,7 +8,7 @@ use pliant_seq::tables::{LabelKind, SYMMETRIES};
 use serde_json::json;
 
 use crate::Context;
-use crate::cli::head::{HeadAction, HeadImportArgs, HeadPool};
+use crate::cli::head::{FirstToken, HeadAction, HeadImportArgs, HeadPool};
 use crate::engine::{self, Card};
 use crate::supervised::HeadError;
 use crate::supervised::card::{
@@ -28,7 +28,7 @@ pub fn run(action: HeadAction, context: &Context) -> anyhow::Result<()> {
 }
 
 fn import(args: &HeadImportArgs, context: &Context) -> anyhow::Result<()> {
-    let HeadImportArgs { checkpoint, model, out, lora_alpha, pool } = args;
+    let HeadImportArgs { checkpoint, model, out, lora_alpha, first_token, .. } = args;
     let card = engine::card(model)?;
     let unusable = || format!("the checkpoint {} cannot be used", checkpoint.display());
     let Bare { adapter, rest, changed } =
@@ -56,13 +56,13 @@ fn import(args: &HeadImportArgs, context: &Context) -> anyhow::Result<()> {
         return Err(HeadError::Unfit { what }.into());
     }
     let adapter = adapter.map(|adapter| write_adapter(&adapter, &card, args)).transpose()?;
-    if head.pooler {
+    if head.pooler && *first_token == FirstToken::Seen {
         context.print.warning(
-            "the published code hides the first token from all others, which is not done here: states, and so the numbers of \
-             this head, differ from its own",
+            "the published code hides the first token from all others, which is not done with --first-token seen: states, and \
+             so the numbers of this head, differ from its own",
         );
     }
-    let told = description(args, &card, head, (adapter, *pool))?;
+    let told = description(args, &card, head, adapter)?;
     files::text_file(&out.join(CARD_FILE), &format!("{}\n", serde_json::to_string_pretty(&told)?))?
         .commit()?;
     let text = format!(
@@ -90,7 +90,7 @@ fn description(
     args: &HeadImportArgs,
     card: &Card,
     head: PublishedHead,
-    (adapter, pool): (Option<String>, HeadPool),
+    adapter: Option<String>,
 ) -> anyhow::Result<HeadCard> {
     let PublishedHead { inputs, hidden, outputs, pooler } = head;
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
@@ -102,11 +102,12 @@ fn description(
             return Err(HeadError::Unfit { what }.into());
         }
     };
-    let pooling = match (pooler, pool) {
-        (true, _) => Pooling::Random,
-        (false, HeadPool::Mean) => Pooling::Mean,
-        (false, HeadPool::Cls) => Pooling::Cls,
-        (false, HeadPool::Max) => Pooling::Max,
+    let pooling = match (pooler, args.first_token, args.pool) {
+        (true, FirstToken::Hidden, _) => Pooling::Published,
+        (true, FirstToken::Seen, _) => Pooling::Random,
+        (false, _, HeadPool::Mean) => Pooling::Mean,
+        (false, _, HeadPool::Cls) => Pooling::Cls,
+        (false, _, HeadPool::Max) => Pooling::Max,
     };
     Ok(HeadCard {
         format: FORMAT.to_owned(),

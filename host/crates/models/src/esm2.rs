@@ -15,6 +15,7 @@
 //! rescales embeddings at inference too: without masks by 0.88. Field names are segments of the
 //! canonical parameter names, which stand in `esm2/keys.rs`.
 
+mod apart;
 mod blueprint;
 mod config;
 mod contacts;
@@ -322,6 +323,20 @@ impl Encoder for Esm2 {
             kept.keep(last, &self.emb_layer_norm_after.forward(tape, &x, Dtype::F32)?);
         }
         Ok(kept.finish())
+    }
+
+    fn check_apart(&self) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    fn encode_apart(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        self.states_apart(tape, ids, offsets, layers)
     }
 
     fn has_lm_head(&self) -> bool {

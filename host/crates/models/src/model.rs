@@ -75,6 +75,16 @@ pub(crate) trait Encoder {
         false
     }
 
+    /// Whether it computes states with first tokens apart.
+    fn check_apart(&self) -> Result<(), ModelError> {
+        Err(ModelError::NotApart)
+    }
+
+    /// States of the `layers` asked for, with first tokens apart; asked only of a model that computes them.
+    fn encode_apart(&self, _: &Tape, _: &Ids, _: &Offsets, _: &[usize]) -> Result<Vec<Tensor>, ModelError> {
+        Err(ModelError::NotApart)
+    }
+
     /// Whether there is a language-model head.
     fn has_lm_head(&self) -> bool;
 
@@ -196,6 +206,33 @@ impl Model {
         match layers.iter().copied().find(|layer| !(first..=last).contains(layer)) {
             Some(found) => Err(ModelError::Layer { found, first, last }),
             None => self.encoder().encode(tape, ids, offsets, layers),
+        }
+    }
+
+    /// Tells whether it computes states with the first token of every sequence apart: [`Model::encode_apart`].
+    ///
+    /// # Errors
+    /// [`ModelError::NotApart`].
+    pub fn check_apart(&self) -> Result<(), ModelError> {
+        self.encoder().check_apart()
+    }
+
+    /// As [`Model::encode`], but no token sees the first one of its sequence, whose state begins with zeros and is told by
+    /// all others: what the published code of interactions and of symmetry pools.
+    ///
+    /// # Errors
+    /// Those of [`Model::check_apart`] and of [`Model::encode`].
+    pub fn encode_apart(
+        &self,
+        tape: &Tape,
+        ids: &Ids,
+        offsets: &Offsets,
+        layers: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let (first, last) = (self.first_layer(), self.layers());
+        match layers.iter().copied().find(|layer| !(first..=last).contains(layer)) {
+            Some(found) => Err(ModelError::Layer { found, first, last }),
+            None => self.encoder().encode_apart(tape, ids, offsets, layers),
         }
     }
 

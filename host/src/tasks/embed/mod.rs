@@ -56,11 +56,16 @@ fn check(plan: &EmbedPlan, card: &Card, layers: &[usize], pool: Pool) -> anyhow:
         let what = "--pool: the model makes one vector of a protein by itself; leave the flag away";
         return Err(TaskError::Usage { what: what.to_owned() }.into());
     }
-    if pool == Pool::Cls && plan.run.long.policy == Long::Window {
+    let reads_cls = matches!(pool, Pool::Cls | Pool::ClsApart);
+    if pool == Pool::ClsApart && plan.outputs.residues.is_some() {
+        let what = "--residues: with --pool cls-apart the states of residues are none of the model's own; choose another";
+        return Err(TaskError::Usage { what: what.to_owned() }.into());
+    }
+    if reads_cls && plan.run.long.policy == Long::Window {
         let what = "the cls of the sidecar cannot be had with --long window; choose --pool mean or max";
         return Err(TaskError::Usage { what: what.to_owned() }.into());
     }
-    if pool == Pool::Cls && !card.vocabulary.cls {
+    if reads_cls && !card.vocabulary.cls {
         let what = format!(
             "--pool cls: a model of the family {family} has no token that speaks for the whole protein; choose --pool mean \
              or max"

@@ -10,8 +10,8 @@ use pliant_seq::tables::{Label, LabelKind, LabelledSet};
 use pliant_store::{Cell, ColumnKind, ColumnTable, METADATA_KEY, Metadata, OutputSet};
 use serde_json::{Map, Value, json};
 
-use super::calibration;
 use super::report::finite;
+use super::{calibration, each};
 use crate::Context;
 use crate::cli::evaluate::{EvaluatePlan, ReportFormat};
 use crate::cli::reading::OnError;
@@ -27,7 +27,7 @@ use crate::supervised::registry::Task;
 use crate::supervised::targets::Targets;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::Asked;
-use crate::tasks::encode::{Encoded, Wish, encode, sequences};
+use crate::tasks::encode::{self, Encoded, Wish, sequences};
 use crate::tasks::plugin::pass_on;
 use crate::tasks::{files, intake};
 
@@ -57,9 +57,6 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let start = Instant::now();
     let usage = |what: &str| TaskError::Usage { what: what.to_owned() };
     let folder = plan.head.as_ref().ok_or_else(|| usage("--task with labels needs the --head to ask"))?;
-    if plan.run.dry_run || plan.proteins.is_some() {
-        return Err(usage("--dry-run and --proteins are for --task mlm").into());
-    }
     let mut head = Asked::open(folder, (&plan.guest, plan.ask), plan.metrics.len())?;
     let telling = head.telling();
     does(&head, task)?;
@@ -76,7 +73,10 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
         compute: plan.run.compute,
         cache: plan.run.cache.clone(),
     };
-    let encoded = encode(card, &[sequences(&set)], &wish, context, |identity| {
+    if plan.run.dry_run {
+        return encode::tell("evaluate", card, &[sequences(&set)], &wish, context);
+    }
+    let encoded = encode::encode(card, &[sequences(&set)], &wish, context, |identity| {
         Ok(head.check_encoder(&model, (identity, family))?)
     })?;
     let Encoded { sets, identity, adapter, numerics } = encoded;
@@ -90,6 +90,9 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let found = found((task, &head.prior()), &targets, (&told, &answers), (&metrics, plan))?;
     let metadata = described((plan, &head, &set), (task, layer), (&identity, adapter, &numerics), &metrics);
     let mut files = write(plan, &found, &metadata)?;
+    if let Some((path, format)) = &plan.proteins {
+        files.append(each::table(&targets, &told, (path, *format), &metadata)?);
+    }
     calibration::add(&mut files, plan, (&head, &set), &told)?;
     if let Some(path) = &plan.run.summary {
         let summary = json!({

@@ -1,6 +1,7 @@
 //! `pliant evaluate`: what a model can do, in numbers.
 
 mod calibration;
+mod each;
 mod labels;
 mod mlm;
 mod report;

@@ -65,12 +65,15 @@ impl Estimate {
         let records = survey.summary.totals.headers * RECORD_BYTES;
         let groups = if order.plan.cache.is_some() { GROUPS + CACHE_GROUPS } else { GROUPS };
         let held = (group_tokens * kept) as u64 * groups + sizes.held_bytes;
-        let (maps, least_maps) = match order.output {
+        let [maps, least_maps] = match order.output {
             Output::Contacts => {
                 let longest = selection.longest_piece;
-                (contacts::peak_map_bytes(longest), contacts::least_map_bytes(longest))
+                let longest_squared = (longest as u64).saturating_mul(longest as u64);
+                let made = longest_squared.saturating_mul(card.numbers_of_a_pair() * size_of::<f32>() as u64);
+                let both = [contacts::peak_map_bytes(longest), contacts::least_map_bytes(longest)];
+                both.map(|bytes| bytes.saturating_add(made))
             }
-            Output::States { .. } | Output::LogProbs | Output::Losses | Output::Answers => (0, 0),
+            Output::States { .. } | Output::LogProbs | Output::Losses | Output::Answers => [0, 0],
         };
         let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
         let flops = card.flops((selection.computed + special) as f64, selection.computed_squares);

@@ -1,5 +1,7 @@
 //! Ranges of values, and values that do not go together.
 
+use pliant_models::heads::Pooling;
+
 use super::keys::FINETUNE;
 use super::{BestBy, EncoderTuning, TuningConfig};
 use crate::train::config::{Beginning, ConfigError, ScheduleKind};
@@ -183,6 +185,11 @@ fn encoder(config: &TuningConfig, place: &str) -> Result<(), ConfigError> {
         let wanted =
             "\"all\" beside \"model.config\": nothing can be read from random states that never change";
         refuse("tuning.encoder", "\"frozen\"", wanted)?;
+    }
+    if config.head.pooling == Pooling::Published && tuning.encoder != EncoderTuning::Frozen {
+        let wanted =
+            "\"random\", or \"tuning.encoder\" = \"frozen\" beside it: its states are for comparison alone";
+        refuse("head.pooling", "\"published\"", wanted)?;
     }
     if tuning.mlm_weight > 0.0 && tuning.encoder == EncoderTuning::Frozen {
         let wanted = "0 beside \"tuning.encoder\" = \"frozen\", or an encoder that learns";

@@ -69,8 +69,9 @@ const KEYS: [Key; 84] = [
     ),
     key(
         "head.pooling",
-        "\"mean\", \"cls\", \"max\", \"sum\", \"attention\" or \"random\"",
-        "how the states of a protein become one vector; \"random\" is the frozen random pooler that was published",
+        "\"mean\", \"cls\", \"max\", \"sum\", \"attention\", \"random\" or \"published\"",
+        "how the states of a protein become one vector; \"random\" is the frozen random pooler of the published heads, \
+         \"published\" that on a token that no other sees, as their code computes it (of ESM-2, frozen)",
     ),
     key(
         "head.pairs",
@@ -226,6 +227,10 @@ const KEYS: [Key; 84] = [
         .free(),
     key("checkpoint.every_minutes", "a number above 0", "longest time from one to the next").free(),
     key("checkpoint.keep_last", "a whole number of at least 1", "newest checkpoints that are kept").free(),
-    key("checkpoint.keep_best", "a whole number of at least 1", "best checkpoints that are kept beside them")
+    key(
+        "checkpoint.keep_best",
+        "a whole number of at least 1",
+        "best checkpoints that are kept beside them: so many by the loss, and so many by the measure",
+    )
         .free(),
 ];

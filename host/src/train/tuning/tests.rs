@@ -52,6 +52,13 @@ fn values_that_cannot_be_used_are_named_with_what_can() {
     }
 }
 
+#[test]
+fn states_of_the_published_code_do_not_learn() {
+    let refused = read_sets(&["head.pooling=published", "tuning.encoder=all"]).unwrap_err();
+    assert!(refused.contains("\"head.pooling\" is \"published\", wanted \"random\""), "{refused}");
+    assert_eq!(read_sets(&["head.pooling=published"]).unwrap().head.pooling, Pooling::Published);
+}
+
 /// Every field has its key and every key its field.
 #[test]
 fn keys_are_those_of_the_structs() {
