@@ -69,10 +69,27 @@ workflow {
     else if (params.task == 'screen') {
         def against = params.against ? file(params.against, checkIfExists: true) : []
         def asked = params.asked ? file(params.asked, checkIfExists: true) : []
+        // With a head that is there, or with one that labelled pairs teach first.
+        if (params.labels) {
+            LABELS_FINETUNE_PLIANT(
+                channel.fromList(told(labelled(params), params)),
+                ch_model,
+                channel.value([params.settings ? file(params.settings, checkIfExists: true) : [], []]),
+                channel.value(sequences_of(params)),
+                channel.value([]),
+                channel.empty(),
+                channel.empty(),
+                params.learn ?: 'ppi',
+                [evaluate: 'json', predict: 'tsv'],
+                run_dir,
+            )
+        }
+        ch_head = params.labels ? LABELS_FINETUNE_PLIANT.out.head.map { _meta, files -> files }.first() : channel.value(head_of(params))
+        ch_asked = params.labels ? LABELS_FINETUNE_PLIANT.out.asked : ch_model
         FASTA_SCREEN_PLIANT(
             channel.fromList(samples.collect { row -> row + [against, asked] }),
-            head_of(params),
-            ch_model,
+            ch_head,
+            ch_asked,
             params.shards,
             format,
         )
@@ -150,7 +167,7 @@ def check(options) {
         finetune: ['labels', 'learn', 'outdir'],
         predict: ['input', 'head', 'model', 'outdir'],
         pretrain: ['training', 'corpus', 'outdir'],
-        screen: ['input', 'head', 'model', 'outdir'],
+        screen: ['input', 'model', 'outdir'],
         sweep: ['labels', 'learn', 'grid', 'outdir'],
         variants: ['model', 'outdir'],
     ]
@@ -158,6 +175,9 @@ def check(options) {
         if (!options[name]) {
             error("--${name} is missing; see nextflow/README.md")
         }
+    }
+    if (options.task == 'screen' && !options.head == !options.labels) {
+        error("--task screen: wanted --head, or --labels to train one with; see nextflow/README.md")
     }
     if (options.task == 'variants' && !options.wild_type && !(options.mutants && options.sequence_column)) {
         error("--task variants: wanted --wild_type, or --mutants and --sequence_column; see nextflow/README.md")
@@ -297,8 +317,10 @@ def head_of(options) {
     }
     // What a screen tells probabilities by need not be there.
     def calibration = options.task == 'screen' ? files("${options.head}/calibration.jso[n]") : []
+    // A folder, as its files have names of their own: head.json says which adapter it must be.
+    def adapter = files("${options.head}/adapte[r]", type: 'dir')
     def own = ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
-    return own + calibration
+    return own + calibration + adapter
 }
 
 /** The files of the plugin that measures, where there is one. */

@@ -470,6 +470,23 @@ heads() {
   pliant screen "$scratch/few.fasta" --head "$scratch/pair_head" --model "$scratch/straight" --top-k 2 --quiet \
     --out "$scratch/screen.tsv"
   same "$scratch/tasks/screen/few.tsv" "$scratch/screen.tsv"
+
+  say 'a head with an adapter screens; and labelled pairs and proteins make adapter and screen in one run'
+  flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)
+  pliant finetune --task ppi --train "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" --model "$scratch/straight" \
+    "${flags[@]}" --out "$scratch/adapted" --quiet
+  pliant screen "$scratch/few.fasta" --head "$scratch/adapted" --model "$scratch/straight" --top-k 2 --quiet \
+    --out "$scratch/adapted.tsv"
+  if cmp -s "$scratch/adapted.tsv" "$scratch/screen.tsv"; then fail 'the adapter changes nothing'; fi
+  task_run adapted --task screen --input "$scratch/few.fasta" --head "$scratch/adapted" --model "$scratch/straight" \
+    --shards 2 --screen_args '--top-k 2' || fail "--task screen with an adapter: $(log_of adapted)"
+  same "$scratch/tasks/screen/few.tsv" "$scratch/adapted.tsv"
+  rm "$scratch/tasks/screen/few.tsv"
+  task_run taught --task screen --input "$scratch/few.fasta" --labels "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" \
+    --model "$scratch/straight" --finetune_args "${flags[*]}" --run_dir "$scratch/runs.taught" --shards 2 \
+    --screen_args '--top-k 2' || fail "--task screen with labels: $(log_of taught)"
+  same "$scratch/tasks/screen/few.tsv" "$scratch/adapted.tsv"
+  same "$scratch/tasks/heads/pairs/adapter/adapter_model.safetensors" "$scratch/adapted/adapter/adapter_model.safetensors"
 }
 
 # Waits for the runs of these names, whose numbers are in `runs`, in this order.

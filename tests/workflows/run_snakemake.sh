@@ -445,6 +445,28 @@ END
   pliant screen "$folder/few.fasta" --head "$folder/pair_head" --model "$folder/model" --top-k 2 --quiet \
     --out "$scratch/screen.tsv"
   same "$results/few/pairs.tsv" "$scratch/screen.tsv"
+
+  say 'labelled pairs and proteins: one run trains an adapter with its head, and screens with both'
+  flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)
+  cat >"$folder/config/config.yaml" <<END
+tasks: [finetune, screen]
+threads: 1
+mem_mb: 510
+finetune:
+  heads:
+    adapted: {task: ppi, labels: pairs.tsv, sequences: few.fasta, model: model, extra: "${flags[*]}"}
+screen: {runs: {taught: {first: few.fasta, head: results/adapted/head, parts: 2}}}
+extra: {screen: --top-k 2}
+END
+  workflow "$folder"
+  pliant finetune --task ppi --train "$folder/pairs.tsv" --sequences "$folder/few.fasta" --model "$folder/model" \
+    "${flags[@]}" --out "$folder/adapted" --quiet
+  pliant screen "$folder/few.fasta" --head "$folder/adapted" --model "$folder/model" --top-k 2 --quiet \
+    --out "$scratch/adapted.tsv"
+  same "$results/taught/pairs.tsv" "$scratch/adapted.tsv"
+  if cmp -s "$scratch/adapted.tsv" "$scratch/screen.tsv"; then fail 'the adapter changes nothing'; fi
+  workflow "$folder"
+  [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
 }
 
 module_import() {

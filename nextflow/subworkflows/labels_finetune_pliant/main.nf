@@ -41,6 +41,7 @@ workflow LABELS_FINETUNE_PLIANT {
 
     head = PLIANT_FINETUNE.out.head
     encoder = PLIANT_FINETUNE.out.encoder
+    asked = ch_encoder
     logs = PLIANT_FINETUNE.out.log
     evaluations = PLIANT_EVALUATE.out.evaluation
     predictions = PLIANT_PREDICT.out.predictions
@@ -48,8 +49,9 @@ workflow LABELS_FINETUNE_PLIANT {
 
     // Names alone: Nextflow 25.04 with its strict parser does not take `name = channel` here.
     emit:
-    head        // channel: [ val(meta), [ path(head.json), path(head.safetensors) ] ]
+    head        // channel: [ val(meta), [ path(head.json), path(head.safetensors), path(adapter) where one was trained ] ]
     encoder     // channel: [ val(meta), [ path(config.json), ... ] ], where it was trained
+    asked       // value channel: the files of the encoder that the head is asked with
     logs        // channel: [ val(meta), path(jsonl) ]
     evaluations // channel: [ val(meta), path(table) ]
     predictions // channel: [ val(meta), path(table) ]

@@ -334,18 +334,36 @@ def aligned(wildcards):
 def screened(wildcards):
     """The proteins of a screen, its head, and which pairs are scored."""
     told = config["screen"]["runs"][wildcards.screen]
-    folder = Path(told["head"])
-    files = ["head.json", "head.safetensors"]
-    # What probabilities are told by need not be there.
-    files += ["calibration.json"] if (folder / "calibration.json").exists() else []
-    inputs = {
-        "first": local(told["first"]),
-        "head": local([str(folder / name) for name in files]),
-        "model": files_of_model(config["model"]),
+    inputs = {"first": local(told["first"])}
+    taught = {
+        f"results/{name}/head": head
+        for name, head in config["finetune"].get("heads", {}).items()
+        if "labels" in head
     }
+    if told["head"] in taught:
+        # Another step trains it, with its own model.
+        inputs |= {"head": told["head"]} | encoder(taught[told["head"]])
+    else:
+        inputs |= {"head": local(head_files(Path(told["head"])))} | encoder(config)
     return inputs | {
         name: [local(told[name])] for name in ("second", "pairs") if name in told
     }
+
+
+def head_files(folder):
+    """The files of a head that is there; what it learnt with and what its probabilities are told by need not be."""
+    further = [
+        "calibration.json",
+        *[f"adapter/adapter_{name}" for name in ("config.json", "model.safetensors")],
+        *[f"encoder/{name}" for name in MODEL_FILES],
+    ]
+    found = [name for name in further if (folder / name).exists()]
+    return [str(folder / name) for name in ["head.json", "head.safetensors", *found]]
+
+
+def screen_head(wildcards, input):
+    """The folder of the head of a screen."""
+    return input.head if isinstance(input.head, str) else Path(input.head[0]).parent
 
 
 def screen_parts(wildcards):

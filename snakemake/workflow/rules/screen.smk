@@ -1,5 +1,5 @@
-# Pairs of many proteins, scored part by part.
-use rule embed as screen_part with:
+# Pairs of many proteins, scored part by part, by a head that is there or that another step trains.
+rule screen_part:
     input:
         unpack(screened),
     output:
@@ -7,19 +7,34 @@ use rule embed as screen_part with:
         summary="results/{screen}/parts/{part}_of_{parts}.summary.json",
     log:
         "logs/{screen}/screen/{part}_of_{parts}.log",
+    retries: config["retries"]
+    conda:
+        "../envs/pliant.yml"
+    container:
+        config["container"]
+    threads: config["threads"]
+    resources:
+        mem_mb=growing(config["mem_mb"]),
+        runtime=growing(config["runtime"]),
+        gpu=config["gpu"],
     params:
-        command="screen",
         proteins=lambda wildcards, input: [input.first, *input.get("second", [])],
         environment=cache_setting,
-        model=lambda wildcards, input: Path(input.model[0]).parent,
+        model=encoder_flags,
+        head=screen_head,
         further=lambda wildcards, input: [
-            f"--head={Path(input.head[0]).parent}",
             f"--shard={wildcards.part}/{wildcards.parts}",
             *[f"--pairs={file}" for file in input.get("pairs", [])],
         ],
         device=device,
         gpu=config["gpu"],
         flags=SCREEN_FLAGS,
+    # The encoder that was trained with the head is in its folder.
+    shell:
+        "( model=({params.model:q}); [[ ! -d {params.head:q}/encoder ]] || model=(); "
+        '{params.environment:q} pliant screen {params.proteins:q} --head {params.head:q} "${{model[@]}}" '
+        "{params.flags:q} {params.further:q} --device {params.device:q} --threads {threads} "
+        "--out {output.table:q} --summary {output.summary:q} ) 2> {log:q}"
 
 
 # Parts know each other, and a missing or a foreign one is refused.
