@@ -13,9 +13,9 @@
 #
 # What a step costs, in minutes of one core of the kind that the table of speeds names (in brackets: of that, what is lost
 # where it is stopped): its cheapest and most telling come first.
-#   ppi-leakage 1, ppi-controls 3, ppi-frozen-esm2 8, ppi-frozen-reference 12, ppi-lora-esm2 16 (3), ppi-lora-reference 26 (4),
-#   ppi-frozen-bimamba 16, ppi-top-esm2 20 (3), ppi-top-reference 32 (4), ppi-lora-bimamba 36 (6), ppi-top-bimamba 32 (6),
-#   ppi-frozen-random-esm2 8, ppi-frozen-random-reference 12, ppi-frozen-random-bimamba 16
+#   ppi-leakage 1, ppi-controls 2, ppi-frozen-esm2 4, ppi-frozen-reference 6, ppi-lora-esm2 12 (2), ppi-lora-reference 18 (3),
+#   ppi-frozen-bimamba 10, ppi-top-esm2 14 (2), ppi-top-reference 20 (3), ppi-lora-bimamba 26 (5), ppi-top-bimamba 18 (5),
+#   ppi-frozen-random-esm2 4, ppi-frozen-random-reference 6, ppi-frozen-random-bimamba 10
 
 interactions=(leakage controls frozen-esm2 frozen-reference lora-esm2 lora-reference frozen-bimamba top-esm2 top-reference
     lora-bimamba top-bimamba frozen-random-esm2 frozen-random-reference frozen-random-bimamba)
