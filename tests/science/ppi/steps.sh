@@ -2,9 +2,10 @@
 # validation pairs. Read by that script, which sets what is used here.
 #
 # Nothing is chosen by what is examined: every training has a length that was settled before, and its last step counts. All
-# encoders read the first 512 residues of each protein. The head, the adapter and the schedule are those that were published
-# (host/examples/finetune/ppi_published*.toml); what learns of an encoder is the share of layers that was published, in whole
-# layers: of 33 layers an adapter had 8, a training of the last layers 4.
+# encoders read the first 512 residues of each protein. A head learns alone (frozen-NAME) in three ways: as published
+# (host/examples/finetune/ppi_published.toml), with distances and products of vectors (pairs.toml), and the same of few pairs
+# (few.toml); with few pairs an adapter (lora-NAME) and the last layer (top-NAME) learn beside it. What learns of an encoder is
+# the share of layers that was published, in whole layers: of 33 layers an adapter had 8, a training of the last layers 4.
 #
 # An encoder is one of
 #   esm2, bimamba     what the steps pretrain-* have left
@@ -12,7 +13,7 @@
 #   random-NAME       a model of the form of NAME with weights that nobody trained
 #
 # What a step costs, in minutes of one core of the kind that the table of speeds names (in brackets: of that, what is lost
-# where it is stopped): its cheapest and most telling come first.
+# where it is stopped); the cheapest and most telling come first.
 #   ppi-leakage 1, ppi-controls 2, ppi-frozen-esm2 4, ppi-frozen-reference 6, ppi-lora-esm2 12 (2), ppi-lora-reference 18 (3),
 #   ppi-frozen-bimamba 10, ppi-top-esm2 14 (2), ppi-top-reference 20 (3), ppi-lora-bimamba 26 (5), ppi-top-bimamba 18 (5),
 #   ppi-frozen-random-esm2 4, ppi-frozen-random-reference 6, ppi-frozen-random-bimamba 10
@@ -20,7 +21,6 @@
 interactions=(leakage controls frozen-esm2 frozen-reference lora-esm2 lora-reference frozen-bimamba top-esm2 top-reference
     lora-bimamba top-bimamba frozen-random-esm2 frozen-random-reference frozen-random-bimamba)
 bernett=$data/ppi_bernett_human
-published=$here/../../host/examples/finetune
 seeds=5
 
 # The first 512 residues of each protein.
@@ -78,21 +78,24 @@ clocked() {
     { time "$PLIANT" "$@" 2>&3; } 3>&2 2>>"$clock"
 }
 
-# Trains one head, or one for each seed: frozen, lora or top of an encoder.
+# Trains one head, or one for each seed, in one of the ways of the table of results.
 learn() {
-    local way=$1 out=$2 config=ppi_published.toml how
+    local way=$1 out=$2 config=$here/ppi/few.toml how=()
     case $way in
-        frozen) how=(--tune frozen --seeds "$seeds" --set run.epochs=20) ;;
-        lora)
-            config=ppi_published_lora.toml
-            how=("${adapted[@]}" --set run.epochs=5 --set run.epoch_examples=4096)
+        frozen)
+            config=$here/../../host/examples/finetune/ppi_published.toml
+            how=(--set run.epochs=20 --set run.precision=bf16)
             ;;
-        top) how=(--tune top --top-layers 1 --set run.epochs=5 --set run.epoch_examples=4096) ;;
+        pairs) config=$here/ppi/pairs.toml ;;
+        few) ;;
+        lora) how=(--tune lora "${adapted[@]}") ;;
+        top) how=(--tune top --top-layers 1 --set tuning.encoder_rate=0.3) ;;
     esac
     [[ ! -s $out.summary.json ]] || return 0
-    [[ $way != frozen || $encoder == composition ]] || how+=(--cache "$work/ppi/states.sqlite")
-    clocked "$out.seconds" finetune --task ppi --config "$published/$config" --train "$bernett/train_pairs.tsv.gz" \
-        --sequences "$cropped" --model "$encoder" "${how[@]}" --set run.precision=bf16 --set checkpoint.every_minutes=2 \
+    [[ $way == lora || $way == top ]] || how+=(--tune frozen --seeds "$seeds")
+    [[ $way == lora || $way == top || $encoder == composition ]] || how+=(--cache "$work/ppi/states.sqlite")
+    clocked "$out.seconds" finetune --task ppi --config "$config" --train "$bernett/train_pairs.tsv.gz" \
+        --sequences "$cropped" --model "$encoder" "${how[@]}" --set checkpoint.every_minutes=2 \
         --out "$out" --summary "$out.summary.json" --resume
 }
 
@@ -105,33 +108,41 @@ examine() {
         --bootstrap "$draws" --precision bf16 --out "$scores"
 }
 
-# One way to learn on one encoder, and what it has learnt.
+# One way to learn on one encoder, and what it has learnt. More draws than 300 would cost more than learning.
 tried() {
     local way=$1 name=$2 out=$work/ppi/$2.$1 seed
     encoder "$name"
     learn "$way" "$out"
     case $way in
-        frozen)
+        lora) examine "$out" 300 --model "$encoder" ;;
+        top) examine "$out" 300 ;;
+        *)
             local from=(--model "$encoder")
             [[ $name == composition ]] || from+=(--cache "$work/ppi/states.sqlite")
-            examine "$out/seed_1" 1000 "${from[@]}"
+            examine "$out/seed_1" 300 "${from[@]}"
             for ((seed = 2; seed <= seeds; seed++)); do
                 examine "$out/seed_$seed" 0 "${from[@]}"
             done
             ;;
-        lora) examine "$out" 1000 --model "$encoder" ;;
-        top) examine "$out" 1000 ;;
     esac
+}
+
+# All ways of a head alone.
+alone() {
+    local way
+    for way in frozen pairs few; do
+        tried "$way" "$1"
+    done
 }
 
 # What is told by letters and length alone, and by a number for each training protein.
 controls() {
     local out=$work/ppi/additive
-    tried frozen composition
+    alone composition
     if [[ ! -s $out/controls/controls.json ]]; then
-        "$PLIANT" finetune --task ppi --config "$published/ppi_published.toml" --train "$bernett/train_pairs.tsv.gz" \
+        "$PLIANT" finetune --task ppi --config "$here/ppi/few.toml" --train "$bernett/train_pairs.tsv.gz" \
             --valid "$bernett/valid_pairs.tsv.gz" --sequences "$cropped" --model composition --tune frozen \
-            --controls additive --set run.epochs=1 --set run.epoch_examples=64 --out "$out" --resume
+            --controls additive --set run.epochs=1 --set run.epoch_examples=16 --out "$out" --resume
     fi
 }
 
@@ -154,7 +165,8 @@ interaction() {
     case $1 in
         leakage) leakage ;;
         controls) controls ;;
-        frozen-* | lora-* | top-*) tried "${1%%-*}" "${1#*-}" ;;
+        frozen-*) alone "${1#*-}" ;;
+        lora-* | top-*) tried "${1%%-*}" "${1#*-}" ;;
         *)
             echo "unknown step ppi-$1, wanted one of ${interactions[*]/#/ppi-}" >&2
             exit 2
