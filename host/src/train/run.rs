@@ -75,6 +75,8 @@ pub struct Run<'a> {
     log: Log,
     stop: Stop,
     saved: Saved,
+    /// Time of steps that is no whole thousandth of a second yet: small steps take less than one.
+    rest: Duration,
 }
 
 /// The last checkpoint of this process.
@@ -97,7 +99,7 @@ impl<'a> Run<'a> {
         let log = Log::open(&pace.folder.log(), state.step)?;
         let stop = Stop::new(pace.minutes)?;
         let saved = Saved { step: saved.then_some(state.step), at: Instant::now() };
-        Ok(Self { pace, course, state, log, stop, saved })
+        Ok(Self { pace, course, state, log, stop, saved, rest: Duration::ZERO })
     }
 
     /// Does the steps that are left; the last one has a checkpoint. Gives the state after it.
@@ -148,7 +150,9 @@ impl<'a> Run<'a> {
             Ok(told) => told,
             Err(error) => return Err(not_finite(error, step, packs, self.course)),
         };
-        let spent = millis(begin.elapsed());
+        let took = self.rest + begin.elapsed();
+        let spent = millis(took);
+        self.rest = took - Duration::from_millis(spent);
         let State { seen, interval, .. } = &mut self.state;
         seen.tokens += told.tokens;
         seen.residues += told.residues;
