@@ -347,6 +347,11 @@ fn every_kernel_agrees_with_the_processor_through_its_launch() {
         let ended = bench.run(&["kernels", "check", "--gpu-products", products]).go();
         let said = ended.text();
         assert!(said.contains(" 0 disagree"), "{said}{}", ended.stderr);
+        // The stand-in has no algorithm for 7 columns, and one for 20 only if it is not asked to leave reductions out.
+        let refused =
+            said.contains("plain product, as cuBLASLt has none: 7 columns of 40 bf16 (code 15, 0 proposals)");
+        assert_eq!(refused, products == "cublaslt", "{said}");
+        assert!(!said.contains(": 20 columns"), "{said}");
         ended.code(0);
     }
     let ended = bench.run(&["kernels", "check", "--gpu-attention", "tensor-cores"]).go().code(0);
@@ -356,6 +361,36 @@ fn every_kernel_agrees_with_the_processor_through_its_launch() {
         assert!(ended.text().contains(&format!("\n{op}: ")), "{op}");
     }
     bench.run(&["kernels", "check", "--device", "cpu"]).go().code(2);
+}
+
+/// A library's product runs on whole blocks of rows: beyond the last row, where memory has room, and else on copies.
+#[test]
+fn rows_are_copied_only_where_memory_has_no_room_for_a_whole_block() {
+    let Some(bench) = Bench::new() else { return };
+    let model = path(MODELS[0]);
+    let copies = |residues: usize| -> u64 {
+        bench.scratch.write("one.fasta", format!(">one\n{}\n", "MKVLA".repeat(residues.div_ceil(5))));
+        let words = [
+            "embed",
+            "one.fasta",
+            "--model",
+            &model,
+            "--out",
+            "one.npz",
+            "--device",
+            "cuda",
+            "--gpu-products",
+            "cublaslt",
+        ];
+        let log = bench.scratch.path("one.log").display().to_string();
+        bench.run(&words).env("PLIANT_STANDIN_LOG", &log).go().code(0);
+        let log = bench.scratch.text("one.log");
+        let line = log.lines().find_map(|line| line.strip_prefix("cuMemcpyDtoDAsync "));
+        line.map_or(0, |number| number.parse().unwrap())
+    };
+    // With two tokens more: 127 rows, whose memory is of the size of 128, and 42.
+    assert_eq!(copies(125), 0);
+    assert!(copies(40) > 0);
 }
 
 #[test]
@@ -368,6 +403,7 @@ fn doctor_shows_gpu_driver_libraries_and_a_test() {
     assert_eq!(cuda["devices"][1]["capability"], "9.0");
     assert!(cuda["self_test"]["compared"].as_u64().unwrap() > 30);
     assert!(cuda["self_test"]["products"].as_str().unwrap().starts_with("cuBLASLt 0.0.1"));
+    assert_eq!(cuda["self_test"]["refused_products"].as_array().unwrap().len(), 0);
     let text = bench.run(&["doctor"]).go().code(0).text();
     assert!(text.contains("gpu           cuda:0 STAND-IN, no GPU"), "{text}");
     assert!(text.contains(" 0 disagree"), "{text}");

@@ -106,6 +106,7 @@ fn tested() -> Result<Value, KernelError> {
         "numerics": gpu.numerics(),
         "compiler": gpu.compiler().unwrap_or_else(|missing| missing),
         "products": gpu.products().unwrap_or_else(|| "plain: cuBLASLt was not found".to_owned()),
+        "refused_products": gpu.refused_products(),
         "free_bytes": free,
         "seconds_to_open": opened,
         "compared": findings.len(),

@@ -35,6 +35,10 @@ fn check(args: &CheckArgs, context: &Context) -> Result<()> {
     let shown = findings.iter().filter(|finding| args.all || !finding.agrees());
     let mut lines = vec![format!("{}\n", place.device.describe())];
     lines.extend(shown.map(|finding| format!("{}\n", told(finding))));
+    if let Device::Cuda(cuda) = &place.device {
+        let refused = cuda.refused_products();
+        lines.extend(refused.iter().map(|what| format!("plain product, as cuBLASLt has none: {what}\n")));
+    }
     lines.push(format!("{} results compared, {apart} disagree\n", findings.len()));
     context.print.data(&lines.concat())?;
     if apart == 0 {

@@ -318,7 +318,7 @@ fn layouts(cases: &mut Vec<Case>) {
 }
 
 fn linears(extent: Extent, cases: &mut Vec<Case>) {
-    const SIZES: [(usize, usize, usize); 8] = [
+    const SIZES: [(usize, usize, usize); 9] = [
         (1, 1, 1),
         (3, 5, 15),
         (63, 64, 16),
@@ -326,6 +326,8 @@ fn linears(extent: Extent, cases: &mut Vec<Case>) {
         (130, 7, 40),
         (70, 130, 33),
         (9, 20, 1000),
+        // With room in memory for the rows of a whole block.
+        (382, 64, 64),
         (300, 260, 512),
     ];
     for size in some(extent, &SIZES) {

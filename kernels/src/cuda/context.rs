@@ -366,7 +366,12 @@ impl Block {
         Err(self.context.out_of_memory(0))
     }
 
-    /// The same, to be written: what the host knows of it is forgotten.
+    /// Bytes that it has room for, which are at least those that were asked for.
+    pub(crate) fn room(&self) -> usize {
+        self.class
+    }
+
+    /// Where it is, to be written: what the host knows of it is forgotten.
     pub(crate) fn address_mut(&mut self) -> Result<Address, KernelError> {
         self.forget();
         self.address()

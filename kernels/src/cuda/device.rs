@@ -221,6 +221,12 @@ impl Cuda {
         self.blas.as_ref().map(|blas| format!("cuBLASLt {} at {}", blas.version(), blas.path().display()))
     }
 
+    /// Products that were to come from cuBLASLt and that the plain kernel made, slowly, in words.
+    #[must_use]
+    pub fn refused_products(&self) -> Vec<String> {
+        self.blas.as_ref().map(Blas::refusals).unwrap_or_default()
+    }
+
     /// Bytes that may still be taken, those of the pool among them, and all that the device has.
     ///
     /// # Errors

@@ -129,8 +129,9 @@ extern "C" int cublasLtMatmulAlgoGetHeuristic(void*, void* description, void* a,
     if (!fits((Description*)description, (Layout*)a, (Layout*)b, (Layout*)c, (Layout*)d) || wanted < 4) {
         return INVALID_VALUE;
     }
-    // A columns' number that no algorithm is for, so that the plain kernel is reached as well.
-    if (((Layout*)d)->down == 7) {
+    // A number of columns that no algorithm is for, so that the plain kernel is reached as well, and one for which there is
+    // none as long as reductions are filtered.
+    if (((Layout*)d)->down == 7 || (((Layout*)d)->down == 20 && !preference->reductions)) {
         *found = 0;
         return NOT_SUPPORTED;
     }

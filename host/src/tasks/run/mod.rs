@@ -8,7 +8,7 @@ mod survey;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use pliant_kernels::Precision;
+use pliant_kernels::{Device, Precision};
 use pliant_seq::{Item, LongPolicy, RecordError, RecordReader, Source, Windows};
 use pliant_store::{Metadata, OutputSet};
 use serde_json::Value;
@@ -222,6 +222,7 @@ impl Session<'_> {
         let progress = print.progress(self.survey.selection.rows as u64, "residues");
         let reading = work_off(&work, &progress)?;
         drop(progress);
+        tell_slow_products(self.engine.device(), print);
         intake::same_input(&self.survey.summary.input_hash, &reading.input_hash)?;
         Ok(Computed { reading, time: begin.elapsed() })
     }
@@ -286,6 +287,18 @@ impl Session<'_> {
     fn provenance(&self) -> Provenance<'_> {
         let Self { order, engine, survey, long, batch_tokens, .. } = self;
         Provenance { order, engine, survey, long: long.to_string(), batch_tokens: *batch_tokens }
+    }
+}
+
+/// Says which products of a GPU came from a kernel that is slow.
+fn tell_slow_products(device: &Device, print: &Printer) {
+    let Device::Cuda(cuda) = device else { return };
+    let refused = cuda.refused_products();
+    if !refused.is_empty() {
+        print.note(&format!(
+            "cuBLASLt has no algorithm for some products, which the plain kernel made, slowly: {}",
+            refused.join("; ")
+        ));
     }
 }
 

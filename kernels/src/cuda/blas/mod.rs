@@ -1,11 +1,14 @@
 //! Matrix products of cuBLASLt, so that a row's bits depend on nothing but the row.
 //!
 //! For every pair of columns and inner dimension (and what else tells products apart, but never their rows) one algorithm is
-//! pinned: the first that the library proposes for a
-//! product of [`PROPOSED`] rows that adds the whole inner dimension in one place (no split of it, no reduction between
-//! blocks). Every product runs it on a multiple of [`GRAIN`] rows: those that are left over run in a block of their own,
-//! filled up with whatever is there. So neither the number of rows nor a row's place chooses how its sum is taken.
+//! pinned: the first that the library proposes for a product of [`PROPOSED`] rows that adds the whole inner dimension in one place (no split of it, no reduction between
+//! blocks). Every product runs it on a multiple of [`GRAIN`] rows: beyond the last row stands whatever is there, where memory
+//! has room for that; where it has none, the rows that are left over run in a block of their own. So neither the number of
+//! rows nor a row's place chooses how its sum is taken.
 
+mod functions;
+
+use self::functions::{Algorithm, Code, Destroyer, Functions, Proposal, Setter, number};
 use super::context::Context;
 use super::device::Cuda;
 use super::driver::{Address, Handle};
@@ -13,8 +16,8 @@ use super::launch::elsewhere;
 use super::library::{self, CUBLASLT, Opened};
 use crate::buffer::{Buffer, Element};
 use crate::error::KernelError;
-use std::collections::BTreeMap;
-use std::ffi::{CStr, c_int, c_void};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::c_int;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,111 +33,12 @@ const WORKSPACE: usize = 32 << 20;
 /// Proposals that are looked at.
 const PROPOSALS: usize = 16;
 
-/// Numbers of `library_types.h`, `cublas_api.h` and `cublasLt.h`, the same in CUDA 12 and 13.
-mod number {
-    use std::ffi::c_int;
+/// Sets of schemes by which blocks may add up an inner dimension that is split: none, and all.
+const NO_REDUCTION: u32 = 0;
+const ANY_REDUCTION: u32 = 7;
 
-    pub(super) const F32: c_int = 0;
-    pub(super) const BF16: c_int = 14;
-    pub(super) const COMPUTE_F32: c_int = 68;
-    pub(super) const TRANSPOSED: i32 = 1;
-    pub(super) const DESCRIPTION_TRANSPOSE_A: c_int = 3;
-    pub(super) const DESCRIPTION_EPILOGUE: c_int = 7;
-    pub(super) const DESCRIPTION_BIAS: c_int = 8;
-    pub(super) const EPILOGUE_BIAS: u32 = 4;
-    pub(super) const PREFERENCE_WORKSPACE: c_int = 1;
-    pub(super) const PREFERENCE_REDUCTIONS: c_int = 3;
-    pub(super) const PREFERENCE_ALIGNMENT_A: c_int = 5;
-    pub(super) const PREFERENCE_ALIGNMENT_D: c_int = 8;
-    pub(super) const ALGORITHM_SPLITS: c_int = 2;
-    pub(super) const ALGORITHM_REDUCTION: c_int = 3;
-}
-
-/// An algorithm as the library holds it.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-struct Algorithm([u64; 8]);
-
-/// A proposal as the library writes it.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-struct Proposal {
-    algorithm: Algorithm,
-    workspace: usize,
-    state: c_int,
-    waves: f32,
-    reserved: [c_int; 4],
-}
-
-type Code = c_int;
-type Setter = unsafe extern "C" fn(Handle, c_int, *const c_void, usize) -> Code;
-type Destroyer = unsafe extern "C" fn(Handle) -> Code;
-
-/// Functions as `cublasLt.h` declares them.
-struct Functions {
-    create: unsafe extern "C" fn(*mut Handle) -> Code,
-    destroy: Destroyer,
-    version: unsafe extern "C" fn() -> usize,
-    description: unsafe extern "C" fn(*mut Handle, c_int, c_int) -> Code,
-    description_set: Setter,
-    description_destroy: Destroyer,
-    layout: unsafe extern "C" fn(*mut Handle, c_int, u64, u64, i64) -> Code,
-    layout_destroy: Destroyer,
-    preference: unsafe extern "C" fn(*mut Handle) -> Code,
-    preference_set: Setter,
-    preference_destroy: Destroyer,
-    propose: Propose,
-    algorithm_get: unsafe extern "C" fn(*const Algorithm, c_int, *mut c_void, usize, *mut usize) -> Code,
-    check: Check,
-    multiply: Multiply,
-}
-
-/// Library, description, the layouts of A, B, C and D, preference, number wanted, proposals, number found.
-type Propose = unsafe extern "C" fn(
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    c_int,
-    *mut Proposal,
-    *mut c_int,
-) -> Code;
-
-/// Library, description, the four layouts, algorithm, what it takes.
-type Check = unsafe extern "C" fn(
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    Handle,
-    *const Algorithm,
-    *mut Proposal,
-) -> Code;
-
-/// Library, description, α, A, its layout, B, its layout, β, C, its layout, D, its layout, algorithm, workspace and its
-/// bytes, stream.
-type Multiply = unsafe extern "C" fn(
-    Handle,
-    Handle,
-    *const f32,
-    Address,
-    Handle,
-    Address,
-    Handle,
-    *const f32,
-    Address,
-    Handle,
-    Address,
-    Handle,
-    *const Algorithm,
-    Address,
-    usize,
-    Handle,
-) -> Code;
+/// Why no algorithm serves: the library's code, and how many it proposed.
+type Refusal = (Code, usize);
 
 /// What an algorithm is pinned for: columns, inner dimension, number type of operands, bias, summand, alignments.
 type Key = (usize, usize, c_int, bool, bool, [u32; 2]);
@@ -147,12 +51,12 @@ fn alignment(address: Address) -> u32 {
     1 << address.trailing_zeros().min(ALIGNMENT.trailing_zeros())
 }
 
-/// The library, and the algorithms that are pinned; `None` where it proposed none that serves.
+/// The library, and the algorithms that are pinned.
 pub(crate) struct Blas {
     functions: Functions,
     handle: Handle,
     opened: Opened,
-    pinned: Mutex<BTreeMap<Key, Option<Algorithm>>>,
+    pinned: Mutex<BTreeMap<Key, Result<Algorithm, Refusal>>>,
 }
 
 /// One product `y = x·Wᵀ + b + r` on memory of the device, row by row.
@@ -169,6 +73,17 @@ pub(crate) struct Product<'a, T: Element> {
     pub(crate) residual: Option<&'a Buffer<f32>>,
     /// `y [R,N]`
     pub(crate) y: &'a mut Buffer<f32>,
+}
+
+impl<T: Element> Product<'_, T> {
+    /// Whether all that is read and written has room for so many rows.
+    fn has_room_for(&self, rows: usize) -> bool {
+        let (_, columns, inner) = self.size;
+        let holds = |block: Option<&super::Block>, bytes| block.is_some_and(|block| block.room() >= bytes);
+        holds(self.x.block(), rows * inner * size_of::<T>())
+            && holds(self.y.block(), rows * columns * size_of::<f32>())
+            && self.residual.is_none_or(|residual| holds(residual.block(), rows * columns * size_of::<f32>()))
+    }
 }
 
 /// Something of the library that is destroyed when it is dropped.
@@ -189,12 +104,6 @@ pub fn version() -> Result<String, KernelError> {
     Blas::find().map(|blas| format!("{} at {}", blas.version(), blas.path().display()))
 }
 
-fn function<T: Copy>(opened: &Opened, name: &CStr) -> Result<T, KernelError> {
-    // SAFETY: `Functions` names the types that NVIDIA's header `cublasLt.h` declares for these functions (an address of
-    // the device is as wide as a pointer); the copies live no longer than the library, which `Blas` keeps.
-    unsafe { opened.function(&CUBLASLT, name) }
-}
-
 impl Blas {
     /// The first library of the places that are searched. A device must be current.
     ///
@@ -205,23 +114,7 @@ impl Blas {
     }
 
     fn of(opened: Opened) -> Result<Self, KernelError> {
-        let functions = Functions {
-            create: function(&opened, c"cublasLtCreate")?,
-            destroy: function(&opened, c"cublasLtDestroy")?,
-            version: function(&opened, c"cublasLtGetVersion")?,
-            description: function(&opened, c"cublasLtMatmulDescCreate")?,
-            description_set: function(&opened, c"cublasLtMatmulDescSetAttribute")?,
-            description_destroy: function(&opened, c"cublasLtMatmulDescDestroy")?,
-            layout: function(&opened, c"cublasLtMatrixLayoutCreate")?,
-            layout_destroy: function(&opened, c"cublasLtMatrixLayoutDestroy")?,
-            preference: function(&opened, c"cublasLtMatmulPreferenceCreate")?,
-            preference_set: function(&opened, c"cublasLtMatmulPreferenceSetAttribute")?,
-            preference_destroy: function(&opened, c"cublasLtMatmulPreferenceDestroy")?,
-            propose: function(&opened, c"cublasLtMatmulAlgoGetHeuristic")?,
-            algorithm_get: function(&opened, c"cublasLtMatmulAlgoConfigGetAttribute")?,
-            check: function(&opened, c"cublasLtMatmulAlgoCheck")?,
-            multiply: function(&opened, c"cublasLtMatmul")?,
-        };
+        let functions = Functions::of(&opened)?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: the place is a handle as it is written.
         let code = unsafe { (functions.create)(&raw mut handle) };
@@ -245,6 +138,17 @@ impl Blas {
 
     pub(crate) fn path(&self) -> &Path {
         &self.opened.path
+    }
+
+    /// Products that the plain kernel made because the library had no algorithm that serves, in words.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = pinned.iter().filter_map(|(key, found)| {
+            let ((columns, inner, kind, ..), (code, count)) = (key, found.as_ref().err()?);
+            let kind = if *kind == number::BF16 { "bf16" } else { "f32" };
+            Some(format!("{columns} columns of {inner} {kind} (code {code}, {count} proposals)"))
+        });
+        words.collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     /// Runs a product; whether there is an algorithm for it, which depends on nothing but columns, inner dimension and
@@ -271,12 +175,14 @@ impl Blas {
             None => None,
         };
         let residual = product.residual.map(|residual| address(residual.block())).transpose()?;
+        let padded = rows.next_multiple_of(GRAIN);
+        let roomy = product.has_room_for(padded);
         let y = product.y.block_mut().map_or_else(|| Err(elsewhere("linear")), super::Block::address_mut)?;
         let call = Call { size: (columns, inner), kind, weights, bias };
         let Some(algorithm) = self.pinned(context, &call, residual.is_some())? else { return Ok(false) };
         let workspace: Buffer<u32> = cuda.scratch(WORKSPACE / 4);
         let workspace = address(workspace.block())?;
-        let whole = rows / GRAIN * GRAIN;
+        let whole = if roomy { padded } else { rows / GRAIN * GRAIN };
         if whole > 0 {
             self.run(context, &call, (whole, algorithm, workspace), (x, residual, y))?;
         }
@@ -362,35 +268,26 @@ impl Blas {
         let key = (columns, inner, call.kind, call.bias.is_some(), summand, call.alignments());
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = pinned.get(&key) {
-            return Ok(*found);
+            return Ok(found.ok());
         }
-        let found = self.propose(context, call)?;
+        // The library filters by reductions itself. Should it know no proposal so, those of all reductions are looked through.
+        let mut found = self.propose(context, call, NO_REDUCTION)?;
+        if found.is_err() {
+            found = self.propose(context, call, ANY_REDUCTION)?;
+        }
         pinned.insert(key, found);
-        Ok(found)
+        Ok(found.ok())
     }
 
-    fn propose(&self, context: &Context, call: &Call) -> Result<Option<Algorithm>, KernelError> {
+    /// The first proposal that serves among those with reductions that a mask admits.
+    fn propose(
+        &self,
+        context: &Context,
+        call: &Call,
+        reductions: u32,
+    ) -> Result<Result<Algorithm, Refusal>, KernelError> {
         let (many, few) = (self.shape(context, call, PROPOSED)?, self.shape(context, call, GRAIN)?);
-        let preference = self.made(context, self.functions.preference_destroy, |place| {
-            // SAFETY: the place is a handle as it is written.
-            unsafe { (self.functions.preference)(place) }
-        })?;
-        self.set(
-            context,
-            self.functions.preference_set,
-            &preference,
-            number::PREFERENCE_WORKSPACE,
-            &WORKSPACE,
-        )?;
-        // No reduction between blocks: the set of admitted schemes is empty.
-        self.set(context, self.functions.preference_set, &preference, number::PREFERENCE_REDUCTIONS, &0_u32)?;
-        // Rows of a larger matrix, and their bias, may begin anywhere; all else begins where a block does.
-        for (which, bytes) in [number::PREFERENCE_ALIGNMENT_A, number::PREFERENCE_ALIGNMENT_D]
-            .into_iter()
-            .zip(call.alignments())
-        {
-            self.set(context, self.functions.preference_set, &preference, which, &bytes)?;
-        }
+        let preference = self.preference(context, call, reductions)?;
         let (mut proposals, mut found) = ([Proposal::default(); PROPOSALS], 0);
         let [a, b, d] = many.layouts();
         // SAFETY: all handles are alive, and there is room for as many proposals as are asked for.
@@ -410,10 +307,7 @@ impl Blas {
                 &raw mut found,
             )
         };
-        if code != 0 {
-            return Ok(None);
-        }
-        let count = usize::try_from(found).unwrap_or(0).min(PROPOSALS);
+        let count = if code == 0 { usize::try_from(found).unwrap_or(0).min(PROPOSALS) } else { 0 };
         let serves = |proposal: &&Proposal| {
             proposal.state == 0
                 && self
@@ -422,7 +316,27 @@ impl Blas {
                 && self.setting(&proposal.algorithm, number::ALGORITHM_REDUCTION) == Some(0)
                 && self.admits(&few, &proposal.algorithm)
         };
-        Ok(proposals[..count].iter().find(serves).map(|proposal| proposal.algorithm))
+        let first = proposals[..count].iter().find(serves);
+        Ok(first.map(|proposal| proposal.algorithm).ok_or((code, count)))
+    }
+
+    /// What algorithms may do.
+    fn preference(&self, context: &Context, call: &Call, reductions: u32) -> Result<Owned, KernelError> {
+        let preference = self.made(context, self.functions.preference_destroy, |place| {
+            // SAFETY: the place is a handle as it is written.
+            unsafe { (self.functions.preference)(place) }
+        })?;
+        let set = self.functions.preference_set;
+        self.set(context, set, &preference, number::PREFERENCE_WORKSPACE, &WORKSPACE)?;
+        self.set(context, set, &preference, number::PREFERENCE_REDUCTIONS, &reductions)?;
+        // Rows of a larger matrix, and their bias, may begin anywhere; all else begins where a block does.
+        for (which, bytes) in [number::PREFERENCE_ALIGNMENT_A, number::PREFERENCE_ALIGNMENT_D]
+            .into_iter()
+            .zip(call.alignments())
+        {
+            self.set(context, set, &preference, which, &bytes)?;
+        }
+        Ok(preference)
     }
 
     /// One of an algorithm's settings.
