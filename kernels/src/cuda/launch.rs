@@ -7,9 +7,12 @@ use crate::buffer::{Buffer, Element, Input, Output};
 use crate::error::KernelError;
 use std::ffi::c_void;
 
-/// Blocks of a grid for every multiprocessor; grids are walked in strides, so more are of no use and no result depends on
-/// their number.
+/// Blocks of a grid for every multiprocessor; grids are walked in strides, so no result depends on their number, and where all
+/// have the same to do, more are of no use.
 const BLOCKS_EACH: usize = 16;
+
+/// Blocks that any grid may have.
+const BLOCKS_MOST: usize = 1 << 30;
 
 /// A kernel that is about to run. Its arguments are given in the order of its text; the first that does not fit is told
 /// by [`Launch::over`].
@@ -26,6 +29,8 @@ pub(crate) struct Launch<'a> {
 pub(crate) enum Grid {
     /// A block for each.
     Blocks(usize),
+    /// The same for work of which some takes long: the device gives out blocks as others end.
+    Uneven(usize),
     /// A warp for each.
     Warps(usize),
     /// A thread for each.
@@ -166,14 +171,18 @@ impl Launch<'_> {
         let function = self.cuda.function(self.op, self.kernel)?;
         let threads = function.threads as usize;
         let needed = match grid {
-            Grid::Blocks(blocks) => blocks,
+            Grid::Blocks(blocks) | Grid::Uneven(blocks) => blocks,
             Grid::Warps(warps) => warps.div_ceil(threads / 32),
             Grid::Threads(items) => items.div_ceil(threads),
         };
         if needed == 0 {
             return Ok(());
         }
-        let blocks = needed.min(context.facts.multiprocessors.max(1) as usize * BLOCKS_EACH) as u32;
+        let most = match grid {
+            Grid::Uneven(_) => BLOCKS_MOST,
+            _ => context.facts.multiprocessors.max(1) as usize * BLOCKS_EACH,
+        };
+        let blocks = needed.min(most) as u32;
         let mut places: Vec<*mut c_void> =
             self.words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
         // SAFETY: the function belongs to a module that lives as long as the device; the arguments are those of the

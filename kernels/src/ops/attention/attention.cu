@@ -133,50 +133,63 @@ ATTENTION(attention_128_bf16_to_bf16, 128, bf16, bf16)
 #define TENSOR_QUERIES 64
 #define TENSOR_KEYS 64
 
-// Two neighbours as a tensor core takes them, the first in the lower half.
+// What only a device has; the shim has its own of both.
+#ifdef __CUDACC_RTC__
+
+// Two neighbours as a tensor core takes them, each the nearest bf16, the first in the lower half: the instruction names the
+// upper half first. What is added up to weights is never a denormal number, as those of 32 bits are zero.
 INLINE u32 neighbours(float first, float second) {
-    return (u32)narrow(first).bits | (u32)narrow(second).bits << 16;
+    u32 two;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(second), "f"(first));
+    return two;
 }
 
 // sums [16,8] += a [16,16] · b [16,8], spread over the lanes of a warp. With g = lane / 4 and t = lane % 4, a lane has of a
 // the places (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8), each with its right neighbour; of b (2t, g) and
-// (2t + 8, g), each with the one below; of sums (g, 2t) and (g + 8, 2t) with their right neighbours. The shim has its own.
-#ifdef __CUDACC_RTC__
+// (2t + 8, g), each with the one below; of sums (g, 2t) and (g + 8, 2t) with their right neighbours.
 INLINE void tensor_product(float* sums, const u32* a, u32 b, u32 b_below) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(b_below));
 }
+
 #endif
 
-// Two neighbouring columns of a row of one head; zeros outside of head and sequence. Heads are multiples of 8 wide, so a
-// word never holds numbers of two of them.
-INLINE u32 word_of(const bf16* __restrict__ from, u32 row, u32 end, u32 word, u32 head, u32 heads, u32 head_width) {
-    const bool inside = row < end && 2 * word < head_width;
-    const u64 place = ((u64)row * heads + head) * head_width / 2 + word;
-    return inside ? ((const u32*)from)[place] : 0u;
+// Eight neighbouring columns of a row of one head in one load; zeros outside of head and sequence. Heads are multiples of 8
+// wide and memory begins at multiples of 256 bytes, so these begin at multiples of 16.
+INLINE uint4 eight_of(const bf16* __restrict__ from, u32 row, u32 end, u32 part, u32 head, u32 heads, u32 head_width) {
+    const u32 parts = head_width / 8;
+    uint4 eight = {0u, 0u, 0u, 0u};
+    if (row < end && part < parts) {
+        eight = ((const uint4*)from)[((u64)row * heads + head) * parts + part];
+    }
+    return eight;
 }
 
 // Brings rows first .. first + 64 of one head to shared memory.
 template <int WIDTH>
 INLINE void bring_rows(u32 to[TENSOR_KEYS][WIDTH / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end, u32 head,
                        u32 heads, u32 head_width) {
-    for (u32 at = threadIdx.x; at < TENSOR_KEYS * WIDTH / 2; at += THREADS) {
-        const u32 row = at / (WIDTH / 2), word = at % (WIDTH / 2);
-        to[row][word] = word_of(from, first + row, end, word, head, heads, head_width);
+    for (u32 at = threadIdx.x; at < TENSOR_KEYS * WIDTH / 8; at += THREADS) {
+        const u32 row = at / (WIDTH / 8), part = at % (WIDTH / 8);
+        *(uint4*)(to[row] + 4 * part) = eight_of(from, first + row, end, part, head, heads, head_width);
     }
 }
 
-// The same column by column: a word holds two neighbouring rows. Lanes lie so that no two of them write to one bank.
+// The same column by column: a word holds two neighbouring rows. Half of a warp has the same columns of 32 rows.
 template <int WIDTH>
 INLINE void bring_columns(u32 to[WIDTH][TENSOR_KEYS / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end,
                           u32 head, u32 heads, u32 head_width) {
-    for (u32 at = threadIdx.x; at < TENSOR_KEYS / 2 * WIDTH / 2; at += THREADS) {
-        const u32 word = at / 32 % (WIDTH / 8) * 4 + at % 4, pair = at / 32 / (WIDTH / 8) * 8 + at / 4 % 8;
-        const u32 upper = word_of(from, first + 2 * pair, end, word, head, heads, head_width);
-        const u32 lower = word_of(from, first + 2 * pair + 1, end, word, head, heads, head_width);
-        to[2 * word][pair] = (upper & 0xffffu) | lower << 16;
-        to[2 * word + 1][pair] = upper >> 16 | (lower & 0xffff0000u);
+    for (u32 at = threadIdx.x; at < TENSOR_KEYS / 2 * WIDTH / 8; at += THREADS) {
+        const u32 part = at / 32 % (WIDTH / 16) * 2 + at % 2, pair = at / 32 / (WIDTH / 16) * 16 + at / 2 % 16;
+        const uint4 above = eight_of(from, first + 2 * pair, end, part, head, heads, head_width);
+        const uint4 below = eight_of(from, first + 2 * pair + 1, end, part, head, heads, head_width);
+        const u32 uppers[4] = {above.x, above.y, above.z, above.w}, lowers[4] = {below.x, below.y, below.z, below.w};
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) {
+            to[8 * part + 2 * i][pair] = (uppers[i] & 0xffffu) | lowers[i] << 16;
+            to[8 * part + 2 * i + 1][pair] = uppers[i] >> 16 | (lowers[i] & 0xffff0000u);
+        }
     }
 }
 
@@ -187,7 +200,8 @@ template <int WIDTH, typename Y>
 INLINE void attend_by_tensors(const u32* __restrict__ tasks, const bf16* __restrict__ q, const bf16* __restrict__ k,
                               const bf16* __restrict__ v, Y* __restrict__ out, float* __restrict__ lse, u32 count,
                               u32 heads, u32 head_width) {
-    __shared__ u32 rows[TENSOR_KEYS][WIDTH / 2 + 4], columns[WIDTH][TENSOR_KEYS / 2 + 4];
+    __shared__ __align__(16) u32 rows[TENSOR_KEYS][WIDTH / 2 + 4];
+    __shared__ u32 columns[WIDTH][TENSOR_KEYS / 2 + 4];
     const u32 g = lane_of_thread() / 4, t = lane_of_thread() % 4, mine = threadIdx.x / 32 * 16;
     for (u64 item = blockIdx.x; item < (u64)count * heads; item += gridDim.x) {
         const u32 head = (u32)(item % heads);

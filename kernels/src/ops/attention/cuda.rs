@@ -77,7 +77,7 @@ pub(super) fn forward(
     let count = tasks.len() / 3;
     let launch = cuda.launch(OP, kernel).reads(&tasks);
     let launch = launch.operand(q).operand(k).operand(v).result(&mut out).may_write(lse);
-    launch.count(count).count(sizes.heads).count(sizes.head_width).over(Grid::Blocks(count * sizes.heads))
+    launch.count(count).count(sizes.heads).count(sizes.head_width).over(Grid::Uneven(count * sizes.heads))
 }
 
 /// Largest score and sum of exponentials `[H,L,2]` of every query of the tokens of one sequence.

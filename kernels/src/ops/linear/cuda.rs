@@ -252,7 +252,7 @@ fn by_library<T: Element>(
         Epilogue::Store | Epilogue::Residual(_) => (launch.nothing(), STORE),
     };
     let launch = launch.nothing().result(&mut part.output).count(rows).count(columns).count(step);
-    launch.over(Grid::Threads(rows * columns))?;
+    launch.over(Grid::Warps(rows))?;
     Ok(true)
 }
 

@@ -106,12 +106,15 @@ KERNEL(TILE_THREADS) linear_bf16_to_bf16(const bf16* x, const bf16* weights, con
     linear(x, weights, bias, kept, residual, y, rows, columns, inner, epilogue);
 }
 
-// The last step alone, for sums [rows, columns] that a library left without bias. y may be the sums' own memory.
+// The last step alone, for sums [rows, columns] that a library left without bias. y may be the sums' own memory. One warp
+// takes one row.
 template <typename Y>
 INLINE void finish_all(const float* sums, const float* bias, float* kept, const float* residual, Y* y, u32 rows,
                        u32 columns, u32 epilogue) {
-    for (u64 at = first_element(); at < (u64)rows * columns; at += element_stride()) {
-        finish(sums[at], bias, kept, residual, y, at / columns, (u32)(at % columns), columns, epilogue);
+    for (u64 row = first_row(); row < rows; row += row_stride()) {
+        for (u32 column = lane_of_thread(); column < columns; column += 32) {
+            finish(sums[row * columns + column], bias, kept, residual, y, row, column, columns, epilogue);
+        }
     }
 }
 

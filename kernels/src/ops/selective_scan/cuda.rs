@@ -29,7 +29,7 @@ pub(super) fn forward(
     let launch = launch.reads(operands.delta).reads(operands.bc).reads(operands.a_log).reads(operands.d);
     let launch = launch.may_read(carry.as_deref()).may_write(left.as_mut()).writes(y).count(count);
     let launch = launch.count(sizes.width).count(sizes.states).count(reverse);
-    launch.over(Grid::Blocks(count * sizes.width.div_ceil(CHANNELS)))?;
+    launch.over(Grid::Uneven(count * sizes.width.div_ceil(CHANNELS)))?;
     if let (Some(carry), Some(left), true) = (carry, &mut left, count > 0) {
         std::mem::swap(carry, left);
     }
