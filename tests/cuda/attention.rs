@@ -135,26 +135,44 @@ fn larger(tolerance: Tolerance, factor: f64) -> Tolerance {
 }
 
 fn prove(problem: &Problem, factor: f64) {
-    for way in Way::ALL {
-        let (out, lse) = problem.plain(way.precision());
-        let tolerance = if way == Way::PlainF32 { larger(TOLERANCE, factor) } else { TOLERANCE_BF16 };
-        let mut script = Script::default();
-        let (wide, sums) = problem.run(&mut script, way, false);
-        let (narrow, _) = problem.run(&mut script, way, true);
-        let results = [
-            (wide, Expected::new("out", out.clone(), tolerance)),
-            (narrow, Expected::new("out in bf16", out, narrowed(tolerance))),
-            (sums, Expected::new("lse", lse, larger(TOLERANCE_LSE, factor))),
-        ];
-        let name = format!("{:?} {:?} {way:?}", problem.sizes, problem.lengths);
-        check("attention", &name, &script, &results);
-    }
+    Way::ALL.into_iter().for_each(|way| prove_way(problem, way, factor));
+}
+
+fn prove_way(problem: &Problem, way: Way, factor: f64) {
+    let (out, lse) = problem.plain(way.precision());
+    let tolerance = if way == Way::PlainF32 { larger(TOLERANCE, factor) } else { TOLERANCE_BF16 };
+    let mut script = Script::default();
+    let (wide, sums) = problem.run(&mut script, way, false);
+    let (narrow, _) = problem.run(&mut script, way, true);
+    let results = [
+        (wide, Expected::new("out", out.clone(), tolerance)),
+        (narrow, Expected::new("out in bf16", out, narrowed(tolerance))),
+        (sums, Expected::new("lse", lse, larger(TOLERANCE_LSE, factor))),
+    ];
+    let name = format!("{:?} {:?} {way:?}", problem.sizes, problem.lengths);
+    check("attention", &name, &script, &results);
 }
 
 #[test]
 fn heads_agree_with_the_oracle() {
     for pack in PACKS {
         prove(&Problem::new(pack, 1.0), 1.0);
+    }
+}
+
+/// Tensor cores take 16 queries a warp, 64 a block, keys by 64: lengths around all of these and over several tiles, every head
+/// width with more than one head, so that a load beyond a head's columns or a sequence's rows finds others' numbers.
+#[test]
+fn tensor_cores_agree_with_the_oracle_at_every_width_and_length() {
+    const HEADS: [(usize, usize); 7] = [(3, 8), (2, 16), (3, 24), (2, 32), (2, 40), (2, 64), (2, 128)];
+    const LENGTHS: [&[usize]; 3] = [&[15, 16, 17], &[63, 64, 65], &[1, 129, 7]];
+    for (place, (heads, head_width)) in HEADS.into_iter().enumerate() {
+        // The widest are the slowest: each width takes every length in turn, and 24 and 64, which models have, take all.
+        for (turn, lengths) in LENGTHS.into_iter().enumerate() {
+            if turn == place % LENGTHS.len() || [24, 64].contains(&head_width) {
+                prove_way(&Problem::new((heads, head_width, lengths), 1.0), Way::Tensors, 1.0);
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 // Runs kernels of one source on the processor. Compiled with SOURCE (the .cu to include) and KERNELS (its kernels, as
 // X(name) X(name)). Standard input is a script of buffers and launches, standard output the buffers that may be
 // written, standard error a fault in words. See script.rs for the form.
+#define WORST_FUNCTIONS
 #include "fibers.h"
 
 #include <csignal>

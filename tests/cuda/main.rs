@@ -30,3 +30,4 @@ mod script;
 mod selective_scan;
 mod soft_alignment;
 mod softmax;
+mod tensor_cores;

@@ -10,12 +10,17 @@
 #define __global__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 // Shared memory is static memory of its own section, filled with what is not a number before every block.
 #define __shared__ static __attribute__((section("shared_memory"), used))
 
 struct float2 {
     float x, y;
+};
+
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
 };
 
 struct Place {
@@ -75,6 +80,17 @@ inline double half_of(unsigned word, unsigned half) {
 
 } // namespace harness
 
+// The nearest bf16 of both, ties to even, the first in the lower half; what is not a number becomes the one that the
+// instruction gives.
+inline unsigned neighbours(float first, float second) {
+    const auto nearest = [](float value) {
+        unsigned bits;
+        std::memcpy(&bits, &value, 4);
+        return value != value ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    };
+    return nearest(first) | nearest(second) << 16;
+}
+
 // sums [16,8] += a [16,16] · b [16,8] as mma.m16n8k16 has it, the whole sum at once. PTX names the owner of every place:
 // lane / 4 is a's row (or 8 less) and b's column, lane % 4 half the column of a and the row of b (or 8 less).
 inline void tensor_product(float* sums, const unsigned* a, unsigned b, unsigned b_below) {
@@ -116,6 +132,40 @@ inline unsigned __float_as_uint(float value) {
     std::memcpy(&bits, &value, 4);
     return bits;
 }
+
+#ifdef WORST_FUNCTIONS
+
+// Functions of 32 bits as bad as a device may have them: two units in the last place from the nearest number, the most that
+// NVIDIA's manual names for any of these, above or below by what looks like chance and is the same for the same number. What
+// is exact everywhere stays so.
+namespace harness {
+
+inline float off(float value) {
+    unsigned bits;
+    std::memcpy(&bits, &value, 4);
+    const unsigned magnitude = bits & 0x7fffffffu;
+    if (magnitude < 0x00800010u || magnitude > 0x7f7ffff0u || magnitude == 0x3f800000u) {
+        return value;
+    }
+    bits += (bits * 2654435761u >> 31) ? 2u : -2u;
+    // No device gives a probability above one.
+    if (magnitude < 0x3f800000u && (bits & 0x7fffffffu) > 0x3f800000u) {
+        bits = (bits & 0x80000000u) | 0x3f800000u;
+    }
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+} // namespace harness
+
+#define expf(x) harness::off(std::exp((float)(x)))
+#define exp2f(x) harness::off(std::exp2((float)(x)))
+#define erff(x) harness::off(std::erf((float)(x)))
+#define tanhf(x) harness::off(std::tanh((float)(x)))
+#define logf(x) harness::off(std::log((float)(x)))
+#define log1pf(x) harness::off(std::log1p((float)(x)))
+
+#endif
 
 inline unsigned min(unsigned a, unsigned b) {
     return a < b ? a : b;

@@ -21,7 +21,7 @@
 # of the driver nothing. The call ends with 1 where anything disagrees or fails, whatever the speed.
 #
 # --dry-run takes tiny models and inputs and PyTorch's processor in the place of its GPU, to see that every part runs; with the
-# stand-ins of tests/src/standin.rs in LD_LIBRARY_PATH it goes all the way where there is no GPU.
+# stand-ins of tests/src/standin.rs in LD_LIBRARY_PATH it goes all the way where there is no GPU (`gpu_dry_run` in .ci/run).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 exec "${PYTHON:-python3}" "$here/run.py" "$@"

@@ -79,7 +79,7 @@ fn build(compiler: &str, target: &str) -> StandIns {
     parts.extend(LIBRARIES.iter().map(|(_, text)| *text));
     let folder = root.join(name_of(&parts));
     if folder.is_dir() {
-        return StandIns { folder };
+        return named_current(&root, folder);
     }
     let work = tempfile::tempdir_in(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
     let write = |name: &str, text: &str| fs::write(work.path().join(name), text);
@@ -104,6 +104,15 @@ fn build(compiler: &str, target: &str) -> StandIns {
     // Another process may have been faster, with the same files.
     let made = fs::rename(work.path(), &folder);
     assert!(made.is_ok() || folder.is_dir(), "{made:?}");
+    named_current(&root, folder)
+}
+
+/// The stand-ins in a folder, which the link `current` beside it names for scripts.
+fn named_current(root: &Path, folder: PathBuf) -> StandIns {
+    let beside = root.join(format!(".current-{}", std::process::id()));
+    let linked = std::os::unix::fs::symlink(&folder, &beside);
+    let linked = linked.and_then(|()| fs::rename(&beside, root.join("current")));
+    linked.unwrap_or_else(|error| panic!("{}: {error}", beside.display()));
     StandIns { folder }
 }
 
