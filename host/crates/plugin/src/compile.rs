@@ -2,12 +2,16 @@
 //!
 //! A compiler cannot be stopped from within its process, so a guest is first compiled in a process of its own, which
 //! limits its own memory and is ended when its time is over. What it compiles it leaves in wasmtime's cache, where this
-//! process then finds it; without a cache this process compiles once more what has proved to be bounded.
+//! process then finds it; without a cache this process compiles once more what has proved to be bounded. That it has is
+//! noted down beside the cache, so that a guest is compiled apart once.
 
 use std::ffi::OsString;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,11 +24,15 @@ use crate::contract::World;
 use crate::encode;
 use crate::error::PluginError;
 use crate::limits::Limits;
+use crate::plugin::sha256;
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::structure;
 
 /// Between two looks whether the other process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// The suffix of the folder beside the cache that says what was compiled within its limits.
+const PROOFS: &str = "proved";
 
 /// Letters of what the compiler says that are passed on.
 const REASON_CHARS: usize = 2000;
@@ -69,9 +77,38 @@ pub(crate) fn compile(
 ) -> Result<Component, PluginError> {
     let structure = structure::examine(bytes, limits)?;
     if let Some(compiler) = &sandbox.options.compiler {
-        apart(compiler, &sandbox.options, bytes, world, limits)?;
+        let proof = sandbox.options.cache.as_deref().map(|cache| proof(cache, sandbox, bytes, world, limits));
+        if !proof.as_deref().is_some_and(Path::exists) {
+            apart(compiler, &sandbox.options, bytes, world, limits)?;
+            // What cannot be noted down is proved again the next time.
+            let _ = proof.map(|proof| note(&proof));
+        }
     }
     here(sandbox, bytes, &structure, world)
+}
+
+/// The file that says that this guest was compiled within these limits by this compiler. Who can write there could put what
+/// was compiled there as well.
+fn proof(cache: &Path, sandbox: &Sandbox, bytes: &[u8], world: World, limits: &Limits) -> PathBuf {
+    let mut compiler = DefaultHasher::new();
+    sandbox.engine.precompile_compatibility_hash().hash(&mut compiler);
+    let words = format!(
+        "{:016x} {} {} {} {}",
+        compiler.finish(),
+        world.name(),
+        limits.compile_ms,
+        limits.compile_mib,
+        sha256(bytes)
+    );
+    // Not within the cache, which the engine clears of what it does not know.
+    cache.with_extension(PROOFS).join(sha256(words.as_bytes()))
+}
+
+fn note(proof: &Path) -> io::Result<()> {
+    if let Some(folder) = proof.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    fs::write(proof, b"")
 }
 
 /// Compiles in this process, or takes what the cache has.

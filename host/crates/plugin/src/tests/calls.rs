@@ -134,6 +134,50 @@ fn memory_for_the_input_is_not_believed_either() {
     unharmed();
 }
 
+/// What stands before the honest body of the other two functions where they are given 2 vectors: $first has answered at 256.
+const OTHERS: [(&str, &str, &str); 8] = [
+    ("trap", "unreachable", "unreachable"),
+    ("endless loop", "(loop $l (br $l))", "more than 300 ms"),
+    ("memory", "(drop (memory.grow (i32.const 40000)))", "16 MiB of memory"),
+    (
+        "a row less",
+        "(i32.store (i32.const 260) (i32.const 1))",
+        "found 1 rows and 1 columns, wanted 2 rows and 1 columns",
+    ),
+    ("a column more", "(i32.store (i32.const 264) (i32.const 2))", "found 2 rows and 2 columns"),
+    ("less numbers", "(i32.store (i32.const 272) (i32.const 1))", "found 1 numbers, wanted 2"),
+    (
+        "not a number",
+        "(f32.store (i32.load (i32.const 268)) (f32.const nan))",
+        "found NaN in row 0, column 0",
+    ),
+    ("a list of all addresses", "(i32.store (i32.const 272) (i32.const -1))", "out of bounds"),
+];
+
+#[test]
+fn residues_and_pairs_are_held_to_the_same() {
+    for (name, body, wanted) in OTHERS {
+        let told = "(drop (call $first (local.get 0) (local.get 1) (local.get 2)))";
+        let condition = format!(
+            "(if (i32.eq (local.get 0) (i32.const 2)) (then {told} {body} (return (i32.const 256))))"
+        );
+        for mark in ["residues", "pairs"] {
+            let mut head = head(&[(mark, &condition)]).unwrap();
+            let mut ask = |vectors: &[f32]| match mark {
+                "pairs" => head.predict_pairs(vectors, vectors, 1),
+                _ => head.predict_residues(vectors, 1, &[0, vectors.len()]),
+            };
+            refused(name, ask(&[1.0, 2.0]), wanted);
+            assert_eq!(ask(&[5.0]).unwrap(), [5.0], "{name}: the next call of {mark}");
+        }
+    }
+    // A head that says it has a row for each protein, and gives one for each residue.
+    let mut head = head(&[("data", "(data (i32.const 100) \"\\00\")")]).unwrap();
+    let answer = head.predict_residues(&[1.0, 2.0, 3.0], 1, &[0, 1, 3]);
+    refused("rows of residues", answer, "found 3 rows and 1 columns, wanted 2 rows");
+    unharmed();
+}
+
 #[test]
 fn a_protein_that_fits_in_no_memory_is_named() {
     let mut head = head(&[]).unwrap();

@@ -1,5 +1,6 @@
 //! Guests of every kind, as text of WebAssembly: honest ones, and those that try to do harm.
 
+mod apart;
 mod calls;
 mod honest;
 mod manifest;

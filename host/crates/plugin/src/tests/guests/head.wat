@@ -68,6 +68,7 @@
     ;;@residues
     (call $first (local.get 0) (local.get 1) (local.get 2)))
   (func (export "pliant:plugin/head@0.1.0#predict-pairs") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    ;;@pairs
     (call $first (local.get 0) (local.get 1) (local.get 2)))
   ;;@end
 )
