@@ -29,7 +29,9 @@ use crate::machine;
 pub use adapter::{CardAdapter, adapted_card, card_of_head, merge};
 pub use align::Aligned;
 use brought::Brought;
-pub use brought::{limits as onnx_limits, onnx_file, pool as onnx_pool};
+pub use brought::{
+    limits as onnx_limits, onnx_file, pool as onnx_pool, read as read_onnx, try_out as try_onnx,
+};
 pub use export_head::export_head;
 pub use family::{Card, Export, card, export, import, new_folder, verify};
 pub use judge::Judge;
@@ -150,10 +152,7 @@ impl Engine {
 
     /// Name of the class of its numbers: that of the device; before it that of what runs a file that a user brings.
     pub fn numerics(&self) -> String {
-        match &self.core {
-            Core::Own(_) => self.device().numerics().to_owned(),
-            Core::Brought(_) => format!("{}+{}", pliant_onnx::numerics(), self.device().numerics()),
-        }
+        numerics_of(&self.card, self.device())
     }
 
     /// Lets a file that a user brings compute so many records at a time.
@@ -283,6 +282,15 @@ impl Engine {
 
     fn tape(&self) -> Tape {
         Tape::off(self.device(), self.precision)
+    }
+}
+
+/// Name of the class of the numbers that a model makes on a device: that of the device; before it that of what runs a file
+/// that a user brings.
+pub fn numerics_of(card: &Card, device: &Device) -> String {
+    match &card.sidecar {
+        None => device.numerics().to_owned(),
+        Some(_) => format!("{}+{}", pliant_onnx::numerics(), device.numerics()),
     }
 }
 

@@ -206,3 +206,79 @@ fn heads_are_taught_on_an_onnx_encoder_and_leave_as_onnx_with_the_same_answers()
         "cannot be trained",
     );
 }
+
+/// Fields of protocol buffers, as far as a small graph needs them.
+mod buffers {
+    fn number(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value >= 128 {
+            bytes.push(value as u8 | 128);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    pub(super) fn whole(field: u64, value: u64) -> Vec<u8> {
+        [number(field << 3), number(value)].concat()
+    }
+
+    pub(super) fn part(field: u64, bytes: &[u8]) -> Vec<u8> {
+        [number(field << 3 | 2), number(bytes.len() as u64), bytes.to_vec()].concat()
+    }
+
+    /// A node of a graph.
+    pub(super) fn node(operator: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+        let inputs: Vec<u8> = inputs.iter().flat_map(|name| part(1, name.as_bytes())).collect();
+        part(1, &[inputs, part(2, output.as_bytes()), part(4, operator.as_bytes())].concat())
+    }
+
+    /// A list of whole numbers of 64 bits.
+    pub(super) fn list(name: &str, values: &[u64]) -> Vec<u8> {
+        let numbers: Vec<u8> = values.iter().flat_map(|&value| number(value)).collect();
+        let head = [whole(1, values.len() as u64), whole(2, 7)].concat();
+        part(5, &[head, part(7, &numbers), part(8, name.as_bytes())].concat())
+    }
+
+    /// An input (11) or output (12) of 32-bit floats `[rows, width]`.
+    pub(super) fn value(field: u64, name: &str, width: u64) -> Vec<u8> {
+        let sides = [part(1, &part(2, b"rows")), part(1, &whole(1, width))].concat();
+        let tensor = [whole(1, 1), part(2, &sides)].concat();
+        part(field, &[part(1, name.as_bytes()), part(2, &part(1, &tensor))].concat())
+    }
+
+    /// The file of a graph.
+    pub(super) fn file(graph: &[Vec<u8>]) -> Vec<u8> {
+        [whole(1, 8), part(8, &whole(2, 17)), part(7, &graph.concat())].concat()
+    }
+}
+
+/// A head that makes a hundred gigabytes of the shape of its input: no size that is known before tract computes it.
+#[test]
+fn a_file_that_would_fill_the_memory_is_read_by_another_process_first() {
+    use buffers::{file, list, node, value};
+    let scratch = scratch();
+    let hostile = file(&[
+        node("Shape", &["x"], "sides"),
+        node("Mul", &["sides", "large"], "larger"),
+        node("ConstantOfShape", &["larger"], "table"),
+        node("ReduceSum", &["table"], "sum"),
+        node("ReduceSum", &["x", "axis"], "rows"),
+        node("Add", &["rows", "sum"], "y"),
+        list("large", &[10_000, 2000]),
+        list("axis", &[1]),
+        value(11, "x", 21),
+        value(12, "y", 1),
+    ]);
+    scratch.write("h.onnx", hostile);
+    scratch
+        .write("h.onnx.toml", "format = \"pliant-onnx-1\"\nkind = \"head\"\n[labels]\nkind = \"number\"\n");
+    let begin = std::time::Instant::now();
+    let words = ["predict", "in.fasta", "--model", "composition", "--head", "h.onnx", "--out", "x.tsv"];
+    let ended = scratch.run(&words).go().code(65);
+    let told = &ended.stderr;
+    assert!(told.contains("h.onnx: reading"), "{told}");
+    assert!(told.contains("MiB of memory") || told.contains("reading the graph"), "{told}");
+    assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
+    assert!(!scratch.path("x.tsv").exists());
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
+use pliant_onnx::apart::Kind;
 
 use crate::cli::pull::{ListArgs, PullArgs};
 
@@ -43,6 +44,20 @@ pub enum ModelAction {
     Import(ImportArgs),
     /// Copy a model into the form of another program
     Export(ExportArgs),
+    /// Read an ONNX file within limits: what this program asks another process of itself to do
+    #[command(hide = true)]
+    Read(ReadArgs),
+}
+
+/// The words after `pliant model read`.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// What it is read as: head, states or logits
+    #[arg(value_name = "KIND")]
+    pub kind: Kind,
+    /// The ONNX file, with its sidecar beside it
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// The words after `pliant model inspect`.

@@ -1,13 +1,16 @@
 //! Encoders that users bring as ONNX files, as the engine asks them.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_models::{About, Cost, ModelError};
 use pliant_nn::KeyReport;
+use pliant_onnx::apart::{Kind, Reader, apart, serve};
 use pliant_onnx::sidecar::{VocabularyName, VocabularyText};
 use pliant_onnx::{Contents, Encoder, EncoderSidecar, Limits, ModelFile, OnnxError, Pooling, Rows, Wanted};
 use pliant_seq::{Pack, TokenList, Vocabulary};
@@ -24,6 +27,9 @@ const SUFFIX: &str = "onnx";
 
 /// What stands for the family of a model that is brought.
 const FAMILY: &str = "onnx";
+
+/// Is set for a process that tries a file out, which starts no other one.
+const INNER: &str = "PLIANT_INNER";
 
 /// The only layer: the states that its sidecar names.
 const LAYER: usize = 1;
@@ -79,11 +85,32 @@ pub fn pool(pooling: Pooling) -> Pool {
     }
 }
 
-/// How large files and what is made of them may be: the defaults, and no result beyond half of the memory there is.
+/// How large files and what is made of them may be: the defaults, and neither a result nor all that are held at once beyond
+/// half of the memory there is.
 pub fn limits() -> Limits {
     let defaults = Limits::default();
     let half = machine::memory_limit().map_or(u64::MAX, |limit| limit.bytes / 2);
-    Limits { result_bytes: defaults.result_bytes.min(half), ..defaults }
+    let (result, held) = (defaults.result_bytes.min(half), defaults.held_bytes.min(half));
+    Limits { result_bytes: result, held_bytes: held, ..defaults }
+}
+
+/// Lets another process of this program read a file before this one does.
+///
+/// # Errors
+/// A file with which it takes too much.
+pub fn try_out(path: &Path, kind: Kind) -> Result<(), OnnxError> {
+    let is_inner = env::var_os(INNER).is_some();
+    let Some(program) = env::current_exe().ok().filter(|_| !is_inner) else { return Ok(()) };
+    let arguments = ["model", "read", "--"].map(Into::into).to_vec();
+    apart(&Reader { program, arguments, variable: INNER }, path, kind)
+}
+
+/// What that process does; `tell` writes to its standard output.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read(path: &Path, kind: Kind, tell: impl FnMut(&str) -> io::Result<()>) -> Result<(), OnnxError> {
+    serve(path, kind, &limits(), tell)
 }
 
 /// What a file and its sidecar say before the weights are read.
@@ -158,6 +185,7 @@ fn vocabulary(sidecar: &EncoderSidecar) -> anyhow::Result<&'static Vocabulary> {
 pub(super) fn verify(path: &Path) -> anyhow::Result<String> {
     let sidecar = EncoderSidecar::read(path)?;
     vocabulary(&sidecar)?;
+    try_out(path, Kind::States)?;
     Ok(Encoder::open(path, &sidecar, Wanted::States, &limits())?.identity().to_owned())
 }
 
@@ -175,6 +203,8 @@ impl Brought {
             Head::Apart(_) => return Err(ModelError::NotApart.into()),
             Head::Contacts => return Err(only_states("no contacts").into()),
         };
+        let kind = if wanted == Wanted::States { Kind::States } else { Kind::Logits };
+        try_out(&card.folder, kind)?;
         Ok(Self { encoder: Encoder::open(&card.folder, sidecar, wanted, &limits())? })
     }
 

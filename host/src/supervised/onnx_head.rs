@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use pliant_onnx::apart::Kind as ReadAs;
 use pliant_onnx::{Gives, Head, HeadSidecar, LabelKind, Reads};
 use pliant_plugin::Way;
 use pliant_seq::tables::LabelKind as Kind;
@@ -12,7 +13,7 @@ use super::error::HeadError;
 use super::targets::Scale;
 use super::telling::{Scored, Telling};
 use crate::cli::embed::Pool;
-use crate::engine::{onnx_limits, onnx_pool};
+use crate::engine::{onnx_limits, onnx_pool, try_onnx};
 
 /// A head of an ONNX file with its sidecar.
 pub struct OnnxHead {
@@ -29,6 +30,7 @@ impl OnnxHead {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let unusable = || format!("the head {} cannot be used", path.display());
         let sidecar = HeadSidecar::read(path).with_context(unusable)?;
+        try_onnx(path, ReadAs::Head).with_context(unusable)?;
         let head = Head::open(path, &sidecar, &onnx_limits()).with_context(unusable)?;
         Ok(Self { path: path.to_owned(), sidecar, head })
     }

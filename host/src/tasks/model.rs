@@ -38,6 +38,10 @@ pub fn run(action: ModelAction, context: &Context) -> anyhow::Result<()> {
         }
         ModelAction::Import(args) => import(&args, context),
         ModelAction::Export(args) => export(&args, context),
+        ModelAction::Read(args) => {
+            let tell = |line: &str| context.print.data(line).map_err(std::io::Error::other);
+            Ok(engine::read_onnx(&args.file, args.kind, tell)?)
+        }
     }
 }
 

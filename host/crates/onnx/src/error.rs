@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why an ONNX file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,22 @@ pub enum OnnxError {
         /// What was done.
         stage: &'static str,
         /// What tract says.
+        reason: String,
+    },
+    /// A call that takes too long.
+    #[error("{}: running it took more than {} s", path.display(), time.as_secs_f64())]
+    Slow {
+        /// The file.
+        path: PathBuf,
+        /// How long it may take.
+        time: Duration,
+    },
+    /// A file that a process of its own could not read.
+    #[error("{}: reading it, tried out in a process of its own, {reason}", path.display())]
+    Apart {
+        /// The file.
+        path: PathBuf,
+        /// How that process ended.
         reason: String,
     },
     /// Another shape than was to be expected.

@@ -7,16 +7,20 @@
 //! | `outline` | the parts of a file, counted before anything is made of them |
 //! | [`file`] | a file, checked: sizes of tensors, data in other files, operators |
 //! | `constants` | how large what is computed while reading can become |
+//! | `results` | how large what is made on the way is, each and all that is held at once |
 //! | `program` | a file as tract runs it, for any length |
+//! | [`apart`] | a file tried out in a process of its own, bounded in time and memory |
 //! | [`encoder`], [`head`] | proteins one by one to states; rows in blocks to the numbers of a head |
 //! | [`numerics`] | the name of the class of numbers that tract computes here |
 //! | [`write`] | heads as ONNX files |
 //!
 //! A file is never trusted. Nothing is made of it before it is counted; nothing outside its folder is read; operators that
 //! tract does not know, that draw random numbers or whose sizes do not follow from the length are refused by name; and what
-//! still goes wrong inside tract, a panic too, is an error that names the file. Only what tract allocates beyond what can be
-//! told beforehand, from sizes that a file computes out of the shapes of its inputs, is not bounded while it is read.
+//! still goes wrong inside tract, a panic too, is an error that names the file. What tract makes while it reads cannot all be
+//! told beforehand, so [`apart`] lets another process read first, which is ended where it takes too much. A call that takes
+//! too long is an error.
 
+pub mod apart;
 mod constants;
 pub mod encoder;
 mod error;
@@ -26,6 +30,7 @@ pub mod limits;
 pub mod numerics;
 mod outline;
 mod program;
+mod results;
 pub mod sidecar;
 pub mod write;
 

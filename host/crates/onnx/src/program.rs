@@ -5,27 +5,32 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Once};
 use std::thread;
+use std::time::Duration;
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::{
-    DatumType, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Symbol,
-    SymbolValues, TDim, TValue, TVec, Tensor, ToDim as _, TractResult, TypedModel, TypedRunnableModel, tvec,
+    DatumType, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Symbol, TDim,
+    TValue, TVec, Tensor, ToDim as _, TractResult, TypedModel, TypedRunnableModel,
 };
-use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_core::optim::Optimizer;
 
 use crate::error::OnnxError;
 use crate::file::ModelFile;
 use crate::limits::Limits;
 use crate::numerics::check_environment;
+use crate::results::Results;
 
 /// The name of the open side: tokens of a record, or rows.
 const OPEN: &str = "pliant_tokens";
 
 /// Bytes of the stack of a thread that reads or runs files of others: graphs can be deep.
 pub(crate) const STACK_BYTES: usize = 256 << 20;
+
+/// Operations of a pair of tokens, about: those of attention in a layer of a hundred numbers.
+const OPERATIONS_OF_PAIR: f64 = 400.0;
 
 /// Letters of what tract says, at most.
 const MOST_LETTERS: usize = 800;
@@ -49,14 +54,9 @@ pub(crate) struct Program {
     /// Places of the inputs of the signature among those of the plan.
     inputs: Vec<String>,
     results: Results,
+    /// Operations of a token or row, about: two for each weight.
+    operations: f64,
     limits: Limits,
-}
-
-/// The sizes of all that is made on the way.
-struct Results {
-    open: Symbol,
-    /// For each different shape in bytes: its sides, the bytes of a number, and the first node that makes it.
-    shapes: Vec<(TVec<TDim>, u64, String)>,
 }
 
 impl Program {
@@ -109,7 +109,9 @@ impl Program {
             Ok((plan, names))
         };
         let (plan, inputs) = guarded(path, "preparing the graph", prepare)?;
-        Ok(Self { path: path.to_owned(), output: output.to_owned(), plan, inputs, results, limits: *limits })
+        let operations = 2.0 * file.parameters() as f64;
+        let (path, output) = (path.to_owned(), output.to_owned());
+        Ok(Self { path, output, plan, inputs, results, operations, limits: *limits })
     }
 
     /// The file.
@@ -125,27 +127,34 @@ impl Program {
     /// Runs it on inputs by name, whose open side is `open`: the shape of the output, and its numbers as f32.
     ///
     /// # Errors
-    /// Results that would be too large, and what goes wrong within tract.
+    /// Results that would be too large, a call that takes too long, and what goes wrong within tract.
     pub(crate) fn run(
         &self,
         given: &mut BTreeMap<&str, Tensor>,
         open: usize,
     ) -> Result<(Vec<usize>, Vec<f32>), OnnxError> {
         self.results.check(&self.path, open, &self.limits)?;
-        let mut inputs: TVec<TValue> = tvec![];
+        let mut inputs: Vec<Tensor> = Vec::with_capacity(self.inputs.len());
         for name in &self.inputs {
             let Some(tensor) = given.remove(name.as_str()) else {
                 let reason = format!("nothing is given for the input {name:?}");
                 return Err(OnnxError::Signature { path: self.path.clone(), reason });
             };
-            inputs.push(tensor.into_tvalue());
+            inputs.push(tensor);
         }
-        guarded_here(&self.path, "running it", || {
-            let outputs = self.plan.run(inputs)?;
-            let Some(output) = outputs.first() else { return Ok((Vec::new(), Vec::new())) };
-            let values = output.cast_to::<f32>()?;
-            Ok((values.shape().to_vec(), values.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()))
-        })
+        let (plan, path) = (Arc::clone(&self.plan), self.path.clone());
+        let work = move || {
+            guarded_here(&path, "running it", || {
+                let inputs: TVec<TValue> = inputs.into_iter().map(Tensor::into_tvalue).collect();
+                let outputs = plan.run(inputs)?;
+                let Some(output) = outputs.first() else { return Ok((Vec::new(), Vec::new())) };
+                let values = output.cast_to::<f32>()?;
+                Ok((values.shape().to_vec(), values.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()))
+            })
+        };
+        let tokens = open as f64;
+        let time = self.limits.time(tokens * (self.operations + OPERATIONS_OF_PAIR * tokens));
+        within(&self.path, time, work)
     }
 
     /// Refuses numbers of rows of `width` that are none.
@@ -167,63 +176,12 @@ impl Program {
     }
 }
 
-impl Results {
-    fn of(path: &Path, model: &TypedModel, open: Symbol) -> Result<Self, OnnxError> {
-        let mut found = BTreeMap::new();
-        collect(model, &mut found);
-        let results = Self { open, shapes: found.into_values().collect() };
-        for (sides, _, node) in &results.shapes {
-            if results.elements(sides, 1).is_none() {
-                let reason =
-                    format!("the size of what node {node:?} makes does not follow from the number of tokens");
-                return Err(OnnxError::Graph { path: path.to_owned(), stage: "reading the graph", reason });
-            }
-        }
-        Ok(results)
-    }
-
-    /// The product of sides once the open one is known.
-    fn elements(&self, sides: &[TDim], open: usize) -> Option<u64> {
-        let values = SymbolValues::default().with(&self.open, i64::try_from(open).ok()?);
-        let side = |side: &TDim| side.eval_to_i64(&values).ok().map(|side| u64::try_from(side).unwrap_or(0));
-        sides.iter().map(side).try_fold(1u64, |product, side| Some(product.saturating_mul(side?)))
-    }
-
-    /// Refuses an open side with which something would be too large.
-    fn check(&self, path: &Path, open: usize, limits: &Limits) -> Result<(), OnnxError> {
-        for (sides, width, node) in &self.shapes {
-            let found = self.elements(sides, open).unwrap_or(u64::MAX).saturating_mul(*width);
-            if found > limits.result_bytes {
-                let what = format!("what node {node:?} makes of {open} tokens or rows, in bytes");
-                let (path, limit) = (path.to_owned(), limits.result_bytes);
-                return Err(OnnxError::TooLarge { path, what, found, limit });
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Simplifies a graph as tract does, but for one step: where a mask is the same everywhere, it puts one number in its place and
 /// forgets how wide the table was that the mask was to make.
 fn simplify(model: &mut TypedModel) -> TractResult<()> {
     let mut optimizer = Optimizer::declutter();
     optimizer.passes.retain(|pass| !format!("{pass:?}").starts_with("FoldUniformMask"));
     optimizer.optimize(model)
-}
-
-/// The shapes of all results of a graph and of the bodies within it. What is constant is there already.
-fn collect(model: &TypedModel, found: &mut BTreeMap<String, (TVec<TDim>, u64, String)>) {
-    for node in model.nodes() {
-        for fact in node.outputs.iter().map(|output| &output.fact).filter(|fact| fact.konst.is_none()) {
-            let width = fact.datum_type.size_of().max(1) as u64;
-            let sides: TVec<TDim> = fact.shape.iter().cloned().collect();
-            let name = || node.name.clone();
-            found.entry(format!("{width} {sides:?}")).or_insert_with(|| (sides, width, name()));
-        }
-        if let Some(scan) = node.op_as::<Scan>() {
-            collect(&scan.body, found);
-        }
-    }
 }
 
 /// Compares what will be given with what the file takes.
@@ -274,6 +232,28 @@ fn guarded<T: Send>(
         let builder = thread::Builder::new().name("onnx".to_owned()).stack_size(STACK_BYTES);
         let thread = builder.spawn_scoped(scope, || guarded_here(path, stage, work)).map_err(failed)?;
         thread.join().unwrap_or_else(|cause| Err(panicked(path, stage, &*cause)))
+    })
+}
+
+/// Does something on a thread with a deep stack, for so long and no longer. Nothing within tract can be stopped, so a thread
+/// that takes longer is left behind, and ends with the program, which its error ends.
+fn within<T: Send + 'static>(
+    path: &Path,
+    time: Duration,
+    work: impl FnOnce() -> Result<T, OnnxError> + Send + 'static,
+) -> Result<T, OnnxError> {
+    let (sender, receiver) = mpsc::channel();
+    let builder = thread::Builder::new().name("onnx".to_owned()).stack_size(STACK_BYTES);
+    // Nobody listens to who comes too late.
+    let spawned = builder.spawn(move || drop(sender.send(work())));
+    spawned.map_err(|source| OnnxError::Io {
+        action: "start a thread for",
+        path: path.to_owned(),
+        source,
+    })?;
+    receiver.recv_timeout(time).unwrap_or_else(|cause| match cause {
+        RecvTimeoutError::Timeout => Err(OnnxError::Slow { path: path.to_owned(), time }),
+        RecvTimeoutError::Disconnected => Err(panicked(path, "running it", &"its thread has ended")),
     })
 }
 
@@ -342,5 +322,20 @@ mod tests {
             }
         }
         assert!(!EXPECTED.get());
+    }
+
+    #[test]
+    fn what_takes_too_long_is_left_behind() {
+        let path = Path::new("m.onnx");
+        let done = within(path, Duration::from_secs(60), || Ok(7));
+        assert_eq!(done.unwrap(), 7);
+        let slow = || {
+            thread::sleep(Duration::from_secs(5));
+            Ok(7)
+        };
+        let told = within(path, Duration::from_millis(20), slow).unwrap_err().to_string();
+        assert_eq!(told, "m.onnx: running it took more than 0.02 s");
+        let told = within::<()>(path, Duration::from_secs(60), || panic!("gone")).unwrap_err().to_string();
+        assert!(told.contains("its thread has ended"), "{told}");
     }
 }

@@ -106,6 +106,10 @@ impl Session<'_> {
             Some(card) => (card.about.width, card.about.training_length),
             None => (0, None),
         };
+        let numerics = match &card {
+            Some(card) => engine::numerics_of(card, self.device),
+            None => self.device.numerics().to_owned(),
+        };
         let (mut encoder, mut facts) = self.encoder(card, newest.as_ref(), context)?;
         let (width, training_length) = match &encoder {
             Encoder::Pupil(pupil, _) => (pupil.about().width, pupil.about().training_length),
@@ -128,14 +132,14 @@ impl Session<'_> {
         }
         let steps_of_epoch = lecture.steps();
         let identity = std::mem::take(&mut facts.identity);
-        let origin = self.origin(&self.begun_with(&identity)?, steps_of_epoch * config.run.epochs);
+        let begun = (self.begun_with(&identity)?, numerics.clone());
+        let origin = self.origin(begun, steps_of_epoch * config.run.epochs);
         facts.identity = identity;
         let saved = newest.is_some();
         let steps = steps_of_epoch * config.run.epochs;
         let state = resume::state(self.folder, origin, newest.map(|newest| newest.state), steps)?;
         self.begin()?;
         let state = self.train((state, saved), (lecture, &mut learner, parameters), context)?;
-        let numerics = self.device.numerics().to_owned();
         Ok(Outcome { state, steps_of_epoch, head: head_config, encoder: facts, parameters, numerics })
     }
 
@@ -525,17 +529,17 @@ impl Session<'_> {
         Ok(format!("{identity} with the adapter {}", card.adapter_identity().unwrap_or_default()))
     }
 
-    fn origin(&self, model: &str, steps: u64) -> Origin {
+    fn origin(&self, (model, numerics): (String, String), steps: u64) -> Origin {
         let held_out = self.examples.held_out.as_ref();
         let mut settings = self.config.binding();
         settings.extend(self.metric.map(|metric| ("run.plugin".to_owned(), metric.identity().to_owned())));
         Origin {
             settings,
-            model: model.to_owned(),
+            model,
             train: self.examples.train.digest(),
             held_out: held_out.map(LabelledSet::digest).unwrap_or_default(),
             schedule_end: self.config.schedule.end(steps),
-            numerics: self.device.numerics().to_owned(),
+            numerics,
         }
     }
 

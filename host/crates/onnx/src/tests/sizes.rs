@@ -1,13 +1,20 @@
 //! Files that would make something huge.
 
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::{Scratch, floats, head, integers, node};
 use crate::Limits;
 
 /// A small limit, so that nothing large is made where a check does not bite.
-const SMALL: Limits =
-    Limits { file_bytes: 1 << 20, data_bytes: 1 << 20, parts: 10_000, nesting: 3, result_bytes: 1 << 20 };
+const SMALL: Limits = Limits {
+    file_bytes: 1 << 20,
+    data_bytes: 1 << 20,
+    parts: 10_000,
+    nesting: 3,
+    result_bytes: 1 << 20,
+    held_bytes: 4 << 20,
+    call_ms: 10_000,
+};
 
 #[test]
 fn what_is_made_of_numbers_of_the_file_is_bounded() {
@@ -54,6 +61,50 @@ fn what_is_made_of_rows_is_bounded() {
     ];
     let refused = Scratch::graph(head(nodes, vec![wide])).refusal_within(&SMALL);
     assert!(refused.contains("4000000000, more than the 1048576"), "{refused}");
+}
+
+/// Twelve tables of half a megabyte, which all must be there before they are joined to one of six.
+#[test]
+fn what_is_held_at_once_is_bounded() {
+    let width = 2000;
+    let (mut nodes, mut tensors, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for table in 0..12 {
+        let (weights, name) = (format!("w{table}"), format!("t{table}"));
+        nodes.push(node("MatMul", &["x", &weights], &name));
+        tensors.push(floats(&weights, &[4, width], &vec![0.1 * table as f32; 4 * width as usize]));
+        names.push(name);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let axis = AttributeProto { name: "axis".to_owned(), i: 1, r#type: 2, ..AttributeProto::default() };
+    nodes.push(NodeProto { attribute: vec![axis], ..node("Concat", &names, "joined") });
+    // Which keeps tract from taking the sum apart.
+    nodes.push(node("Softmax", &["joined"], "shares"));
+    nodes.push(node("MatMul", &["shares", "e"], "y"));
+    tensors.push(floats("e", &[12 * width, 1], &vec![1.0; 12 * width as usize]));
+    let scratch = Scratch::graph(head(nodes, tensors));
+    let held = |held_bytes| Limits { result_bytes: 8 << 20, held_bytes, ..SMALL };
+    let refused = scratch.refusal_within(&held(10 << 20));
+    assert!(refused.contains("what it holds at once of"), "{refused}");
+    let _ = scratch.open(&held(40 << 20)).unwrap();
+}
+
+/// Weights that are used a thousand times take longer than their number lets expect.
+#[test]
+fn a_call_that_takes_too_long_is_an_error() {
+    let (side, layers) = (256_i64, 1000);
+    let square = floats("w", &[side, side], &vec![0.001; (side * side) as usize]);
+    let column = floats("c", &[4, side], &vec![0.5; 4 * side as usize]);
+    let end = floats("e", &[side, 1], &vec![1.0; side as usize]);
+    let mut nodes = vec![node("MatMul", &["x", "c"], "h0")];
+    for layer in 0..layers {
+        nodes.push(node("MatMul", &[&format!("h{layer}"), "w"], &format!("h{}", layer + 1)));
+    }
+    nodes.push(node("MatMul", &[&format!("h{layers}"), "e"], "y"));
+    let scratch = Scratch::graph(head(nodes, vec![square, column, end]));
+    let within = |call_ms| Limits { call_ms, parts: 1 << 20, ..SMALL };
+    let refused = scratch.refusal_within(&within(0));
+    assert!(refused.contains("running it took more than"), "{refused}");
+    let _ = scratch.open(&within(600_000)).unwrap();
 }
 
 #[test]
