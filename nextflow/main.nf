@@ -307,16 +307,21 @@ def aligned(options) {
     return [[[id: name.toString()], first, second]]
 }
 
-/** The files of the head, where there is one. */
+/** The files of the head, where there is one: of a folder, of the manifest of a plugin, or of an ONNX file. */
 def head_of(options) {
     if (!options.head) {
         return []
     }
-    if (options.head.toString().endsWith('.toml')) {
-        return plugin_files(options.head)
+    def onnx = onnx_files(options.head.toString())
+    if (onnx) {
+        return onnx
     }
+    def manifest = options.head.toString().endsWith('.toml') ? file(options.head, checkIfExists: true) : null
     // What a screen tells probabilities by need not be there.
-    def calibration = options.task == 'screen' ? files("${options.head}/calibration.jso[n]") : []
+    def calibration = options.task == 'screen' ? files("${manifest ? manifest.parent : options.head}/calibration.jso[n]") : []
+    if (manifest) {
+        return plugin_files(options.head) + calibration
+    }
     // A folder, as its files have names of their own: head.json says which adapter it must be.
     def adapter = files("${options.head}/adapte[r]", type: 'dir')
     def own = ['head.json', 'head.safetensors'].collect { name -> file("${options.head}/${name}", checkIfExists: true) }
@@ -350,15 +355,22 @@ def trainings(options) {
     })
 }
 
+/** The files of an ONNX file, which are all that begin with its name, as its sidecar does, or of a folder with one. */
+def onnx_files(path) {
+    if (path.endsWith('.onnx')) {
+        return files("${path}*").sort()
+    }
+    return files("${path}/{config,head}.jso[n]") ? [] : files("${path}/*.onnx*").sort()
+}
+
 /**
  * The files of the model that pliant reads, one by one: a folder as input would hide changes inside it. Not the lock
  * of a model that was pulled: it names licences and pages too, which would then be missed.
  */
 def model_files(folder) {
-    // An ONNX file with all that begins with its name, as its sidecar does, or a folder with one.
-    def onnx = folder.endsWith('.onnx') ? files("${folder}*") : files("${folder}/*.onnx*")
-    if (onnx && !files("${folder}/config.jso[n]")) {
-        return onnx.sort()
+    def onnx = onnx_files(folder)
+    if (onnx) {
+        return onnx
     }
     def config = file("${folder}/config.json", checkIfExists: true)
     // A pattern, as a plain name is taken whether the file is there or not.

@@ -453,6 +453,29 @@ heads() {
   same "$scratch/tasks/evaluate/test.classification.tsv" "$scratch/measured.tsv"
   grep -q '^sov-metric.sov' "$scratch/measured.tsv" || fail 'the evaluation lacks the measure of the plugin'
 
+  say 'ONNX files encode and predict, and a change of one runs its task again'
+  mkdir "$scratch/onnx" "$scratch/launch.onnx"
+  cp "$root"/tests/fixtures/onnx/esm2.onnx{,.toml} "$scratch/onnx/"
+  pliant finetune --task classification --train "$scratch/labels/train.tsv" --valid "$scratch/labels/valid.tsv" \
+    "${flags[@]}" --model "$scratch/onnx" --out "$scratch/onnx_head" --quiet
+  pliant model export "$scratch/onnx_head" --onnx --out "$scratch/head_onnx" >/dev/null
+  task_run onnx_embed --task embed --input "$scratch/few.fasta" --model "$scratch/onnx/esm2.onnx" --format tsv \
+    --shards 2 || fail "--task embed with an ONNX file: $(log_of onnx_embed)"
+  pliant embed "$scratch/few.fasta" --model "$scratch/onnx" --quiet --out "$scratch/onnx.tsv"
+  same "$scratch/tasks/embeddings/few.tsv" "$scratch/onnx.tsv"
+  of_onnx() {
+    cd "$scratch/launch.onnx"
+    nextflow run "$root" -c "$scratch/small.config" -with-trace "$scratch/logs/$1.trace" --outdir "$scratch/tasks" \
+      --task predict --input "$scratch/few.fasta" --format parquet --head "$scratch/head_onnx/head.onnx" \
+      --model "$scratch/onnx" -resume >"$scratch/logs/$1" 2>&1 || fail "--task predict with ONNX files: $(log_of "$1")"
+  }
+  of_onnx onnx
+  pliant predict "$scratch/few.fasta" --head "$scratch/head_onnx" --model "$scratch/onnx" --quiet --out "$scratch/onnx.parquet"
+  same "$scratch/tasks/predict/few.parquet" "$scratch/onnx.parquet"
+  echo '# another sidecar' >>"$scratch/head_onnx/head.onnx.toml"
+  of_onnx onnx_changed
+  [[ $(processes onnx_changed COMPLETED) == '1 PLIANT_PREDICT' ]] || fail 'another ONNX head was not asked'
+
   head -n 4 "$scratch/few.fasta" >"$scratch/two.fasta"
   task_run align --task align --first "$scratch/two.fasta" --model "$scratch/straight" --picture svg ||
     fail "--task align: $(log_of align)"
@@ -470,6 +493,14 @@ heads() {
   pliant screen "$scratch/few.fasta" --head "$scratch/pair_head" --model "$scratch/straight" --top-k 2 --quiet \
     --out "$scratch/screen.tsv"
   same "$scratch/tasks/screen/few.tsv" "$scratch/screen.tsv"
+  pliant model export "$scratch/pair_head" --onnx --out "$scratch/pair_onnx" >/dev/null
+  for head in cosine_head/plugin.toml pair_onnx/head.onnx; do
+    task_run screen_brought --task screen --input "$scratch/few.fasta" --head "$scratch/$head" --model "$scratch/straight" \
+      --shards 2 --screen_args '--top-k 2' || fail "--task screen with $head: $(log_of screen_brought)"
+    pliant screen "$scratch/few.fasta" --head "$scratch/$head" --model "$scratch/straight" --top-k 2 --quiet \
+      --out "$scratch/brought.tsv"
+    same "$scratch/tasks/screen/few.tsv" "$scratch/brought.tsv"
+  done
 
   say 'a head with an adapter screens; and labelled pairs and proteins make adapter and screen in one run'
   flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)

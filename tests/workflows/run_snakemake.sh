@@ -415,6 +415,35 @@ END
   workflow "$folder"
   grep -q predict "$CALLS" || fail 'another plugin was not asked'
 
+  say 'ONNX files encode and predict'
+  mkdir "$folder/onnx"
+  cp "$root"/tests/fixtures/onnx/esm2.onnx{,.toml} "$folder/onnx/"
+  pliant finetune --task classification --train "$folder/train.tsv" --valid "$folder/valid.tsv" "${flags[@]}" \
+    --model "$folder/onnx" --out "$scratch/onnx_head" --quiet
+  pliant model export "$scratch/onnx_head" --onnx --out "$folder/head_onnx" >/dev/null
+  cat >"$folder/config/config.yaml" <<'END'
+tasks: [embed, finetune]
+samples: {few: few.fasta}
+model: onnx
+shards: 2
+threads: 1
+mem_mb: 510
+finetune:
+  heads:
+    brought: {plugin: head_onnx/head.onnx, model: onnx, predict: [few]}
+END
+  workflow "$folder"
+  pliant embed "$folder/few.fasta" --model "$folder/onnx/esm2.onnx" --quiet --out "$scratch/onnx.npz"
+  same "$results/few/embeddings.npz" "$scratch/onnx.npz"
+  pliant predict "$folder/few.fasta" --head "$folder/head_onnx/head.onnx" --model "$folder/onnx" --quiet \
+    --out "$scratch/onnx.tsv"
+  same "$results/brought/predictions/few.tsv" "$scratch/onnx.tsv"
+  workflow "$folder"
+  [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"
+  echo '# another sidecar' >>"$folder/head_onnx/head.onnx.toml"
+  workflow "$folder"
+  grep -q predict "$CALLS" || fail 'another ONNX head was not asked'
+
   say 'two proteins are aligned'
   cat >"$folder/config/config.yaml" <<'END'
 tasks: [align]
@@ -445,6 +474,26 @@ END
   pliant screen "$folder/few.fasta" --head "$folder/pair_head" --model "$folder/model" --top-k 2 --quiet \
     --out "$scratch/screen.tsv"
   same "$results/few/pairs.tsv" "$scratch/screen.tsv"
+
+  say 'plugins and ONNX files screen'
+  pliant model export "$folder/pair_head" --onnx --out "$folder/pair_onnx" >/dev/null
+  cat >"$folder/config/config.yaml" <<'END'
+tasks: [screen]
+model: model
+threads: 1
+mem_mb: 510
+screen:
+  runs:
+    alike: {first: few.fasta, head: cosine_head/plugin.toml, parts: 2}
+    brought: {first: few.fasta, head: pair_onnx/head.onnx, parts: 2}
+extra: {screen: --top-k 2}
+END
+  workflow "$folder"
+  for head in alike=cosine_head/plugin.toml brought=pair_onnx/head.onnx; do
+    pliant screen "$folder/few.fasta" --head "$folder/${head#*=}" --model "$folder/model" --top-k 2 --quiet \
+      --out "$scratch/brought.tsv"
+    same "$results/${head%%=*}/pairs.tsv" "$scratch/brought.tsv"
+  done
 
   say 'labelled pairs and proteins: one run trains an adapter with its head, and screens with both'
   flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)

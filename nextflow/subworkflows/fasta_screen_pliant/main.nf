@@ -8,7 +8,7 @@ include { PLIANT_GATHER } from '../../modules/pliant/gather/main'
 workflow FASTA_SCREEN_PLIANT {
     take:
     ch_proteins // channel: [ val(meta), path(first), path(second) or [], path(pairs) or [] ]
-    ch_head     // value channel: [ path(head.json), path(head.safetensors), ... ]
+    ch_head     // value channel: [ path(head.json), path(head.safetensors), ... ], or the files of a plugin or an ONNX file
     ch_model    // value channel: [ path(config.json), path(model.safetensors), ... ]
     val_parts   // integer: parts of each screen
     val_format  // string: tsv, parquet, graphml, txt or txt.gz

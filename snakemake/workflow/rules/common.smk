@@ -290,7 +290,7 @@ def asked_of_head(wildcards):
     """A head, and what it is asked with."""
     told = config["finetune"]["heads"][wildcards.head]
     head = (
-        plugin_files(told["plugin"])
+        files_of_head(told["plugin"])
         if "plugin" in told
         else f"results/{wildcards.head}/head"
     )
@@ -312,9 +312,27 @@ def plugin_files(manifest):
     return local([manifest, *(str(Path(manifest).parent / name) for name in named)])
 
 
+def files_of_head(named, screens=False):
+    """The files of a head: of a folder, of the manifest of a plugin, or of an ONNX file, whose sidecar begins with its
+    name."""
+    place = Path(named)
+    if place.suffix == ".onnx":
+        found = sorted(str(file) for file in place.parent.glob(f"{place.name}*"))
+        return local(found or [named, f"{named}.toml"])
+    if place.suffix != ".toml":
+        return local(head_files(place))
+    # What a screen tells probabilities by need not be there.
+    beside = place.parent / "calibration.json"
+    told = local([str(beside)]) if screens and beside.exists() else []
+    return plugin_files(named) + told
+
+
 def head_of(wildcards, input):
-    """The folder of a head that was trained, or the manifest of a plugin."""
-    return input.head if isinstance(input.head, str) else input.head[0]
+    """The folder of a head that was trained, the manifest of a plugin, or an ONNX file."""
+    if isinstance(input.head, str):
+        return input.head
+    first = Path(input.head[0])
+    return first.parent if first.name == "head.json" else first
 
 
 def metric_flags(wildcards, input):
@@ -344,7 +362,7 @@ def screened(wildcards):
         # Another step trains it, with its own model.
         inputs |= {"head": told["head"]} | encoder(taught[told["head"]])
     else:
-        inputs |= {"head": local(head_files(Path(told["head"])))} | encoder(config)
+        inputs |= {"head": files_of_head(told["head"], screens=True)} | encoder(config)
     return inputs | {
         name: [local(told[name])] for name in ("second", "pairs") if name in told
     }
@@ -359,11 +377,6 @@ def head_files(folder):
     ]
     found = [name for name in further if (folder / name).exists()]
     return [str(folder / name) for name in ["head.json", "head.safetensors", *found]]
-
-
-def screen_head(wildcards, input):
-    """The folder of the head of a screen."""
-    return input.head if isinstance(input.head, str) else Path(input.head[0]).parent
 
 
 def screen_parts(wildcards):

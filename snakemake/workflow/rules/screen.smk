@@ -21,7 +21,7 @@ rule screen_part:
         proteins=lambda wildcards, input: [input.first, *input.get("second", [])],
         environment=cache_setting,
         model=encoder_flags,
-        head=screen_head,
+        head=head_of,
         further=lambda wildcards, input: [
             f"--shard={wildcards.part}/{wildcards.parts}",
             *[f"--pairs={file}" for file in input.get("pairs", [])],

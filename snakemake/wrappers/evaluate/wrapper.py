@@ -19,7 +19,15 @@ def files(name):
     return [found] if isinstance(found, str) else list(found)
 
 
-asked = [f"--{name}={Path(file).parent}" for name in ("model", "head") for file in files(name)[:1]]
+def place(name):
+    """Their folder; an ONNX file by itself, and a head that is a plugin by its manifest."""
+    found = files(name)
+    onnx = [file for file in found if file.endswith(".onnx")]
+    manifests = [file for file in found if name == "head" and file.endswith(".toml")]
+    return onnx[:1] or manifests[:1] or [Path(file).parent for file in found[:1]]
+
+
+asked = [f"--{name}={path}" for name in ("model", "head") for path in place(name)]
 asked += [f"--metric={file}" for file in files("metric") if file.endswith(".toml")]
 asked += [f"--sequences={file}" for file in files("sequences")]
 device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"

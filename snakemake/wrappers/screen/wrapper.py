@@ -15,7 +15,10 @@ def folder(name):
     """The folder of the files of an input, which are named one by one: Snakemake sees no change inside a folder."""
     found = snakemake.input.get(name, [])
     found = [found] if isinstance(found, str) else found
-    return [Path(file).parent for file in found[:1]]
+    # An ONNX file is named by itself, and a head that is a plugin by its manifest.
+    onnx = [file for file in found if file.endswith(".onnx")]
+    manifests = [file for file in found if name == "head" and file.endswith(".toml")]
+    return onnx[:1] or manifests[:1] or [Path(file).parent for file in found[:1]]
 
 
 flags = [f"--{name}={place}" for name in ("head", "model") for place in folder(name)]

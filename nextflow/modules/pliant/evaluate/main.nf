@@ -27,9 +27,11 @@ process PLIANT_EVALUATE {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     def manifest = [metric].flatten().find { file -> file.name.endsWith('.toml') }
+    // A head that was trained is a folder, as is one with an ONNX file; one that is a plugin is its manifest.
+    def plugin = [head].flatten().find { file -> file.name.endsWith('.toml') && !file.name.endsWith('.onnx.toml') }
     def asked = [
         model ? '--model model' : '',
-        head ? '--head head' : '',
+        head ? "--head '${plugin ?: 'head'}'" : '',
         sequences ? "--sequences '${sequences}'" : '',
         manifest ? "--metric '${manifest}'" : '',
     ].findAll().join(' ')

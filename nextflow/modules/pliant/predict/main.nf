@@ -25,8 +25,8 @@ process PLIANT_PREDICT {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     def encoder = model ? '--model model' : ''
-    // A head that was trained is a folder, one that is a plugin its manifest.
-    def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') }
+    // A head that was trained is a folder, as is one with an ONNX file; one that is a plugin is its manifest.
+    def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') && !file.name.endsWith('.onnx.toml') }
     def asked = manifest ?: 'head'
     def named = sequences ? "--sequences '${sequences}'" : ''
     prefix = task.ext.prefix ?: "${meta.id}"

@@ -24,6 +24,8 @@ process PLIANT_SCREEN {
     script:
     def args = task.ext.args ?: ''
     def encoder = model ? '--model model' : ''
+    // A head that was trained is a folder, as is one with an ONNX file; one that is a plugin is its manifest.
+    def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') && !file.name.endsWith('.onnx.toml') }
     def named = pairs ? "--pairs '${pairs}'" : ''
     def part = shard ? "--shard ${shard}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
@@ -34,7 +36,7 @@ process PLIANT_SCREEN {
     """
     pliant screen \\
         ${args} \\
-        --head head \\
+        --head '${manifest ?: 'head'}' \\
         ${encoder} \\
         ${named} \\
         ${part} \\
