@@ -14,13 +14,13 @@ const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins");
 const WIDTH: usize = 21;
 
 /// A run that keeps what it compiles beside the tests.
-fn run(scratch: &Scratch, words: &[&str]) -> Run {
+pub(crate) fn run(scratch: &Scratch, words: &[&str]) -> Run {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
     scratch.run(words).env("XDG_CACHE_HOME", cache.to_str().unwrap())
 }
 
 /// Copies an example plugin, with other weights of C = [`WIDTH`] where some are given, and more lines in its manifest.
-fn copy(scratch: &Scratch, name: &str, weights: Option<&[u8]>, more: &str) {
+pub(crate) fn copy(scratch: &Scratch, name: &str, weights: Option<&[u8]>, more: &str) {
     let folder = scratch.path(name);
     std::fs::create_dir_all(&folder).unwrap();
     for entry in std::fs::read_dir(format!("{PLUGINS}/{name}")).unwrap() {
@@ -328,6 +328,15 @@ fn an_answer_that_cannot_be_concerns_its_record_alone() {
         let line = failures.lines().last().unwrap();
         assert!(line.contains("bad") && line.contains("no answer: plugin linear-head"), "{failures}");
     }
+    // The file of residues, which knows beforehand how many there are, does without it too.
+    let words = [&words[..], &["--ask", "residues", "--residues", "r.npz"]].concat();
+    let refused = predict(&words).code(65);
+    assert!(refused.stderr.contains("record \"bad\""), "{}", refused.stderr);
+    assert!(!scratch.path("r.npz").exists());
+    predict(&[&words[..], &["--on-error", "skip"]].concat()).code(0);
+    let told: Vec<(String, usize)> =
+        scratch.records("r.npz").into_iter().map(|record| (record.id, record.layers[0].len())).collect();
+    assert_eq!(told, [("good".to_owned(), 12), ("better".to_owned(), 12)]);
 }
 
 #[test]

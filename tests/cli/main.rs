@@ -41,6 +41,7 @@ mod pull;
 mod results;
 mod scores;
 mod screen;
+mod screen_brought;
 mod snapshot;
 mod split;
 mod sweep;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::tool::{Ended, Scratch};
 
 /// Proteins of two kinds, each with letters of its own: those of one kind are true pairs.
-const PROTEINS: usize = 34;
+pub(crate) const PROTEINS: usize = 34;
 
 fn sequence(protein: usize) -> String {
     let letters = [b"LAGVSI", b"KRDENQ"][protein % 2];
@@ -21,7 +21,7 @@ fn scratch() -> Scratch {
 }
 
 /// The same with a head of these settings.
-fn scratch_with(head: &[&str]) -> Scratch {
+pub(crate) fn scratch_with(head: &[&str]) -> Scratch {
     let scratch = Scratch::new();
     let (mut fasta, mut pairs) = (String::new(), "id_a\tid_b\tlabel\n".to_owned());
     for first in 0..PROTEINS {
@@ -63,7 +63,7 @@ fn screen(scratch: &Scratch, more: &[&str]) -> Ended {
 }
 
 /// Rows of a table: the cells of each, and the names of the columns.
-fn rows(text: &str) -> (Vec<String>, Vec<Vec<String>>) {
+pub(crate) fn rows(text: &str) -> (Vec<String>, Vec<Vec<String>>) {
     let mut lines = text.lines().skip_while(|line| line.starts_with('#'));
     let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
     (lines.next().map(cells).unwrap_or_default(), lines.map(cells).collect())

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use pliant_store::{StoreError, Target, failures_path};
 
 use crate::cli::cache::bytes;
+use crate::cli::plugin::GuestFlags;
 use crate::cli::reading::count;
 use crate::cli::shared::{Long, RunPlan, WorkArgs};
 use crate::exit::TaskError;
@@ -19,13 +20,14 @@ Examples:
   pliant screen host.fasta virus.fasta --head head --model esm2_t6_8M --top-k 20 --out pairs.parquet
   pliant screen proteome.fasta --pairs pairs.tsv --head head --model esm2_t6_8M --out scores.tsv
   pliant screen --embeddings embeddings.npz --head head --expected-precision 0.5 --out network.graphml
+  pliant screen --embeddings embeddings.npz --head cosine_head/plugin.toml --top-k 10 --out neighbours.tsv
   pliant screen proteome.fasta --head head --model esm2_t6_8M --top-k 20 --shard 1/4 --out part1.screen
   pliant gather part1.screen part2.screen part3.screen part4.screen --out pairs.tsv
 
 Pairs of the proteins of one FASTA, each with every other; of two FASTA files, each of the first with each of the second; or
 of a table of ids. No protein is paired with itself, and no pair stands twice. The strongest pair comes first. Columns:
   protein1, protein2   the ids; the earlier protein of the input first
-  logit                what the head says
+  logit                what the head says; of probabilities the logarithm of their odds
   probability          that the pair is true where one in --prevalence is, where the head is calibrated
   expected_precision   of the best cut of the scores that keeps this pair, at that prevalence
   rank1, rank2         the place of the second protein among the partners of the first, and the other way round; 0 where
@@ -48,9 +50,11 @@ pub struct ScreenArgs {
     /// One or two FASTA files, plain or gz, bz2, xz or zst; '-' is standard input
     #[arg(value_name = "PROTEINS", required_unless_present = "embeddings", num_args = 1..=2)]
     proteins: Vec<PathBuf>,
-    /// The head of pairs: the folder that 'pliant finetune --out' made
-    #[arg(long, env = "PLIANT_HEAD", value_name = "DIR")]
+    /// The head of pairs: the folder that 'pliant finetune --out' made, the plugin.toml of a plugin, or an ONNX file
+    #[arg(long, env = "PLIANT_HEAD", value_name = "HEAD")]
     head: PathBuf,
+    #[command(flatten)]
+    guest: GuestFlags,
     /// The model that the head was taught on, where it is not in the folder of the head: a folder, or the name of one that
     /// was pulled
     #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
@@ -80,8 +84,8 @@ pub struct ScreenArgs {
     /// True pairs to false ones among all that are scored, or the fraction of true ones
     #[arg(long, env = "PLIANT_PREVALENCE", value_name = "RATIO", default_value = "1:300", value_parser = ratio)]
     prevalence: String,
-    /// The calibration of the head, as 'pliant evaluate --calibration' makes it [default: calibration.json in its folder,
-    /// where there is one]
+    /// The calibration of the head, as 'pliant evaluate --calibration' makes it [default: calibration.json in its folder or
+    /// beside its plugin.toml, FILE.onnx.calibration.json beside FILE.onnx, where there is one]
     #[arg(long, env = "PLIANT_CALIBRATION", value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// The proteins that the head was taught, as FASTA: tells how near each is to them, and flags those that are novel
@@ -145,6 +149,8 @@ pub struct ScreenPlan {
     pub embeddings: Vec<PathBuf>,
     /// The head.
     pub head: PathBuf,
+    /// What a plugin is told and how much it may take.
+    pub guest: GuestFlags,
     /// The model that was named.
     pub model: Option<PathBuf>,
     /// The table of pairs.
@@ -221,6 +227,7 @@ impl ScreenArgs {
             proteins: self.proteins,
             embeddings: self.embeddings,
             head: self.head,
+            guest: self.guest,
             model: self.model,
             pairs: self.pairs,
             top_k: self.top_k,

@@ -43,6 +43,16 @@ pub enum ScreenError {
         /// What was found.
         value: f32,
     },
+    /// A number of a head that was brought which no logit can be.
+    #[error("{pair}: the head says {value}, wanted a number from -{most} to {most}")]
+    Beyond {
+        /// Both ids.
+        pair: String,
+        /// What it says.
+        value: f32,
+        /// The largest size.
+        most: f32,
+    },
     /// Something that only a calibrated head can tell.
     #[error("{asked} needs a calibration of the head, and there is none at {}", path.display())]
     NotCalibrated {
@@ -180,6 +190,9 @@ impl ScreenError {
             Self::NoPairs { .. } => "give at least two proteins with different ids, or pairs of them",
             Self::Clash { .. } => "give the proteins different ids, or --id full",
             Self::NotFinite { .. } => "check the weights of the head, and the vectors",
+            Self::Beyond { .. } => {
+                "let the head tell logits, probabilities, or numbers of about the size of 1"
+            }
             Self::NotCalibrated { .. } => {
                 "'pliant evaluate --task TASK PAIRS --head DIR --calibration DIR/calibration.json' makes one from labelled \
                  pairs that the head was not taught; --min-logit and --top-k need none"

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`asked`] | which pairs there are, in units of work that are the same on every machine |
 //! | [`scorer`] | numbers of proteins to logits of a block |
+//! | [`asks`] | heads that users bring, asked about pairs by several threads |
 //! | [`tally`] | what is kept: the best partners of every protein or all pairs, and the moments of each protein's logits |
 //! | [`sift`] | from a block of logits to the tally, over threads |
 //! | [`part`] | a tally in a file, with all that is needed to make an answer of it |
@@ -26,6 +27,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod asks;
 pub mod calibration;
 pub mod checkpoint;
 mod error;

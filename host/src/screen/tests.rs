@@ -1,5 +1,7 @@
 //! Screens of random proteins, beside what plain loops find, in every way of cutting the work.
 
+mod asks;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -97,14 +99,18 @@ struct Way {
 
 /// The answer as text, made in a way.
 fn answer(asked: &Asked, keep: Keep, way: Way) -> String {
+    answer_of(&scorer(way.threads), asked, keep, way)
+}
+
+/// The same of any scorer.
+fn answer_of(scorer: &Scorer, asked: &Asked, keep: Keep, way: Way) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let scorer = scorer(way.threads);
     let part = |number: usize| {
         let out = folder.path().join(format!("{number}.screen"));
         let order = Order {
-            scorer: &scorer,
+            scorer,
             asked,
-            head: head(&scorer, keep, Shard { number, count: way.shards }),
+            head: head(scorer, keep, Shard { number, count: way.shards }),
             limits: Limits { columns: way.columns, most: u64::MAX },
             folder: None,
             out: &out,
@@ -129,7 +135,7 @@ fn answer(asked: &Asked, keep: Keep, way: Way) -> String {
 /// Rows by plain loops over every pair.
 fn plain(asked: &Asked, keep: Keep) -> Vec<Row> {
     let scorer = scorer(1);
-    let logits = scorer.block(0..PROTEINS, 0..PROTEINS).unwrap();
+    let logits = scorer.block(0..PROTEINS, 0..PROTEINS, &Asked::All).unwrap();
     let logit = |first: usize, second: usize| logits.as_slice()[first * PROTEINS + second];
     let partners = |own: usize| -> Vec<usize> {
         (0..PROTEINS).filter(|&other| other != own && asked.holds(own, other)).collect()

@@ -36,9 +36,9 @@ pub fn work(
             Unit::Strip(rows) => {
                 let mut start = rows.start + 1;
                 while start < proteins {
-                    let end = proteins.min(start + columns.max(1));
+                    let end = proteins.min(scorer.end(start + columns.max(1)));
                     if is_any(asked, &rows, start..end) {
-                        let logits = scorer.block(rows.clone(), start..end)?;
+                        let logits = scorer.block(rows.clone(), start..end, asked)?;
                         let block =
                             Block { rows: rows.clone(), columns: start..end, logits: logits.as_slice() };
                         sift(tally, asked, scorer.step(), &block, scorer.threads());
@@ -72,21 +72,17 @@ fn is_any(asked: &Asked, rows: &std::ops::Range<usize>, columns: std::ops::Range
     !one_sided || columns.iter().any(|&side| side.meets(first))
 }
 
-/// Named pairs, those of one first protein together.
+/// Named pairs.
 fn named(
     scorer: &Scorer,
     asked: &Asked,
     tally: &mut Tally,
     range: std::ops::Range<usize>,
-) -> Result<(), anyhow::Error> {
+) -> anyhow::Result<()> {
     let Asked::Listed(pairs) = asked else { return Ok(()) };
-    for own in pairs[range].chunk_by(|one, other| one[0] == other[0]) {
-        let Some(&[first, _]) = own.first() else { continue };
-        let partners: Vec<usize> = own.iter().map(|pair| pair[1] as usize).collect();
-        let logits = scorer.row(first as usize, &partners)?;
-        for (&[_, second], &logit) in own.iter().zip(logits.as_slice()) {
-            take(tally, scorer.step(), Edge { first, second, logit });
-        }
+    let pairs = &pairs[range];
+    for (&[first, second], logit) in pairs.iter().zip(scorer.listed(pairs)?) {
+        take(tally, scorer.step(), Edge { first, second, logit });
     }
     Ok(())
 }

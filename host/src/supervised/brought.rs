@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use pliant_plugin::{Head, LogLine, Manifest, Meaning, Pooled, Reads, Row, Way};
+use pliant_plugin::{Head, LogLine, Manifest, Meaning, Plugin, Pooled, Reads, Row, Way};
 use pliant_seq::tables::LabelKind;
 use serde_json::{Value, json};
 
@@ -20,6 +20,7 @@ const MANIFEST_SUFFIX: &str = "toml";
 pub struct Brought {
     path: PathBuf,
     manifest: Manifest,
+    plugin: Plugin,
     guest: Head,
     identity: String,
     reads: Reads,
@@ -58,7 +59,18 @@ impl Brought {
             return Err(HeadError::Unfit { what }.into());
         };
         let identity = plugin.identity().to_owned();
-        Ok(Self { path: path.to_owned(), manifest, guest, identity, reads, way })
+        Ok(Self { path: path.to_owned(), manifest, plugin, guest, identity, reads, way })
+    }
+
+    /// Another guest of the same plugin, to be asked at the same time.
+    ///
+    /// # Errors
+    /// What goes wrong as it starts.
+    pub fn again(&self) -> anyhow::Result<Self> {
+        let guest = self.plugin.head().with_context(|| format!("plugin {}", self.path.display()))?;
+        let (path, identity) = (self.path.clone(), self.identity.clone());
+        let (manifest, plugin) = (self.manifest.clone(), self.plugin.clone());
+        Ok(Self { path, manifest, plugin, guest, identity, reads: self.reads.clone(), way: self.way })
     }
 
     /// The manifest.

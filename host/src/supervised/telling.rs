@@ -72,6 +72,27 @@ impl Telling {
         given.into_iter().map(score).collect()
     }
 
+    /// Whether an example has one score above which it holds: a number, one class, or the second of two classes.
+    pub fn has_logit(&self) -> bool {
+        match self.kind {
+            LabelKind::Class => matches!(self.width, 1 | 2),
+            LabelKind::Classes | LabelKind::Number => self.width == 1 && !self.by_residue,
+            LabelKind::Level | LabelKind::Residues => false,
+        }
+    }
+
+    /// That score of a row: a number as it is meant, else the logarithm of the odds of the class.
+    pub fn logit(&self, row: &[f32]) -> f32 {
+        let given = match self.kind {
+            LabelKind::Number => self.meaning(row).into_iter().map(|number| number as f32).collect(),
+            _ => self.scores(row.to_vec()),
+        };
+        match given.as_slice() {
+            [first, second] => second - first,
+            given => given.first().copied().unwrap_or(f32::NAN),
+        }
+    }
+
     /// The name of a class or number, where it has one.
     pub fn name(&self, place: usize) -> String {
         self.names.get(place).cloned().unwrap_or_else(|| place.to_string())
@@ -109,5 +130,38 @@ mod tests {
             }
         }
         assert_eq!(telling(LabelKind::Number, Scored::Scores).meaning(&[0.1, -3.0]), [0.1, -3.0]);
+    }
+
+    #[test]
+    fn an_example_has_one_logit_or_none() {
+        let telling = |kind, width, scored, scale| {
+            let names = if kind == LabelKind::Number { Vec::new() } else { vec!["x".to_owned(); width] };
+            Telling { kind, names, width, scale, scored, by_residue: false }
+        };
+        let plain = Scale::default();
+        let odds = |chance: f64| (chance / (1.0 - chance)).ln();
+        for (told, row, wanted) in [
+            (telling(LabelKind::Class, 2, Scored::Scores, plain), &[1.5_f32, -0.5][..], -2.0),
+            (telling(LabelKind::Class, 2, Scored::Probabilities, plain), &[0.25, 0.75], odds(0.75)),
+            (telling(LabelKind::Classes, 1, Scored::Scores, plain), &[0.5], 0.5),
+            (telling(LabelKind::Classes, 1, Scored::Probabilities, plain), &[0.1], odds(0.1)),
+            (telling(LabelKind::Number, 1, Scored::Scores, plain), &[0.25], 0.25),
+            (telling(LabelKind::Number, 1, Scored::Scores, Scale { mean: 3.0, deviation: 2.0 }), &[0.5], 4.0),
+        ] {
+            assert!(told.has_logit());
+            // Logarithms of probabilities in 32 bits.
+            assert!((f64::from(told.logit(row)) - wanted).abs() < 1e-6, "{told:?}");
+        }
+        let certain = telling(LabelKind::Classes, 1, Scored::Probabilities, plain);
+        assert!(certain.logit(&[1.0]).is_finite() && certain.logit(&[0.0]).is_finite());
+        for (kind, width) in [
+            (LabelKind::Class, 3),
+            (LabelKind::Classes, 2),
+            (LabelKind::Number, 2),
+            (LabelKind::Level, 3),
+            (LabelKind::Residues, 2),
+        ] {
+            assert!(!telling(kind, width, Scored::Scores, plain).has_logit(), "{kind} {width}");
+        }
     }
 }

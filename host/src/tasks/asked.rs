@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_models::heads::HeadKind;
+use pliant_onnx::OnnxError;
 use pliant_plugin::{LogLine, Manifest, PluginError, Way};
 use pliant_seq::tables::{LabelledSet, Members};
 use pliant_store::{Metadata, Sheet};
 use serde_json::{Value, json};
 
+use crate::Context;
 use crate::cli::embed::{Pool, Written};
 use crate::cli::plugin::GuestFlags;
 use crate::engine::{self, Card, Judge};
@@ -272,6 +274,37 @@ impl Asked {
         }
     }
 
+    /// Refuses stored vectors of another encoder, layer or pooling than it reads, as far as their file says what made it.
+    ///
+    /// # Errors
+    /// [`HeadError::Vectors`].
+    pub(super) fn check_vectors(
+        &self,
+        file: &Path,
+        metadata: Option<&Metadata>,
+        context: &Context,
+    ) -> Result<(), HeadError> {
+        let wanted = self.wanted();
+        let Some(metadata) = metadata else {
+            if !wanted.is_empty() {
+                context.print.warning(&format!(
+                    "{} does not say what made it: that its vectors are those of the head's encoder cannot be checked",
+                    file.display()
+                ));
+            }
+            return Ok(());
+        };
+        for (what, key, wanted) in wanted {
+            let found = metadata.get(key).cloned().unwrap_or(Value::Null);
+            if found != wanted {
+                let (path, folder) = (file.to_owned(), self.path().to_owned());
+                let (found, wanted) = (found.to_string(), wanted.to_string());
+                return Err(HeadError::Vectors { path, folder, what, found, wanted });
+            }
+        }
+        Ok(())
+    }
+
     /// How its numbers are told.
     pub(super) fn telling(&self) -> Telling {
         match self {
@@ -320,28 +353,38 @@ impl Asked {
         }
     }
 
+    /// Refuses vectors of another width than it wants.
+    ///
+    /// # Errors
+    /// That width, and the one it wants.
+    pub(super) fn check_width(&self, width: usize) -> anyhow::Result<()> {
+        let Some(wanted) = self.width().filter(|wanted| *wanted != width) else { return Ok(()) };
+        match self {
+            // Its own encoder makes what it was taught on.
+            Self::Taught(_) => Ok(()),
+            Self::Brought(head) => {
+                let (found, wanted) = (format!("vectors of {width} numbers"), format!("{wanted} numbers"));
+                let error = PluginError::Input { call: "describe", found, wanted };
+                Err(error).with_context(|| format!("plugin {}", head.path().display()))
+            }
+            Self::Onnx(head) => {
+                let path = head.path().display();
+                let what =
+                    format!("the head {path} reads vectors of {wanted} numbers, and the model makes {width}");
+                Err(HeadError::Unfit { what }.into())
+            }
+        }
+    }
+
     /// The head ready to answer about vectors of `width` numbers.
     ///
     /// # Errors
     /// Weights that are damaged, and vectors that it does not take.
     pub(super) fn teller(&mut self, device: &Device, width: usize) -> anyhow::Result<Teller<'_>> {
+        self.check_width(width)?;
         match self {
             Self::Taught(head) => Ok(Teller::Taught(head, Judge::load(head, device)?)),
-            Self::Brought(head) => match head.width() {
-                Some(wanted) if wanted != width => {
-                    let found = format!("vectors of {width} numbers");
-                    let wanted = format!("{wanted} numbers");
-                    let error = PluginError::Input { call: "describe", found, wanted };
-                    Err(error).with_context(|| format!("plugin {}", head.path().display()))
-                }
-                _ => Ok(Teller::Brought(head, width)),
-            },
-            Self::Onnx(head) if head.width() != width => {
-                let (path, wanted) = (head.path().display(), head.width());
-                let what =
-                    format!("the head {path} reads vectors of {wanted} numbers, and the model makes {width}");
-                Err(HeadError::Unfit { what }.into())
-            }
+            Self::Brought(head) => Ok(Teller::Brought(head, width)),
             Self::Onnx(head) => Ok(Teller::Onnx(head)),
         }
     }
@@ -426,5 +469,8 @@ fn own_columns(head: &HeadFolder, sheet: &Sheet) -> &'static [&'static str] {
 
 /// Whether an error is that of one record, so that others may do.
 pub(super) fn concerns_record(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<PluginError>()).any(PluginError::concerns_input)
+    error.chain().any(|cause| {
+        cause.downcast_ref::<PluginError>().is_some_and(PluginError::concerns_input)
+            || matches!(cause.downcast_ref(), Some(OnnxError::NotFinite { .. }))
+    })
 }

@@ -99,7 +99,7 @@ pub struct Quality {
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     format: String,
-    /// BLAKE3 of the weights of the head.
+    /// BLAKE3 of the weights of the head; of one that was brought its identity.
     pub head: String,
     /// Digest of the labelled pairs.
     pub pairs: String,

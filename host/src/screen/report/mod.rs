@@ -30,7 +30,7 @@ const NOVEL: f32 = 0.4;
 pub struct About {
     /// What a table tells of itself: one object.
     pub metadata: String,
-    /// BLAKE3 of the weights of the head.
+    /// BLAKE3 of the weights of the head; of one that was brought its identity.
     pub head: String,
     /// The text of the head's calibration.
     pub calibration: Option<String>,

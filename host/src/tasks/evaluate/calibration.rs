@@ -1,12 +1,12 @@
 //! What the logits of a head of pairs are worth, from labelled pairs.
 
+use pliant_plugin::Way;
 use pliant_seq::tables::{Label, LabelKind, LabelledSet, Members};
 use pliant_store::OutputSet;
 
 use crate::cli::evaluate::EvaluatePlan;
 use crate::screen::calibration::{Calibration, Labelled, fits};
 use crate::supervised::HeadError;
-use crate::supervised::card::HeadFolder;
 use crate::tasks::asked::Asked;
 use crate::tasks::files;
 
@@ -21,18 +21,20 @@ pub(super) fn add(
     told: &[Vec<f32>],
 ) -> anyhow::Result<()> {
     let Some(path) = &plan.calibration else { return Ok(()) };
-    let is_fit = |head: &HeadFolder| {
-        let classes = head.card.labels.classes.len();
-        head.card.head.kind.takes_pairs() && head.kind == LabelKind::Class && classes == 2
+    let is_fit = match asked {
+        Asked::Taught(head) => {
+            let classes = head.card.labels.classes.len();
+            head.card.head.kind.takes_pairs() && head.kind == LabelKind::Class && classes == 2
+        }
+        Asked::Brought(_) | Asked::Onnx(_) => {
+            let telling = asked.telling();
+            asked.way() == Way::Pairs && telling.kind == LabelKind::Class && telling.width == 2
+        }
     };
-    let taught = match asked {
-        Asked::Taught(head) => Some(head.as_ref()),
-        Asked::Brought(_) | Asked::Onnx(_) => None,
-    };
-    let Some(head) = taught.filter(|head| is_fit(head)) else {
+    if !is_fit {
         let what = "--calibration is for heads that tell two classes of pairs".to_owned();
         return Err(HeadError::Unfit { what }.into());
-    };
+    }
     let mut labelled = Vec::with_capacity(told.len());
     for (example, given) in told.iter().enumerate() {
         // One number is the logit; of two it is the second less the first.
@@ -44,7 +46,7 @@ pub(super) fn add(
         labelled.push(Labelled { logit, is_true, fits: fits(&first, &second) });
     }
     let pairs = set.digest();
-    let calibration = Calibration::fit(&labelled, plan.curve, (&head.card.weights, &pairs))?;
+    let calibration = Calibration::fit(&labelled, plan.curve, (asked.identity(), &pairs))?;
     to.push(files::text_file(path, &format!("{}\n", serde_json::to_string_pretty(&calibration)?))?);
     Ok(())
 }

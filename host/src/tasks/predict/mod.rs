@@ -2,19 +2,17 @@
 
 mod labels;
 mod pairs;
+mod residues;
 mod stored;
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use pliant_plugin::Way;
 use pliant_seq::Source;
-use pliant_store::{H5Layout, OutDtype, ResidueWriter, TablePlan};
 use serde_json::json;
 
 use crate::Context;
-use crate::cli::embed::residues_format;
 use crate::cli::predict::PredictPlan;
 use crate::cli::print::Printer;
 use crate::cli::reading::OnError;
@@ -26,9 +24,10 @@ use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, concerns_record};
 use crate::tasks::intake::counted;
 use crate::tasks::plugin::pass_on;
-use crate::tasks::run::{ID_CHARS, Order, Ready, Session, Sizes};
+use crate::tasks::run::{ID_CHARS, Order, Ready, Sizes};
 use crate::train::tuning::LongChoice;
-use labels::{Labels, meanings};
+use labels::Labels;
+use residues::{Residues, Told};
 
 /// Letters of the numbers of a row, in the estimate of output sizes.
 const NUMBER_CHARS: usize = 22;
@@ -94,9 +93,8 @@ fn of_proteins(
     let out = plan.out.as_deref().context("--out names no file")?;
     let metadata = asked.describe(session.metadata("labels", "f64"));
     let mut labels = Labels::create(out, plan.format, telling, (vec!["id"], true), &metadata)?;
-    let writer = |out| residue_writer(out, asked, (telling, layer), &session);
-    let mut residues = plan.residues.as_deref().map(writer).transpose()?;
     let (details, skips) = (asked.details(), plan.run.on_error == OnError::Skip);
+    let mut residues = Residues::begin(plan, Told { asked, telling, layer }, &session)?;
     let mut teller = asked.teller(session.engine().device(), session.engine().width())?;
     let mut failed: Vec<(String, String)> = Vec::new();
     let computed = session.compute(print, |row| {
@@ -108,16 +106,12 @@ fn of_proteins(
             }
             Err(error) => return Err(error.context(format!("record {:?}", row.id))),
         };
-        if let Some(residues) = &mut residues {
-            residues.push(&row.id, &[&meanings(telling, &given)])?;
-        }
+        residues.push(&row.id, telling, &given)?;
         labels.push(&[&row.id], row.length, &given)
     })?;
     session.add_failures(failed, print)?;
     let mut files = labels.finish()?;
-    if let Some(residues) = residues {
-        files.append(residues.finish()?);
-    }
+    files.append(residues.finish(Told { asked, telling, layer }, &session)?);
     session.finish(files, &computed, &details, context)
 }
 
@@ -137,22 +131,4 @@ fn warn_of_cuts(taught: Option<&str>, policy: Long, records: u64, print: &Printe
             "the head was taught with --long {taught}: what it tells of {records} is of states that it never saw the like of"
         ));
     }
-}
-
-fn residue_writer(
-    out: &Path,
-    asked: &Asked,
-    (telling, layer): (&Telling, usize),
-    session: &Session<'_>,
-) -> anyhow::Result<ResidueWriter> {
-    let selection = session.selection();
-    let table = TablePlan {
-        rows: selection.records,
-        width: telling.width,
-        layers: vec![layer],
-        dtype: OutDtype::F32,
-        metadata: asked.describe(session.metadata("label-probabilities", OutDtype::F32.name())),
-        h5_layout: H5Layout::default(),
-    };
-    Ok(ResidueWriter::create(out, residues_format(out)?, &table, selection.residues)?)
 }

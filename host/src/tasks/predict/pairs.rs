@@ -11,7 +11,6 @@ use pliant_store::{Metadata, OutputSet, Sheet, StoreError, read_vectors};
 use serde_json::json;
 
 use super::labels::Labels;
-use super::stored::check;
 use crate::Context;
 use crate::cli::predict::PredictPlan;
 use crate::cli::reading::OnError;
@@ -143,7 +142,7 @@ fn of_vectors(
     context: &Context,
 ) -> anyhow::Result<(Pairs, Given)> {
     let vectors = read_vectors(file, asked.width())?;
-    check(asked, file, vectors.metadata.as_ref(), context)?;
+    asked.check_vectors(file, vectors.metadata.as_ref(), context)?;
     let known: BTreeMap<&str, usize> = (0..).zip(&vectors.ids).map(|(row, id)| (id.as_str(), row)).collect();
     let pairs = Pairs::read(plan, asked, (table, file), |id| known.contains_key(id))?;
     let mut stored = Stored::new(vectors.width);

@@ -7,15 +7,13 @@ use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_plugin::Way;
 use pliant_seq::{Failure, RecordError};
-use pliant_store::{Metadata, OutputSet, ResultKind, ResultReader, StoreError};
-use serde_json::Value;
+use pliant_store::{OutputSet, ResultKind, ResultReader, StoreError};
 
 use super::labels::Labels;
 use crate::Context;
 use crate::cli::predict::PredictPlan;
 use crate::cli::reading::OnError;
 use crate::exit::TaskError;
-use crate::supervised::HeadError;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, Teller, concerns_record};
 use crate::tasks::files;
@@ -40,7 +38,7 @@ pub(super) fn run(
     }
     let mut reader = open(file, asked)?;
     let metadata = reader.metadata().cloned();
-    check(asked, file, metadata.as_ref(), context)?;
+    asked.check_vectors(file, metadata.as_ref(), context)?;
     let out = plan.out.as_deref().context("--out names no file")?;
     let described = asked.describe(metadata.unwrap_or_default().with("output", "labels"));
     let by_residue = asked.way() == Way::Residues;
@@ -173,35 +171,4 @@ fn finite(file: &Path, id: &str, rows: &[f32], width: usize) -> Result<(), Store
             Err(StoreError::Malformed { path: file.to_path_buf(), reason })
         }
     }
-}
-
-/// Refuses vectors of another encoder, layer or pooling than the head reads, as far as the file says what made it.
-///
-/// # Errors
-/// [`HeadError::Vectors`].
-pub(super) fn check(
-    asked: &Asked,
-    file: &Path,
-    metadata: Option<&Metadata>,
-    context: &Context,
-) -> Result<(), HeadError> {
-    let wanted = asked.wanted();
-    let Some(metadata) = metadata else {
-        if !wanted.is_empty() {
-            context.print.warning(&format!(
-                "{} does not say what made it: that its vectors are those of the head's encoder cannot be checked",
-                file.display()
-            ));
-        }
-        return Ok(());
-    };
-    for (what, key, wanted) in wanted {
-        let found = metadata.get(key).cloned().unwrap_or(Value::Null);
-        if found != wanted {
-            let (path, folder) = (file.to_owned(), asked.path().to_owned());
-            let (found, wanted) = (found.to_string(), wanted.to_string());
-            return Err(HeadError::Vectors { path, folder, what, found, wanted });
-        }
-    }
-    Ok(())
 }

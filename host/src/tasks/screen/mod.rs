@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::cli::reading::OnError;
 use crate::cli::screen::{Cut, ScreenPlan};
-use crate::engine;
 use crate::exit::TaskError;
 use crate::machine;
 use crate::screen::asked::Asked;
@@ -27,11 +26,12 @@ use crate::screen::run::{Counts, Order};
 use crate::screen::scorer::Scorer;
 use crate::screen::work::{Limits, wants_pairs};
 use crate::screen::{ScreenError, Shard, tally};
-use crate::supervised::card::HeadFolder;
+use crate::tasks::asked::Asked as HeadAsked;
+use crate::tasks::plugin::pass_on;
 use crate::tasks::{files, intake};
 pub(super) use gather::{gather, is_screen};
 use head::PairHead;
-use numbers::Numbers;
+use numbers::{Encoder, Made, Numbers};
 use proteins::Intake;
 
 /// Between two checkpoints at least.
@@ -52,23 +52,25 @@ const KEPT: u64 = 40;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
     let start = Instant::now();
-    let folder = HeadFolder::open(&plan.head)?;
     let device = Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
-    let head = PairHead::load(&folder, &device)?;
-    let calibrated = Calibrated::read(plan, &folder)?;
+    let head = PairHead::open(plan, &device)?;
+    let calibrated = Calibrated::read(plan, head.asked())?;
     let cut = calibrated.cut(plan)?;
-    let mut intake = Intake::read(plan, &folder, context)?;
+    let mut intake = Intake::read(plan, head.asked(), context)?;
     let asked = asked(plan, &mut intake)?;
     refuse(plan, &intake)?;
     wants_pairs(&asked, intake.count(), &intake.inputs)?;
     intake.warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
+    let encoder = Encoder::of(plan, head.asked())?;
     let scratch = scratch(&plan.out)?;
-    let limits = limits(plan, &intake, &asked, head.width())?;
-    let place = Numbers { plan, folder: &folder, head: &head, scratch: scratch.as_deref() };
-    let (numbers, longest) = place.of(&intake, &device, context)?;
+    let limits = limits(plan, &intake, &asked, head.units(intake.width(encoder.as_ref())))?;
+    let place = Numbers { plan, head: &head, encoder: encoder.as_ref(), scratch: scratch.as_deref() };
+    let (numbers, made) = place.of(&intake, &device, context)?;
     let digest = digest_of(&numbers);
-    let scorer = head.scorer(&intake.proteins.ids, numbers)?;
-    let about = About { longest, ..about(plan, (&folder, &device), (&intake, &asked), (&calibrated, cut)) };
+    let longest = encoder.as_ref().and_then(Encoder::longest);
+    let facts = metadata((plan, &device), (head.asked(), made), (&intake, &asked), (&calibrated, cut));
+    let about = about(plan, (head.asked(), longest), &facts, (&calibrated, cut));
+    let (scorer, guests) = head.scorer(&intake.proteins.ids, numbers, plan.run.compute.threads)?;
     let part = part(plan, (about, cut), (&intake, &asked), (&scorer, &digest));
     let total: u64 = asked.pairs(intake.count())[asked.of_shard(part.shard, intake.count())].iter().sum();
     let progress = context.print.progress(total, "pairs");
@@ -86,23 +88,28 @@ pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
         let times = [begin.elapsed(), start.elapsed()];
         beside(files, plan, &intake, (counts, times), context)
     };
-    crate::screen::run::run(order, |pairs| progress.advance(pairs), more)
+    let ended = crate::screen::run::run(order, |pairs| progress.advance(pairs), more);
+    drop(progress);
+    if let Some((name, lines)) = guests.take_log() {
+        pass_on(&lines, &name, context);
+    }
+    ended
 }
 
-/// What the answer is made with, but for the longest protein of the training.
+/// What the answer is made with.
 fn about(
     plan: &ScreenPlan,
-    of_head: (&HeadFolder, &Device),
-    of_pairs: (&Intake, &Asked),
+    (head, longest): (&HeadAsked, Option<u32>),
+    metadata: &Metadata,
     (calibrated, cut): (&Calibrated, Option<f32>),
 ) -> About {
     About {
-        metadata: metadata(plan, of_head, of_pairs, (calibrated, cut)).to_json(),
-        head: of_head.0.card.weights.clone(),
+        metadata: metadata.to_json(),
+        head: head.identity().to_owned(),
         calibration: calibrated.text.clone(),
         prevalence: plan.prevalence.clone(),
         cut: cut.map(f32::to_bits),
-        longest: None,
+        longest,
         format: plan.format.map(|format| format.name().to_owned()),
     }
 }
@@ -138,15 +145,15 @@ struct Calibrated {
 }
 
 impl Calibrated {
-    fn read(plan: &ScreenPlan, folder: &HeadFolder) -> anyhow::Result<Self> {
-        let own = folder.path.join(CALIBRATION_FILE);
+    fn read(plan: &ScreenPlan, head: &HeadAsked) -> anyhow::Result<Self> {
+        let own = calibration_of(head);
         let is_named = plan.calibration.is_some();
         let path = plan.calibration.clone().unwrap_or(own);
         if !is_named && !path.exists() {
             return Ok(Self { path, text: None, worth: None });
         }
         let text = Calibration::text(&path)?;
-        let calibration = Calibration::read(&text, &path, &folder.card.weights)?;
+        let calibration = Calibration::read(&text, &path, head.identity())?;
         let share = prevalence(&plan.prevalence).map_err(|what| TaskError::Usage { what })?;
         Ok(Self { path, text: Some(text), worth: Some(Worth::new(calibration, share)) })
     }
@@ -165,6 +172,22 @@ impl Calibrated {
             Some(Cut::Probability(wanted)) => Some(worth("--min-probability")?.least(wanted)?),
             Some(Cut::Precision(wanted)) => Some(worth("--expected-precision")?.reach(wanted)? as f32),
         })
+    }
+}
+
+/// Where the calibration of a head lies: in its folder, or that of its manifest; of an ONNX file beside it, as there may be
+/// several in a folder.
+fn calibration_of(head: &HeadAsked) -> PathBuf {
+    let path = head.path();
+    match head {
+        HeadAsked::Taught(_) => path.join(CALIBRATION_FILE),
+        HeadAsked::Brought(_) => path.with_file_name(CALIBRATION_FILE),
+        HeadAsked::Onnx(_) => {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".");
+            name.push(CALIBRATION_FILE);
+            path.with_file_name(name)
+        }
     }
 }
 
@@ -235,29 +258,23 @@ fn limits(plan: &ScreenPlan, intake: &Intake, asked: &Asked, units: usize) -> Re
 
 /// What a table of the answer tells of itself.
 fn metadata(
-    plan: &ScreenPlan,
-    (folder, device): (&HeadFolder, &Device),
+    (plan, device): (&ScreenPlan, &Device),
+    (head, made): (&HeadAsked, Made),
     (intake, asked): (&Intake, &Asked),
     (calibrated, cut): (&Calibrated, Option<f32>),
 ) -> Metadata {
-    let encoder = &folder.card.encoder;
     let kind = match asked {
         Asked::All => "all",
         Asked::Between(_) => "between",
         Asked::Listed(_) => "listed",
     };
-    let of_vectors = |key: &str| intake.metadata.as_ref().and_then(|own| own.get(key)).cloned();
     let calibration = calibrated.text.as_ref().map(|text| blake3::hash(text.as_bytes()).to_hex().to_string());
-    Metadata::new()
-        .with("schema", 1)
-        .with("output", "screen")
-        .with("task", folder.card.task.as_str())
-        .with("head", folder.card.weights.as_str())
-        .with("model", encoder.identity.as_str())
-        .with("adapter", json!(encoder.adapter))
-        .with("layers", json!([encoder.layer]))
-        .with("precision", of_vectors("precision").unwrap_or(json!(plan.run.compute.precision.name())))
-        .with("numerics", device.numerics())
+    let metadata = Metadata::new().with("schema", 1).with("output", "screen");
+    let metadata = match head {
+        HeadAsked::Taught(_) => metadata.with("head_numerics", device.numerics()),
+        HeadAsked::Brought(_) | HeadAsked::Onnx(_) => metadata,
+    };
+    made.describe(head.describe(metadata))
         .with("input", intake.digest.as_str())
         .with("pairs", kind)
         .with("top_k", json!(plan.top_k))
@@ -330,11 +347,4 @@ fn beside(
     });
     set.push(files::text_file(path, &format!("{summary:#}\n"))?);
     Ok(())
-}
-
-/// The model of a head, where there is one to be named.
-fn card(plan: &ScreenPlan, folder: &HeadFolder) -> anyhow::Result<(PathBuf, engine::Card)> {
-    let model = folder.encoder(plan.model.as_deref())?;
-    let card = engine::card_of_head(folder, plan.model.as_deref(), plan.run.adapter.as_deref())?;
-    Ok((model, card))
 }

@@ -5,15 +5,13 @@ use std::path::Path;
 
 use pliant_seq::{Failure, Item, RecordReader, Source, WordIndex};
 use pliant_store::{Metadata, read_vectors};
-use serde_json::{Value, json};
 
+use super::numbers::Encoder;
 use crate::Context;
 use crate::cli::screen::ScreenPlan;
 use crate::screen::asked::Side;
 use crate::screen::{Proteins, ScreenError};
-use crate::supervised::HeadError;
-use crate::supervised::card::HeadFolder;
-use crate::tasks::encode::pool;
+use crate::tasks::asked::Asked;
 use crate::tasks::intake::Warnings;
 
 /// Residues of the words that tell how near proteins are.
@@ -88,7 +86,7 @@ impl Intake {
     ///
     /// # Errors
     /// Files that cannot be read, vectors of another encoder, and ids with two meanings.
-    pub(super) fn read(plan: &ScreenPlan, head: &HeadFolder, context: &Context) -> anyhow::Result<Self> {
+    pub(super) fn read(plan: &ScreenPlan, head: &Asked, context: &Context) -> anyhow::Result<Self> {
         let mut intake =
             if plan.embeddings.is_empty() { of_fasta(plan)? } else { of_vectors(plan, head, context)? };
         let mut hasher = blake3::Hasher::new();
@@ -115,6 +113,14 @@ impl Intake {
     /// How many proteins.
     pub(super) fn count(&self) -> usize {
         self.proteins.ids.len()
+    }
+
+    /// Numbers of a vector of a protein, of those that there are, or of those that the encoder will make.
+    pub(super) fn width(&self, encoder: Option<&Encoder>) -> usize {
+        match &self.content {
+            Content::Vectors(values) => values.len() / self.count().max(1),
+            Content::Sequences(_) => encoder.map_or(0, Encoder::width),
+        }
     }
 }
 
@@ -176,12 +182,16 @@ fn identities(path: &Path, plan: &ScreenPlan, sequences: &[Vec<u8>]) -> anyhow::
     Ok(sequences.iter().map(identity).collect())
 }
 
-fn of_vectors(plan: &ScreenPlan, head: &HeadFolder, context: &Context) -> anyhow::Result<Intake> {
+fn of_vectors(plan: &ScreenPlan, head: &Asked, context: &Context) -> anyhow::Result<Intake> {
     let (mut known, mut values, mut about) = (Known::default(), Vec::<f32>::new(), None);
-    let (mut headers, mut repeated) = (0, 0);
+    let (mut headers, mut repeated, mut width) = (0, 0, head.width());
     for (list, file) in plan.embeddings.iter().enumerate() {
-        let vectors = read_vectors(file, Some(head.card.head.inputs))?;
-        admit(head, file, vectors.metadata.as_ref(), context)?;
+        let vectors = read_vectors(file, width)?;
+        head.check_vectors(file, vectors.metadata.as_ref(), context)?;
+        if !vectors.ids.is_empty() {
+            // The vectors of both lists are those of one encoder.
+            width = Some(vectors.width);
+        }
         headers += vectors.ids.len() as u64;
         for (id, vector) in vectors.ids.iter().zip(vectors.values.chunks_exact(vectors.width.max(1))) {
             let (number, is_new) = known.number(id, list);
@@ -210,42 +220,4 @@ fn of_vectors(plan: &ScreenPlan, head: &HeadFolder, context: &Context) -> anyhow
         inputs: shown(&plan.embeddings),
         digest: String::new(),
     })
-}
-
-/// Refuses vectors of another encoder; what says nothing of itself is taken with a warning.
-fn admit(
-    head: &HeadFolder,
-    file: &Path,
-    metadata: Option<&Metadata>,
-    context: &Context,
-) -> anyhow::Result<()> {
-    match metadata {
-        Some(metadata) => Ok(check(head, file, metadata)?),
-        None => {
-            context.print.warning(&format!(
-                "{} does not say what made it: that its vectors are those of the head's encoder cannot be checked",
-                file.display()
-            ));
-            Ok(())
-        }
-    }
-}
-
-/// Refuses vectors of another encoder, layer or pooling than the head reads.
-fn check(head: &HeadFolder, file: &Path, metadata: &Metadata) -> Result<(), HeadError> {
-    let encoder = &head.card.encoder;
-    for (what, key, wanted) in [
-        ("the model", "model", json!(encoder.identity)),
-        ("the adapter", "adapter", json!(encoder.adapter)),
-        ("the layer", "layers", json!([encoder.layer])),
-        ("the pooling", "pool", json!(pool(head.pooling()).name())),
-    ] {
-        let found = metadata.get(key).cloned().unwrap_or(Value::Null);
-        if found != wanted {
-            let (path, folder) = (file.to_owned(), head.path.clone());
-            let (found, wanted) = (found.to_string(), wanted.to_string());
-            return Err(HeadError::Vectors { path, folder, what, found, wanted });
-        }
-    }
-    Ok(())
 }
