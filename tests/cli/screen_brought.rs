@@ -101,21 +101,45 @@ fn wrong_plugins(scratch: &Scratch) {
     refused(cosine, &["--model", "composition"], 65, &"0".repeat(64));
 }
 
-/// A head that was taught and leaves as an ONNX file ranks as it did before, in blocks of any size.
+/// The head of the mean of two vectors tells two classes by one number.
 #[test]
-fn an_onnx_head_of_pairs_screens_and_is_calibrated() {
-    let scratch = scratch_with(&["--set", "head.hidden=8"]);
-    run(&scratch, &["model", "export", "head", "--onnx", "--out", "head_onnx"]).go().code(0);
+fn a_head_of_one_number_leaves_as_onnx_and_screens() {
+    let of_mean = ["--set", "head.pairs=average", "--set", "head.activation=tanh", "--set", "head.hidden=8"];
+    as_onnx(&scratch_with(&of_mean));
+}
+
+/// A head that was taught and leaves as an ONNX file ranks as it did before.
+fn as_onnx(scratch: &Scratch) {
+    run(scratch, &["model", "export", "head", "--onnx", "--out", "head_onnx"]).go().code(0);
     let (head, model) = ("head_onnx/head.onnx", ["--model", "composition"]);
-    run(&scratch, &[&ALL[..], &["--head", "head", "--out", "taught.tsv"]].concat()).go().code(0);
-    screen(&scratch, head, &[&ALL[1..], &model[..], &["--out", "all.tsv"]].concat()).code(0);
-    let (wanted, found) = (scores(&scratch, "taught.tsv"), scores(&scratch, "all.tsv"));
+    run(scratch, &[&ALL[..], &["--head", "head", "--out", "taught.tsv"]].concat()).go().code(0);
+    screen(scratch, head, &[&ALL[1..], &model[..], &["--out", "all.tsv"]].concat()).code(0);
+    let (wanted, found) = (scores(scratch, "taught.tsv"), scores(scratch, "all.tsv"));
     assert_eq!((found.len(), wanted.len()), (PROTEINS * (PROTEINS - 1) / 2, found.len()));
     for (wanted, found) in wanted.iter().zip(&found) {
         // 32-bit sums in another order, through two layers.
         let near = (wanted.2 - found.2).abs() <= 1e-5 + 1e-4 * wanted.2.abs();
         assert!((&wanted.0, &wanted.1) == (&found.0, &found.1) && near, "{wanted:?} {found:?}");
     }
+    run(scratch, &["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", "head", "--out", "a.tsv"])
+        .go()
+        .code(0);
+    let words = ["predict", "pairs.tsv", "--sequences", "p.fasta", "--head", head, "--out", "b.tsv"];
+    run(scratch, &[&words[..], &model].concat()).go().code(0);
+    let ((names, taught), (others, brought)) = (rows(&scratch.text("a.tsv")), rows(&scratch.text("b.tsv")));
+    assert_eq!((names, taught.len()), (others, brought.len()));
+    for (taught, brought) in taught.iter().zip(&brought) {
+        let chance = |row: &[String]| row.last().unwrap().parse::<f64>().unwrap();
+        assert!((chance(taught) - chance(brought)).abs() < 1e-5, "{taught:?} {brought:?}");
+    }
+}
+
+#[test]
+fn an_onnx_head_of_pairs_screens_in_blocks_of_any_size_and_is_calibrated() {
+    let scratch = scratch_with(&["--set", "head.hidden=8"]);
+    as_onnx(&scratch);
+    let (head, model) = ("head_onnx/head.onnx", ["--model", "composition"]);
+    let found = scores(&scratch, "all.tsv");
     let told = meta(&scratch, "all.tsv");
     let numerics = told["head_numerics"].as_str().unwrap();
     assert!(numerics.starts_with("tract-"), "{numerics}");

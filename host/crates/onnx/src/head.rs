@@ -10,7 +10,7 @@ use crate::error::OnnxError;
 use crate::file::{Contents, ModelFile};
 use crate::limits::Limits;
 use crate::program::{Program, Signature};
-use crate::sidecar::{HeadSidecar, LabelKind, Reads};
+use crate::sidecar::{Gives, HeadSidecar, LabelKind, Reads};
 
 /// Rows that are computed together, always: the last block is filled up with zeros.
 pub const BLOCK: usize = 64;
@@ -180,9 +180,12 @@ impl Head {
     /// Compares what the sidecar says of labels with the numbers there are.
     fn check_labels(&self, sidecar: &HeadSidecar) -> Result<(), OnnxError> {
         let names = sidecar.labels.names.len();
-        let wanted = match sidecar.labels.kind {
+        let labels = &sidecar.labels;
+        let wanted = match labels.kind {
             LabelKind::Number => 1,
             LabelKind::Level => self.outputs,
+            // One score can say which of two it is.
+            LabelKind::Class if names == 2 && self.outputs == 1 && labels.gives == Gives::Scores => 1,
             _ => names,
         };
         if wanted == self.outputs {

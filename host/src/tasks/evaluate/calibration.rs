@@ -28,7 +28,7 @@ pub(super) fn add(
         }
         Asked::Brought(_) | Asked::Onnx(_) => {
             let telling = asked.telling();
-            asked.way() == Way::Pairs && telling.kind == LabelKind::Class && telling.width == 2
+            asked.way() == Way::Pairs && telling.kind == LabelKind::Class && telling.has_logit()
         }
     };
     if !is_fit {

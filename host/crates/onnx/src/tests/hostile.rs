@@ -188,13 +188,17 @@ fn inputs_outputs_and_labels_go_together() {
     };
     let number = "[labels]\nkind = \"number\"\n";
     assert_eq!(said(number), Ok(()));
+    // One score says which of two it is; one probability would leave the other open.
+    let two = "[labels]\nkind = \"class\"\nnames = [\"a\", \"b\"]\n";
+    assert_eq!(said(two), Ok(()));
     for (text, wanted) in [
         (format!("inputs = [\"z\"]\n{number}"), "the input \"x\""),
         (format!("output = \"z\"\n{number}"), "the output \"z\", and it has y"),
         (format!("inputs = [\"x\", \"z\"]\n{number}"), "\"inputs\" has 2 names"),
         (format!("[reads]\nwhat = \"pairs\"\n{number}"), "takes 2 input(s)"),
         (format!("[reads]\nmodel = \"short\"\n{number}"), "64 small hexadecimal digits"),
-        ("[labels]\nkind = \"class\"\nnames = [\"a\", \"b\"]\n".to_owned(), "has 1 numbers for a row"),
+        ("[labels]\nkind = \"class\"\nnames = [\"a\", \"b\", \"c\"]\n".to_owned(), "has 1 numbers for a row"),
+        (format!("{two}gives = \"probabilities\"\n"), "has 1 numbers for a row"),
         ("[labels]\nkind = \"class\"\n".to_owned(), "one for each class"),
         ("[labels]\nkind = \"residues\"\nnames = [\"a\"]\n".to_owned(), "must both be"),
         ("[labels]\nkind = \"number\"\ngives = \"probabilities\"\n".to_owned(), "which numbers are not"),
