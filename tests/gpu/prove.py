@@ -17,9 +17,9 @@ def check(pliant, report):
         last = lines[-1] if lines else f"nothing but the code {done.returncode}"
         report.check(f"operations against the processor, products {products}, attention {attention}:",
                      done.returncode == 0, last)
-        refused = [line for line in lines if line.startswith("plain product")]
-        if refused and products != "plain":
-            report.fact(f"{len(refused)} small products had no algorithm of cuBLASLt, as {refused[0]}")
+        refused = [line.partition(": ")[2] for line in lines if line.startswith("plain product")]
+        if refused:
+            report.fact(f"attention {attention}: cuBLASLt has no algorithm for {len(refused)} small products, as {refused[0]}")
         if done.returncode:
             told = "\n".join(lines[:60]) + "\n" + done.stderr[-2000:]
             report.detail(f"What disagrees, products {products}, attention {attention}", f"```\n{told}\n```")

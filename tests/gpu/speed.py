@@ -16,14 +16,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Models:
-    """Models of random weights, made on the processor while the GPU is at other work: some 20 million weights a second each."""
+    """Models of random weights, made on the processor while the GPU is at other work: some 20 million weights a second each.
+    The last, which is the largest, is made after the others, so that it cannot take their disk."""
 
     def __init__(self, pliant, shapes, names):
         self.pliant, self.made, self.failed = pliant, {name: threading.Event() for name in names}, {}
         for name in names:
-            threading.Thread(target=self.make, args=(name, shapes[name].config), daemon=True).start()
+            before = [self.made[other] for other in names[:-1] if name == names[-1]]
+            threading.Thread(target=self.make, args=(name, shapes[name].config, before), daemon=True).start()
 
-    def make(self, name, config):
+    def make(self, name, config, before):
+        for other in before:
+            other.wait()
         try:
             self.pliant.file(f"{name}.json").write_text(json.dumps(config))
             self.pliant.run("model", "new", "--config", f"{name}.json", "--seed", "1", "--out", f"model_{name}", seconds=600)
