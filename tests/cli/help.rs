@@ -5,7 +5,7 @@ use crate::tool::Run;
 
 #[test]
 fn help_is_as_it_was_read_last() {
-    let cases: [(&str, &[&str]); 44] = [
+    let cases: [(&str, &[&str]); 45] = [
         ("help", &["--help"]),
         ("help_embed", &["embed", "--help"]),
         ("help_logits", &["logits", "--help"]),
@@ -42,6 +42,7 @@ fn help_is_as_it_was_read_last() {
         ("help_adapter", &["adapter", "--help"]),
         ("help_adapter_inspect", &["adapter", "inspect", "--help"]),
         ("help_adapter_merge", &["adapter", "merge", "--help"]),
+        ("help_adapter_import", &["adapter", "import", "--help"]),
         ("help_cache", &["cache", "--help"]),
         ("help_cache_stats", &["cache", "stats", "--help"]),
         ("help_cache_verify", &["cache", "verify", "--help"]),

@@ -337,6 +337,32 @@ fn a_published_checkpoint_becomes_a_head_with_its_adapter() {
 }
 
 #[test]
+fn an_adapter_of_any_form_becomes_a_folder_of_its_own() {
+    let scratch = scratch();
+    train(&scratch, "head", &[&LORA[..], &["--set", "run.epochs=1"]].concat());
+    write(&scratch.path("whole.safetensors"), &whole_checkpoint(&scratch, &published_layers()));
+    let import = |source: &str, out: &str, more: &[&str]| {
+        let words = ["adapter", "import", source, "--model", model(), "--out", out];
+        scratch.run(&[&words[..], more].concat()).go()
+    };
+    let adapter = json(&scratch, "head/head.json")["encoder"]["adapter"].as_str().unwrap().to_owned();
+    let told = import("head/adapter", "copy", &[]).code(0).text();
+    assert_eq!(told, format!("identity: {adapter}\n"));
+    for name in ["adapter_model.safetensors", "adapter_config.json"] {
+        assert!(
+            scratch.read(&format!("copy/{name}")) == scratch.read(&format!("head/adapter/{name}")),
+            "{name}"
+        );
+    }
+    assert_eq!(import("whole.safetensors", "taken", &["--lora-alpha", "8"]).code(0).text(), told);
+    let refused = import("whole.safetensors", "no", &[]).code(65);
+    assert!(refused.stderr.contains("--lora-alpha"), "{}", refused.stderr);
+    import("head/adapter", "copy", &[]).code(74);
+    import("nothing", "no", &[]).code(66);
+    assert!(!scratch.path("no").exists());
+}
+
+#[test]
 fn the_published_adapter_is_a_configuration() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/examples/finetune/ppi_published_lora.toml");
     let words = ["finetune", "--config", example, "--train", "t.tsv", "--valid", "t.tsv", "--model", model()];

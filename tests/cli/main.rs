@@ -38,6 +38,7 @@ mod pretrain;
 mod pretrain_learns;
 mod pretrain_pairs;
 mod pull;
+mod refused;
 mod results;
 mod scores;
 mod screen;

@@ -8,6 +8,7 @@ const EXAMPLES: &str = "\
 Examples:
   pliant adapter inspect head/adapter --model esm2_t6_8M
   pliant adapter merge head/adapter --model esm2_t6_8M --out esm2_t6_8M_adapted
+  pliant adapter import checkpoint.pt --model esm2_t6_8M --lora-alpha 32 --out adapter
 
 An adapter is a folder with adapter_config.json and adapter_model.safetensors, as Hugging Face PEFT writes and reads it.";
 
@@ -27,6 +28,8 @@ pub enum AdapterAction {
     Inspect(InspectArgs),
     /// Make a model folder of a model and an adapter together
     Merge(MergeArgs),
+    /// Copy an adapter of any spelling, or that in a file of a whole model, into a folder of its own
+    Import(ImportArgs),
 }
 
 /// The words after `pliant adapter inspect`.
@@ -56,4 +59,21 @@ pub struct MergeArgs {
     /// The folder to make; it must not exist or be empty
     #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// The words after `pliant adapter import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The folder of an adapter, or a file of a model that holds one, as training code saves it
+    #[arg(value_name = "SOURCE")]
+    pub source: PathBuf,
+    /// The model that it is for: a folder, or the name of one that was pulled
+    #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
+    pub model: PathBuf,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long, env = "PLIANT_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// The alpha of an adapter in a file, which does not say it
+    #[arg(long, env = "PLIANT_LORA_ALPHA", value_name = "ALPHA")]
+    pub lora_alpha: Option<f64>,
 }

@@ -57,6 +57,11 @@ impl Answer {
         Self { kept, spreads }
     }
 
+    /// Leaves out the pairs of a lower logit. Ranks stay, as what is left out comes behind what stays.
+    pub fn cut(&mut self, least: f32) {
+        self.kept.retain(|kept| kept.edge.logit >= least);
+    }
+
     /// How many pairs.
     pub fn len(&self) -> usize {
         self.kept.len()

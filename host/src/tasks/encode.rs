@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pliant_models::heads::Pooling;
 use pliant_seq::tables::LabelledSet;
-use pliant_seq::{ReadOptions, Source};
+use pliant_seq::{Failure, ReadOptions, RecordError, Source};
 use serde_json::Value;
 
 use crate::Context;
@@ -15,9 +15,10 @@ use crate::cli::embed::{Pool, Written};
 use crate::cli::reading::OnError;
 use crate::cli::shared::{ComputePlan, LongPlan, RunPlan};
 use crate::engine::Card;
+use crate::exit::TaskError;
 use crate::pipeline::{Masks, Output};
 use crate::supervised::stored::Stored;
-use crate::tasks::run::{Order, Ready, Sizes};
+use crate::tasks::run::{Order, Ready, Sizes, refusing};
 
 /// What is wanted of every protein.
 #[derive(Debug, Clone)]
@@ -61,6 +62,53 @@ pub(super) fn pool(pooling: Pooling) -> Pool {
 /// The sequences of a set.
 pub(super) fn sequences(set: &LabelledSet) -> Vec<&[u8]> {
     (0..set.sequences()).map(|number| set.sequence(number)).collect()
+}
+
+/// What cannot be encoded under a policy for long proteins: a function that says why, if residues cannot. Whoever knows where
+/// sequences stand asks it before [`encode`], which knows nothing but their numbers.
+///
+/// # Errors
+/// Windows that cannot be.
+pub(super) fn refused(
+    card: &Card,
+    long: &LongPlan,
+) -> Result<impl Fn(&[u8]) -> Option<RecordError> + use<>, TaskError> {
+    refusing(card, long, &states(Vec::new(), None))
+}
+
+/// The examples of a set whose proteins can all be encoded, and a failure for each of the others.
+pub(super) fn encodable(
+    set: LabelledSet,
+    refused: impl Fn(&[u8]) -> Option<RecordError>,
+) -> (Option<LabelledSet>, Vec<Failure>) {
+    let reasons: Vec<Option<RecordError>> = sequences(&set).into_iter().map(refused).collect();
+    if reasons.iter().all(Option::is_none) {
+        return (Some(set), Vec::new());
+    }
+    let (mut stays, mut failures) = (Vec::new(), Vec::new());
+    for example in 0..set.len() {
+        let bad =
+            set.members(example).into_iter().find_map(|number| Some((number, reasons[number].clone()?)));
+        match bad {
+            None => stays.push(example),
+            Some((number, reason)) if set.are_pairs() => {
+                let reason = of_pair(set.id(number), &reason);
+                failures.push(set.failure(example, reason));
+            }
+            Some((_, reason)) => failures.push(set.failure(example, reason)),
+        }
+    }
+    (set.select(&stays), failures)
+}
+
+/// Why a pair has no answer: what is wrong with one of its proteins.
+pub(super) fn of_pair(id: &str, reason: &RecordError) -> RecordError {
+    RecordError::NoAnswer { reason: format!("{id} {reason}") }
+}
+
+/// The states of a layer, pooled where that is wanted.
+fn states(layers: Vec<usize>, pool: Option<Pool>) -> Output {
+    Output::States { layers, pool: pool.unwrap_or_default(), residues: pool.is_none(), written: Written::H }
 }
 
 /// Encodes every different sequence of the lists once. `admit` is asked with the identity of the model before anything is
@@ -151,12 +199,7 @@ fn ready<T>(
         task,
         plan: &plan,
         sources: vec![Source::from_bytes("examples", text.as_bytes())],
-        output: Output::States {
-            layers: vec![wish.layer],
-            pool: wish.pool.unwrap_or_default(),
-            residues: wish.pool.is_none(),
-            written: Written::H,
-        },
+        output: states(vec![wish.layer], wish.pool),
         masks: Masks::None,
     };
     then(Ready::new(card, order)?, &Sizes { held_bytes: 0, output_bytes: Value::Null })

@@ -1,11 +1,12 @@
 //! Files that several tasks write beside their results.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use pliant_seq::Failure;
-use pliant_store::{Access, Action, AtomicFile, FailureWriter, OutputSet, StoreError};
+use pliant_seq::{Failure, Source};
+use pliant_store::{Access, Action, AtomicFile, FailureWriter, OutputSet, Separator, Sheet, StoreError};
 
 use crate::cli::reading::OnError;
 
@@ -24,6 +25,30 @@ pub(super) fn add_failures(
     }
     Ok(())
 }
+
+/// A table that others made, plain or compressed; `-` is standard input. Its suffix tells what stands between cells, and where
+/// it has none, as a stream, the first line does.
+///
+/// # Errors
+/// A suffix that is no table's, a file that cannot be read, and one that is no table.
+pub(super) fn sheet(path: &Path) -> anyhow::Result<Sheet> {
+    let is_packed = |suffix: &OsStr| PACKED.iter().any(|packed| suffix.eq_ignore_ascii_case(packed));
+    let plain =
+        if path.extension().is_some_and(is_packed) { path.with_extension("") } else { path.to_owned() };
+    let mut bytes = Vec::new();
+    for source in Source::from_arguments(&[path])? {
+        bytes.extend(source.text()?);
+    }
+    let is_stream = path.as_os_str() == "-" || !fs::metadata(path).is_ok_and(|about| about.is_file());
+    let separator = match Separator::of_path(&plain) {
+        Err(_) if is_stream => Separator::of_first_line(&bytes),
+        known => known?,
+    };
+    Ok(Sheet::parse(path, separator, &bytes)?)
+}
+
+/// Suffixes of compressed files.
+const PACKED: [&str; 5] = ["gz", "bgz", "bz2", "xz", "zst"];
 
 /// A path as JSON tells it, which holds Unicode alone: what is none is replaced, as no name of a file ends a run.
 pub(super) fn path_text(path: &Path) -> String {

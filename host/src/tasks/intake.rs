@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pliant_seq::{Failure, Totals};
+use pliant_store::StoreError;
 use serde_json::{Value, json};
 
 use super::files;
@@ -90,16 +91,27 @@ pub(super) fn shown(failures: &[Failure]) -> Vec<String> {
 /// # Errors
 /// Always: [`TaskError::BadRecords`], or why they cannot be listed.
 pub(super) fn refuse(failures: &[Failure], headers: u64, list: Option<&Path>) -> anyhow::Result<()> {
+    Err(refusal(failures, headers, list)?.into())
+}
+
+/// The error that ends a run for its failures among `headers` records, which are listed in `list`.
+///
+/// # Errors
+/// Why they cannot be listed.
+pub(super) fn refusal(
+    failures: &[Failure],
+    headers: u64,
+    list: Option<&Path>,
+) -> Result<TaskError, StoreError> {
     if let Some(path) = list {
         files::failure_list(path, failures)?.commit()?;
     }
-    Err(TaskError::BadRecords {
+    Ok(TaskError::BadRecords {
         failed: failures.len(),
         headers,
         shown: shown(failures),
         list: list.map(Path::to_path_buf),
-    }
-    .into())
+    })
 }
 
 /// Checks that a second reading found the records of the first.

@@ -121,6 +121,19 @@ impl Source {
     }
 }
 
+impl Source {
+    /// All of the text, decompressed: for inputs that are held in memory as a whole.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`], and [`InputError::Read`] or [`InputError::Damaged`].
+    pub fn text(&self) -> Result<Vec<u8>, InputError> {
+        let mut text = Vec::new();
+        let read = self.open(&Progress::default())?.read_to_end(&mut text);
+        read.map_err(|source| read_error(&self.name, 1, source))?;
+        Ok(text)
+    }
+}
+
 /// Bytes read so far, shared between the reader and whoever shows it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<AtomicU64>);

@@ -36,6 +36,12 @@ impl Separator {
         }
     }
 
+    /// That of a text without a suffix: a tab where its first line has one.
+    pub fn of_first_line(text: &[u8]) -> Self {
+        let mut first = text.iter().take_while(|&&byte| byte != b'\n');
+        if first.any(|&byte| byte == b'\t') { Self::Tab } else { Self::Comma }
+    }
+
     fn byte(self) -> u8 {
         match self {
             Self::Comma => b',',
@@ -63,17 +69,26 @@ impl Sheet {
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let separator = Separator::of_path(path)?;
         let bytes = fs::read(path).map_err(|cause| StoreError::io(Action::Read, path, cause))?;
-        let text = bytes.strip_prefix(MARK).unwrap_or(&bytes);
-        let refused = |cause: csv::Error| {
-            let reason = reason(cause.kind(), text);
-            StoreError::NotATable { path: path.to_path_buf(), reason }
-        };
+        Self::parse(path, separator, &bytes)
+    }
+
+    /// The table whose text is at hand; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Sheet::read`], but for reading.
+    pub fn parse(path: &Path, separator: Separator, bytes: &[u8]) -> Result<Self, StoreError> {
+        let text = bytes.strip_prefix(MARK).unwrap_or(bytes);
+        let malformed = |reason| StoreError::NotATable { path: path.to_path_buf(), reason };
+        let refused = |cause: csv::Error| malformed(reason(cause.kind(), text));
         let mut reader = ReaderBuilder::new().delimiter(separator.byte()).from_reader(text);
         let columns = reader.headers().map_err(refused)?.clone();
         let rows: Result<Vec<_>, _> = reader.into_records().collect();
         let rows = rows.map_err(refused)?;
         let mut lines = Lines::of(text);
-        let lines = rows.iter().map(|row| lines.at(row.position())).collect();
+        let lines: Vec<u64> = rows.iter().map(|row| lines.at(row.position())).collect();
+        if let (Some(line), true) = (lines.last(), rows.last().is_some_and(|row| is_open(row, text))) {
+            return Err(malformed(format!("line {line}: found a quote that is opened and never closed")));
+        }
         Ok(Self { separator, columns, rows, lines })
     }
 
@@ -87,9 +102,25 @@ impl Sheet {
         self.columns.iter()
     }
 
-    /// The number of the first column of that name.
+    /// The number of the first column of that name, blanks around names left out.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column == name)
+        self.columns.iter().position(|column| column.trim() == name)
+    }
+
+    /// The numbers of all columns of that name, blanks around names left out.
+    pub fn places(&self, name: &str) -> Vec<usize> {
+        let is_own = |(_, column): &(usize, &str)| column.trim() == name;
+        self.columns.iter().enumerate().filter(is_own).map(|(place, _)| place).collect()
+    }
+
+    /// The same table where its first line is a row and names nothing: columns are called by their numbers, from 1.
+    #[must_use]
+    pub fn without_names(self) -> Self {
+        let Self { separator, columns, mut rows, mut lines } = self;
+        let names = (1..=columns.len()).map(|number| number.to_string()).collect::<Vec<_>>().into();
+        rows.insert(0, columns);
+        lines.insert(0, 1);
+        Self { separator, columns: names, rows, lines }
     }
 
     /// The rows in the order of the file.
@@ -126,6 +157,14 @@ impl<'a> Lines<'a> {
         self.byte = end;
         self.line
     }
+}
+
+/// Whether the last row ends within quotes, which then hold all that was to be rows after it: a cell of several lines, and
+/// quotes that come in no pairs.
+fn is_open(row: &StringRecord, text: &[u8]) -> bool {
+    let start = row.position().map_or(0, |place| usize::try_from(place.byte()).unwrap_or(text.len()));
+    let quotes = text[start.min(text.len())..].iter().filter(|&&byte| byte == b'"').count();
+    !quotes.is_multiple_of(2) && row.iter().any(|cell| cell.contains('\n'))
 }
 
 /// What is wrong with a table, with its line.
@@ -280,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_may_have_no_names_or_a_name_twice() {
+        let sheet = read("m.tsv", b"P1\tP2\t1\nP1\tP3\t0\n").unwrap().without_names();
+        assert_eq!(sheet.columns().collect::<Vec<_>>(), ["1", "2", "3"]);
+        let rows: Vec<(u64, &str)> = sheet.rows().map(|row| (row.line(), row.cell(1))).collect();
+        assert_eq!(rows, [(1, "P2"), (2, "P3")]);
+        let sheet = read("m.csv", b"a, b ,a\n1,2,3\n").unwrap();
+        assert_eq!((sheet.places("a"), sheet.places("b"), sheet.places("c")), (vec![0, 2], vec![1], vec![]));
+        assert_eq!(Separator::of_first_line(b"a,b\nc\td"), Separator::Comma);
+        assert_eq!(Separator::of_first_line(b"a,b\tc"), Separator::Tab);
+    }
+
+    #[test]
     fn a_table_can_tell_of_itself_in_a_line_above() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.tsv");
@@ -298,6 +349,9 @@ mod tests {
         assert!(refused("m.csv", b"a,b\n1,2\n3\n").contains("line 3: found 1 cells, wanted 2"));
         assert!(refused("m.csv", b"a,b\n1,\xff\n").contains("line 2: found bytes"));
         assert!(refused("m.txt", b"a,b\n").contains(".csv, .tsv"));
+        let open = refused("m.csv", b"a,b\n1,2\n3,\"x\n4,5\n6,7\n");
+        assert!(open.contains("line 3: found a quote that is opened and never closed"), "{open}");
+        assert!(read("m.csv", b"a,b\n3,\"x\n4,5\"\n6,5\" wide\n").is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_models::heads::HeadKind;
 use pliant_plugin::Way;
+use pliant_seq::Failure;
 use pliant_seq::tables::{Label, LabelKind, LabelledSet};
 use pliant_store::{Cell, ColumnKind, ColumnTable, METADATA_KEY, Metadata, OutputSet};
 use serde_json::{Map, Value, json};
@@ -16,6 +17,7 @@ use crate::Context;
 use crate::cli::evaluate::{EvaluatePlan, ReportFormat};
 use crate::cli::reading::OnError;
 use crate::cli::shared::Long;
+use crate::engine::Card;
 use crate::eval::{Answers, Interval, Metric, Score, Subject};
 use crate::exit::TaskError;
 use crate::machine;
@@ -27,8 +29,9 @@ use crate::supervised::registry::Task;
 use crate::supervised::targets::Targets;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::Asked;
-use crate::tasks::encode::{self, Encoded, Wish, sequences};
+use crate::tasks::encode::{self, Encoded, Wish, encodable, refused, sequences};
 use crate::tasks::plugin::pass_on;
+use crate::tasks::run::long_name;
 use crate::tasks::{files, intake};
 
 /// Why a measure that was brought has no value: it does not say more.
@@ -61,8 +64,9 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let telling = head.telling();
     does(&head, task)?;
     let metrics = BroughtMetric::all(&plan.metrics, &plan.guest, head.plugin())?;
-    let set = examples(plan, (&head, task), &telling, context)?;
     let (model, card) = head.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
+    let long = long_name(&card, &plan.run.long)?;
+    let set = examples(plan, (&head, task), (&telling, &card), context)?;
     let (family, layer) = (card.about.family, head.layer(card.about.layers)?);
     let truncates = plan.run.long.policy == Long::Truncate;
     let limit = card.about.training_length.filter(|_| truncates).unwrap_or(usize::MAX);
@@ -89,6 +93,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let answers = answered(&set, (telling.scale, limit), &told)?;
     let found = found((task, &head.prior()), &targets, (&told, &answers), (&metrics, plan))?;
     let metadata = described((plan, &head, &set), (task, layer), (&identity, adapter, &numerics), &metrics);
+    let metadata = metadata.with("long", long);
     let mut files = write(plan, &found, &metadata)?;
     if let Some((path, format)) = &plan.proteins {
         files.append(each::table(&targets, &told, (path, *format), &metadata)?);
@@ -178,7 +183,7 @@ fn does(head: &Asked, task: &Task) -> Result<(), HeadError> {
 fn examples(
     plan: &EvaluatePlan,
     (head, task): (&Asked, &'static Task),
-    telling: &Telling,
+    (telling, card): (&Telling, &Card),
     context: &Context,
 ) -> anyhow::Result<LabelledSet> {
     let mut form = plan.form.over(head.reader());
@@ -191,16 +196,23 @@ fn examples(
     let known = matches!(telling.kind, LabelKind::Class | LabelKind::Classes).then_some(classes);
     let reading = Reading { task, form: &form, classes: known };
     let (set, report) = reading.read(&plan.run.inputs)?;
-    if !report.failures.is_empty() && plan.run.on_error == OnError::Fail {
-        intake::refuse(&report.failures, report.rows, plan.run.failures.as_deref())?;
+    let (mut failures, rows, list) = (report.failures, report.rows, plan.run.failures.as_deref());
+    let ends = |failures: &[Failure]| plan.run.on_error == OnError::Fail && !failures.is_empty();
+    if ends(&failures) {
+        intake::refuse(&failures, rows, list)?;
     }
-    if let (Some(path), OnError::Skip) = (&plan.run.failures, plan.run.on_error) {
-        files::failure_list(path, &report.failures)?.commit()?;
+    let (set, refused) = encodable(of_parts(set, &plan.parts)?, refused(card, &plan.run.long)?);
+    failures.extend(refused);
+    failures.sort_by_key(|failure| failure.record);
+    let Some(set) = set.filter(|_| !ends(&failures)) else {
+        return Err(intake::refusal(&failures, rows, list)?.into());
+    };
+    if let (Some(path), OnError::Skip) = (list, plan.run.on_error) {
+        files::failure_list(path, &failures)?.commit()?;
     }
     let mut warnings = intake::Warnings::default();
-    warnings.add_left_out(report.failures.len() as u64);
+    warnings.add_left_out(failures.len() as u64);
     warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
-    let set = of_parts(set, &plan.parts)?;
     // Of levels there are one more than numbers.
     let levels = |there: usize| if telling.kind == LabelKind::Level { there } else { 0 };
     let wanted = (telling.kind, levels(telling.width + 1), classes);

@@ -5,10 +5,14 @@ use pliant_seq::tables::{LabelledSet, SetReport};
 use serde_json::{Value, json};
 
 use crate::cli::reading::OnError;
+use crate::cli::shared::{Long, LongPlan};
+use crate::engine;
 use crate::supervised::reading::{Reading, of_parts, without};
 use crate::supervised::registry::Task;
+use crate::tasks::encode;
 use crate::tasks::intake::{self, Warnings, counted};
-use crate::train::tuning::{ExamplesConfig, TuningConfig};
+use crate::train::config::Beginning;
+use crate::train::tuning::{ExamplesConfig, LongChoice, TuningConfig};
 
 /// Examples in memory, and what became of those of the files.
 pub(super) struct Examples {
@@ -48,6 +52,7 @@ impl Examples {
             (train, Some(apart))
         };
         let (train, excluded) = without(train, &data.exclude)?;
+        let (train, held_out) = encodable_of((train, held_out), config, &mut account)?;
         account.warnings.add("excluded", excluded, || {
             let examples = counted(excluded, "example is", "examples are");
             format!("{examples} not learnt from, as a protein of them is on a list of data.exclude")
@@ -70,6 +75,28 @@ impl Examples {
             ("held_out", self.held_out.as_ref().map_or(Value::Null, tell)),
         ]
     }
+}
+
+/// The examples that the model of `config` can encode; the others are failures. Of random weights nothing is known yet.
+fn encodable_of(
+    (train, held_out): (LabelledSet, Option<LabelledSet>),
+    config: &TuningConfig,
+    account: &mut Account,
+) -> anyhow::Result<(LabelledSet, Option<LabelledSet>)> {
+    let Beginning::Weights(model) = config.model.beginning() else { return Ok((train, held_out)) };
+    let card = engine::card(model)?;
+    let policy = if config.data.long == LongChoice::Truncate { Long::Truncate } else { Long::Whole };
+    let refused = encode::refused(&card, &LongPlan { policy, window: None, stride: None })?;
+    let mut left = |set: LabelledSet| -> anyhow::Result<LabelledSet> {
+        let (set, failures) = encode::encodable(set, &refused);
+        account.warnings.add_left_out(failures.len() as u64);
+        account.failures.extend(failures);
+        match set {
+            Some(set) => Ok(set),
+            None => Err(intake::refusal(&account.failures, account.rows, None)?.into()),
+        }
+    };
+    Ok((left(train)?, held_out.map(left).transpose()?))
 }
 
 /// A set in two, as the configuration says.

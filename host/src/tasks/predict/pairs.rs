@@ -19,7 +19,8 @@ use crate::supervised::HeadError;
 use crate::supervised::stored::Stored;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, Teller, concerns_record};
-use crate::tasks::encode::{Encoded, Wish, encode};
+use crate::tasks::encode::{Encoded, Wish, encode, of_pair, refused};
+use crate::tasks::run::long_name;
 use crate::tasks::{files, intake};
 
 /// Pairs of a table.
@@ -85,7 +86,8 @@ pub(super) fn run(
     }
     if let Some(path) = &plan.run.summary {
         let mut summary = json!({
-            "schema": 1, "task": "predict", "command": context.command_line, "model": given.model,
+            "schema": 1, "task": "predict", "versions": { "pliant": env!("CARGO_PKG_VERSION") },
+            "command": context.command_line, "model": given.model,
             "pairs": pairs.pairs.len(), "failures": pairs.failures.len(),
         });
         for (key, value) in asked.details() {
@@ -110,7 +112,12 @@ fn of_proteins(
     let (model, card) = asked.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let (family, layer) = (card.about.family, asked.layer(card.about.layers)?);
     let known = proteins(plan, sequences)?;
-    let pairs = Pairs::read(plan, asked, (table, sequences), |id| known.contains_key(id))?;
+    let (refused, long) = (refused(&card, &plan.run.long)?, long_name(&card, &plan.run.long)?);
+    let admit = |id: &str| match known.get(id) {
+        None => Some(unknown(id, sequences)),
+        Some(residues) => refused(residues).map(|reason| of_pair(id, &reason)),
+    };
+    let pairs = Pairs::read(plan, asked, table, (|id: &str| known.contains_key(id), admit))?;
     let wish = Wish {
         layer,
         pool: (!asked.reads_states()).then(|| asked.pool()),
@@ -130,7 +137,9 @@ fn of_proteins(
         .with("adapter", adapter)
         .with("precision", plan.run.compute.precision.name())
         .with("numerics", numerics)
-        .with("layers", json!([layer]));
+        .with("layers", json!([layer]))
+        .with("long", long)
+        .with("input", pairs.digest(|id| known[id].as_slice()));
     Ok((pairs, Given { stored, metadata, model: json!(identity) }))
 }
 
@@ -143,12 +152,25 @@ fn of_vectors(
 ) -> anyhow::Result<(Pairs, Given)> {
     let vectors = read_vectors(file, asked.width())?;
     asked.check_vectors(file, vectors.metadata.as_ref(), context)?;
-    let known: BTreeMap<&str, usize> = (0..).zip(&vectors.ids).map(|(row, id)| (id.as_str(), row)).collect();
-    let pairs = Pairs::read(plan, asked, (table, file), |id| known.contains_key(id))?;
+    let row = |number: usize| &vectors.values[number * vectors.width..(number + 1) * vectors.width];
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, id) in vectors.ids.iter().enumerate() {
+        let first = *known.entry(id.as_str()).or_insert(number);
+        if row(first) != row(number) {
+            let reason = format!(
+                "the id {id:?} has two vectors, those of the records {} and {}",
+                first + 1,
+                number + 1
+            );
+            return Err(StoreError::Malformed { path: file.to_owned(), reason }.into());
+        }
+    }
+    let is_known = |id: &str| known.contains_key(id);
+    let admit = |id: &str| (!is_known(id)).then(|| unknown(id, file));
+    let pairs = Pairs::read(plan, asked, table, (is_known, admit))?;
     let mut stored = Stored::new(vectors.width);
     for id in &pairs.proteins {
-        let start = known[id.as_str()] * vectors.width;
-        stored.push(&vectors.values[start..start + vectors.width])?;
+        stored.push(row(known[id.as_str()]))?;
     }
     let metadata = vectors.metadata.unwrap_or_default().with("output", "labels");
     let model = metadata.get("model").cloned().unwrap_or_default();
@@ -156,27 +178,23 @@ fn of_vectors(
 }
 
 impl Pairs {
-    /// Reads a table of pairs whose ids are those of the file `of`.
+    /// Reads a table of pairs: whether an id is that of a protein, and why the protein of an id cannot be asked about, if it
+    /// cannot.
     fn read(
         plan: &PredictPlan,
         asked: &Asked,
-        (table, of): (&Path, &Path),
-        is_known: impl Fn(&str) -> bool,
+        table: &Path,
+        (is_known, admit): (impl Fn(&str) -> bool, impl Fn(&str) -> Option<RecordError>),
     ) -> anyhow::Result<Self> {
-        let sheet = Sheet::read(table)?;
-        let ids = columns(plan, asked, table, &sheet)?;
+        let sheet = files::sheet(table)?;
+        let (sheet, ids) = columns(plan, asked, (table, sheet), is_known)?;
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
         let (mut pairs, mut failures, mut rows, mut proteins) = (Vec::new(), Vec::new(), 0, Vec::new());
         let file: Arc<str> = table.display().to_string().into();
         for row in sheet.rows() {
             rows += 1;
             let cells = ids.map(|column| row.cell(column).trim());
-            if let Some(id) = cells.into_iter().find(|id| !is_known(id)) {
-                let reason = RecordError::Cell {
-                    place: "the pair".to_owned(),
-                    found: format!("the id '{id}'"),
-                    wanted: format!("an id of {}", of.display()),
-                };
+            if let Some(reason) = cells.into_iter().find_map(&admit) {
                 let (file, id) = (Arc::clone(&file), cells.join("/"));
                 failures.push(Failure { file, line: row.line(), record: rows, id, reason });
                 continue;
@@ -190,10 +208,27 @@ impl Pairs {
             });
             pairs.push(Pair { names: cells.map(str::to_owned), members, line: row.line(), record: rows });
         }
+        if rows == 0 {
+            return Err(not_a_table(table, "found no pair below the names of the columns".to_owned()).into());
+        }
         if pairs.is_empty() || (plan.run.on_error == OnError::Fail && !failures.is_empty()) {
             intake::refuse(&failures, rows, plan.run.failures.as_deref())?;
         }
         Ok(Self { file, pairs, proteins, failures })
+    }
+
+    /// BLAKE3 of the pairs in their order, and of the proteins that they name, in hex.
+    fn digest<'a>(&self, residues: impl Fn(&str) -> &'a [u8]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for id in &self.proteins {
+            for text in [id.as_bytes(), residues(id)] {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
+            }
+        }
+        for member in self.pairs.iter().flat_map(|pair| pair.members) {
+            hasher.update(&(member as u64).to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Asks about every pair and writes what is told. One without an answer is left out where the run is told to go on.
@@ -219,26 +254,50 @@ impl Pairs {
     }
 }
 
-/// The columns of the ids of both.
-fn columns(plan: &PredictPlan, asked: &Asked, table: &Path, sheet: &Sheet) -> anyhow::Result<[usize; 2]> {
-    let place = |name: &str| {
-        sheet.column(name).ok_or_else(|| StoreError::NotATable {
-            path: table.to_owned(),
-            reason: format!(
-                "found no column {name:?}, only {}",
-                sheet.columns().collect::<Vec<_>>().join(", ")
-            ),
-        })
-    };
+/// The columns of the ids of both. A table whose first line is a pair itself, as D-SCRIPT has them, has no names: its first two
+/// columns are taken, where nobody names others.
+fn columns(
+    plan: &PredictPlan,
+    asked: &Asked,
+    (table, sheet): (&Path, Sheet),
+    is_known: impl Fn(&str) -> bool,
+) -> anyhow::Result<(Sheet, [usize; 2])> {
     let ids: Vec<&str> = match plan.id_columns.as_slice() {
-        [] => asked.id_columns(sheet),
+        [] => asked.id_columns(&sheet),
         names => names.iter().map(String::as_str).collect(),
     };
     let [first, second] = ids.as_slice() else {
         let what = "wanted two columns of ids, as in --id-column id_a,id_b".to_owned();
         return Err(HeadError::Unfit { what }.into());
     };
-    Ok([place(first)?, place(second)?])
+    let first_line: Vec<&str> = sheet.columns().take(2).map(str::trim).collect();
+    let is_pair = matches!(first_line.as_slice(), [one, other] if is_known(one) && is_known(other));
+    if plan.id_columns.is_empty() && is_pair && sheet.column(first).is_none() {
+        return Ok((sheet.without_names(), [0, 1]));
+    }
+    let place = |name: &str| {
+        let found = || sheet.columns().collect::<Vec<_>>().join(", ");
+        match sheet.places(name).as_slice() {
+            [place] => Ok(*place),
+            [] => Err(not_a_table(table, format!("found no column {name:?}, only {}", found()))),
+            _ => Err(not_a_table(table, format!("more than one column is named {name:?}"))),
+        }
+    };
+    let both = [place(first)?, place(second)?];
+    Ok((sheet, both))
+}
+
+fn not_a_table(path: &Path, reason: String) -> StoreError {
+    StoreError::NotATable { path: path.to_owned(), reason }
+}
+
+/// Why a pair is none: no protein has one of its ids.
+fn unknown(id: &str, of: &Path) -> RecordError {
+    RecordError::Cell {
+        place: "the pair".to_owned(),
+        found: format!("the id '{id}'"),
+        wanted: format!("an id of {}", of.display()),
+    }
 }
 
 /// The proteins of a FASTA by their ids. One that cannot be read ends the run, as a pair may name it.

@@ -8,6 +8,7 @@ use pliant_kernels::Device;
 use pliant_plugin::Way;
 use pliant_seq::{Failure, RecordError};
 use pliant_store::{OutputSet, ResultKind, ResultReader, StoreError};
+use serde_json::json;
 
 use super::labels::Labels;
 use crate::Context;
@@ -64,6 +65,18 @@ pub(super) fn run(
     let mut files: OutputSet = labels.finish()?;
     if let Some(path) = &plan.run.failures {
         files::add_failures(&mut files, path, &waiting.failures, plan.run.on_error)?;
+    }
+    if let Some(path) = &plan.run.summary {
+        let mut summary = json!({
+            "schema": 1, "task": "predict", "versions": { "pliant": env!("CARGO_PKG_VERSION") },
+            "command": context.command_line, "embeddings": files::path_text(file),
+            "model": described.get("model").cloned(), "records": waiting.before - waiting.failures.len() as u64,
+            "failures": waiting.failures.len(),
+        });
+        for (key, value) in asked.details() {
+            summary[key] = value;
+        }
+        files.push(files::text_file(path, &format!("{summary:#}\n"))?);
     }
     Ok(files.commit()?)
 }

@@ -302,6 +302,29 @@ fn tell_slow_products(device: &Device, print: &Printer) {
     }
 }
 
+/// What the model of a card leaves out of what is to be computed, for those who must name it by files of their own: a
+/// function that says why residues are not computed, if they are not.
+///
+/// # Errors
+/// Windows that cannot be.
+pub(super) fn refusing(
+    card: &Card,
+    plan: &LongPlan,
+    output: &Output,
+) -> Result<impl Fn(&[u8]) -> Option<RecordError> + use<>, TaskError> {
+    let long = long_policy(plan, card.about.training_length)?;
+    let (trained, ability) = (trained(card, &long), output.ability(card));
+    Ok(move |residues: &[u8]| survey::refusal(residues, (&long, trained), &ability))
+}
+
+/// The policy for long proteins with its lengths, as results tell it.
+///
+/// # Errors
+/// Windows that cannot be.
+pub(super) fn long_name(card: &Card, plan: &LongPlan) -> Result<String, TaskError> {
+    Ok(long_policy(plan, card.about.training_length)?.to_string())
+}
+
 /// Refuses what an ONNX file cannot give.
 fn check_brought(card: &Card, order: &Order<'_>) -> Result<(), TaskError> {
     if card.sidecar.is_none() {

@@ -144,16 +144,23 @@ fn refused(sources: &[Source], rules: &Rules<'_>) -> Result<Vec<(u64, Failure)>,
     let mut failures = Vec::new();
     for item in RecordReader::new(sources, rules.read) {
         let Item::Record(record) = item? else { continue };
-        let (residues, trained) = (record.residues.len(), rules.trained);
-        let reason = match rules.long.cut(residues, trained) {
-            Cut::Refused | Cut::Skipped => Some(RecordError::OverTrained { residues, trained }),
-            cut => rules.ability.refusal(&record.residues, &cut),
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = refusal(&record.residues, (&rules.long, rules.trained), &rules.ability) {
             failures.push((record.index, record.failure(reason)));
         }
     }
     Ok(failures)
+}
+
+/// Why residues are not computed, if they are not: by the policy for those longer than `trained`, or for what the model is.
+pub(super) fn refusal(
+    residues: &[u8],
+    (long, trained): (&LongPolicy, usize),
+    ability: &Ability,
+) -> Option<RecordError> {
+    match long.cut(residues.len(), trained) {
+        Cut::Refused | Cut::Skipped => Some(RecordError::OverTrained { residues: residues.len(), trained }),
+        cut => ability.refusal(residues, &cut),
+    }
 }
 
 fn warnings(

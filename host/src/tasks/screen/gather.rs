@@ -56,7 +56,20 @@ pub(in crate::tasks) fn gather(plan: &GatherPlan, context: &Context) -> anyhow::
     }
     let named = plan.screen_format.or_else(|| head.about.format.as_deref().and_then(ReportFormat::from_name));
     let format = report_format(&plan.out, named)?;
-    let answer = Answer::of(tally, head.step());
+    if format.wants_calibration() && head.about.calibration.is_none() {
+        let path = plan.parts[0].clone();
+        return Err(ScreenError::NotCalibrated { asked: "a format of probabilities", path }.into());
+    }
+    let cut = head.about.cut.map(f32::from_bits);
+    if format == ReportFormat::Dscript && cut.is_some_and(|cut| head.least == cut.to_bits()) {
+        let what = "the parts hold the pairs that reach the cut alone, and --format dscript tells the others too: give it to \
+                    'pliant screen --shard', or choose another format";
+        return Err(TaskError::Usage { what: what.to_owned() }.into());
+    }
+    let mut answer = Answer::of(tally, head.step());
+    if let Some(cut) = cut.filter(|_| format != ReportFormat::Dscript) {
+        answer.cut(cut);
+    }
     let files = report::write(&plan.out, format, (&head.proteins, &answer), &head.about)?;
     files.paths().try_for_each(|path| plan.keeps_inputs(path))?;
     Ok(files.commit()?)

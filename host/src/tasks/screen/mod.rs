@@ -56,12 +56,12 @@ pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
     let head = PairHead::open(plan, &device)?;
     let calibrated = Calibrated::read(plan, head.asked())?;
     let cut = calibrated.cut(plan)?;
-    let mut intake = Intake::read(plan, head.asked(), context)?;
+    let encoder = Encoder::of(plan, head.asked())?;
+    let mut intake = Intake::read(plan, (head.asked(), encoder.as_ref()), context)?;
     let asked = asked(plan, &mut intake)?;
     refuse(plan, &intake)?;
     wants_pairs(&asked, intake.count(), &intake.inputs)?;
     intake.warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
-    let encoder = Encoder::of(plan, head.asked())?;
     let scratch = scratch(&plan.out)?;
     let limits = limits(plan, &intake, &asked, head.units(intake.width(encoder.as_ref())))?;
     let place = Numbers { plan, head: &head, encoder: encoder.as_ref(), scratch: scratch.as_deref() };
@@ -276,6 +276,7 @@ fn metadata(
     };
     made.describe(head.describe(metadata))
         .with("input", intake.digest.as_str())
+        .with("long", intake.long.clone())
         .with("pairs", kind)
         .with("top_k", json!(plan.top_k))
         .with("cut", json!(cut.map(f64::from)))

@@ -69,6 +69,11 @@ impl Encoder {
         Ok(Some(Self { model, card, layer }))
     }
 
+    /// What its folder says of it.
+    pub(super) fn card(&self) -> &Card {
+        &self.card
+    }
+
     /// Numbers of a vector.
     pub(super) fn width(&self) -> usize {
         self.card.about.width

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pliant_seq::{Failure, Item, RecordReader, Source, WordIndex};
 use pliant_store::{Metadata, read_vectors};
+use serde_json::{Value, json};
 
 use super::numbers::Encoder;
 use crate::Context;
@@ -12,7 +13,9 @@ use crate::cli::screen::ScreenPlan;
 use crate::screen::asked::Side;
 use crate::screen::{Proteins, ScreenError};
 use crate::tasks::asked::Asked;
+use crate::tasks::encode::refused;
 use crate::tasks::intake::Warnings;
+use crate::tasks::run::long_name;
 
 /// Residues of the words that tell how near proteins are.
 const WORD: usize = 5;
@@ -43,6 +46,8 @@ pub(super) struct Intake {
     pub(super) warnings: Warnings,
     /// The inputs as they were named.
     pub(super) inputs: String,
+    /// The policy for long proteins with its lengths; nothing where vectors do not say it.
+    pub(super) long: Value,
     /// BLAKE3 of everything, in hex.
     pub(super) digest: String,
 }
@@ -86,9 +91,15 @@ impl Intake {
     ///
     /// # Errors
     /// Files that cannot be read, vectors of another encoder, and ids with two meanings.
-    pub(super) fn read(plan: &ScreenPlan, head: &Asked, context: &Context) -> anyhow::Result<Self> {
-        let mut intake =
-            if plan.embeddings.is_empty() { of_fasta(plan)? } else { of_vectors(plan, head, context)? };
+    pub(super) fn read(
+        plan: &ScreenPlan,
+        (head, encoder): (&Asked, Option<&Encoder>),
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let mut intake = match encoder {
+            Some(encoder) => of_fasta(plan, encoder)?,
+            None => of_vectors(plan, head, context)?,
+        };
         let mut hasher = blake3::Hasher::new();
         for (number, id) in intake.proteins.ids.iter().enumerate() {
             let side = intake.sides.as_ref().map_or(0, |sides| sides[number] as u8);
@@ -128,20 +139,25 @@ fn shown(paths: &[std::path::PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn of_fasta(plan: &ScreenPlan) -> anyhow::Result<Intake> {
+fn of_fasta(plan: &ScreenPlan, encoder: &Encoder) -> anyhow::Result<Intake> {
     let sources = Source::from_arguments(&plan.proteins)?;
+    let card = encoder.card();
+    let (refused, long) = (refused(card, &plan.run.long)?, long_name(card, &plan.run.long)?);
     let (mut known, mut sequences, mut failures) = (Known::default(), Vec::<Vec<u8>>::new(), Vec::new());
     let (mut headers, mut warnings) = (0, Warnings::default());
     for (list, source) in sources.into_iter().enumerate() {
         let mut reader = RecordReader::new(std::slice::from_ref(&source), plan.run.read);
         for item in reader.by_ref() {
             match item? {
-                Item::Record(record) => match known.number(&record.id, list) {
-                    (_, true) => sequences.push(record.residues),
-                    (number, false) if sequences[number] != record.residues => {
-                        return Err(known.clash(number, &plan.proteins, list).into());
-                    }
-                    _ => {}
+                Item::Record(record) => match refused(&record.residues) {
+                    Some(reason) => failures.push(record.failure(reason)),
+                    None => match known.number(&record.id, list) {
+                        (_, true) => sequences.push(record.residues),
+                        (number, false) if sequences[number] != record.residues => {
+                            return Err(known.clash(number, &plan.proteins, list).into());
+                        }
+                        _ => {}
+                    },
                 },
                 Item::Failure(failure) => failures.push(failure),
                 Item::Duplicate(_) => {}
@@ -162,6 +178,7 @@ fn of_fasta(plan: &ScreenPlan) -> anyhow::Result<Intake> {
         headers,
         warnings,
         inputs: shown(&plan.proteins),
+        long: json!(long),
         digest: String::new(),
     })
 }
@@ -213,6 +230,7 @@ fn of_vectors(plan: &ScreenPlan, head: &Asked, context: &Context) -> anyhow::Res
         proteins: Proteins { ids: known.ids, lengths: None, identities: None },
         content: Content::Vectors(values),
         sides: (plan.embeddings.len() > 1).then_some(known.sides),
+        long: about.as_ref().and_then(|about| about.get("long")).cloned().unwrap_or_default(),
         metadata: about,
         failures: Vec::new(),
         headers,

@@ -1,5 +1,7 @@
 //! What can be wrong with mutants and wild types.
 
+use pliant_seq::RecordError;
+
 /// Why mutants are not scored.
 #[derive(Debug, thiserror::Error)]
 pub enum VariantError {
@@ -12,6 +14,24 @@ pub enum VariantError {
         column: String,
         /// Those that are there.
         found: String,
+    },
+    /// A table with two columns of one name.
+    #[error("{file} has more than one column {column}: give each a name of its own")]
+    TwoColumns {
+        /// The table.
+        file: String,
+        /// The name.
+        column: String,
+    },
+    /// A protein that the model, or the policy for long ones, does not compute.
+    #[error("{place}: {what}: {reason}")]
+    Refused {
+        /// The file, and the line where there are several.
+        place: String,
+        /// Which protein.
+        what: &'static str,
+        /// Why.
+        reason: RecordError,
     },
     /// A table that has a column of the name of the one to be added.
     #[error("{file} has a column {column} already, which is to be added: rename it, or leave it out")]

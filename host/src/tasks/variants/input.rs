@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use pliant_seq::{Item, ReadOptions, RecordReader, Source, Vocabulary};
+use pliant_seq::{Item, ReadOptions, RecordError, RecordReader, Source, Vocabulary};
 use pliant_store::Sheet;
 
 use super::error::VariantError;
 use super::mutant::{Grammar, Mutation, Wrong, scan};
 use crate::cli::variants::{Mutants, VariantsPlan, WildType};
+use crate::tasks::files;
 
 /// A mutant of one of the wild types.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) struct Input {
     pub(super) wild_types: Vec<Vec<u8>>,
     /// In the order of the rows.
     pub(super) variants: Vec<Variant>,
+    /// The file of the one wild type, where it is no column.
+    wild_file: Option<String>,
 }
 
 impl Input {
@@ -49,10 +52,16 @@ impl Input {
                 let single = |mutation| Variant { wild: 0, mutations: vec![mutation] };
                 let variants = scan(&wild).into_iter().map(single).collect();
                 let name = path.display().to_string();
-                Ok(Self { name, sheet: None, wild_types: vec![wild], variants })
+                Ok(Self {
+                    wild_file: Some(name.clone()),
+                    name,
+                    sheet: None,
+                    wild_types: vec![wild],
+                    variants,
+                })
             }
             Mutants::Table { path, column, wild_type: place } => {
-                let sheet = Sheet::read(path)?;
+                let sheet = files::sheet(path)?;
                 let reading = Reading {
                     file: path.display().to_string(),
                     sheet: &sheet,
@@ -60,13 +69,27 @@ impl Input {
                     grammar: Grammar { offset: plan.offset, vocabulary },
                 };
                 reading.check(plan.score.name())?;
-                let (wild_types, variants) = match place {
-                    WildType::Fasta(fasta) => reading.of_one(wild_type(fasta)?)?,
-                    WildType::Column(column) => reading.of_column(column)?,
+                let ((wild_types, variants), wild_file) = match place {
+                    WildType::Fasta(fasta) => {
+                        (reading.of_one(wild_type(fasta)?)?, Some(fasta.display().to_string()))
+                    }
+                    WildType::Column(column) => (reading.of_column(column)?, None),
                 };
-                Ok(Self { name: reading.file, wild_types, variants, sheet: Some(sheet) })
+                Ok(Self { name: reading.file, wild_types, variants, sheet: Some(sheet), wild_file })
             }
         }
+    }
+
+    /// The error where a protein cannot be computed: of a mutant its row, of the one wild type its file.
+    pub(super) fn refused(&self, variant: usize, is_mutant: bool, reason: &RecordError) -> VariantError {
+        let line = self.sheet.as_ref().and_then(|sheet| sheet.rows().nth(variant)).map(|row| row.line());
+        let place = match (&self.wild_file, line) {
+            (Some(file), _) if !is_mutant => file.clone(),
+            (_, Some(line)) => format!("{}:{line}", self.name),
+            (_, None) => self.name.clone(),
+        };
+        let what = if is_mutant { "the mutant" } else { "the wild type" };
+        VariantError::Refused { place, what, reason: reason.clone() }
     }
 }
 
@@ -121,11 +144,15 @@ impl Reading<'_> {
     }
 
     fn column(&self, name: &str) -> Result<usize, VariantError> {
-        self.sheet.column(name).ok_or_else(|| VariantError::NoColumn {
-            file: self.file.clone(),
-            column: name.to_owned(),
-            found: self.sheet.columns().collect::<Vec<_>>().join(", "),
-        })
+        let (file, column) = (self.file.clone(), name.to_owned());
+        match self.sheet.places(name).as_slice() {
+            [place] => Ok(*place),
+            [] => {
+                let found = self.sheet.columns().collect::<Vec<_>>().join(", ");
+                Err(VariantError::NoColumn { file, column, found })
+            }
+            _ => Err(VariantError::TwoColumns { file, column }),
+        }
     }
 
     fn variant(&self, line: u64, text: &str, wild: usize, letters: &[u8]) -> Result<Variant, VariantError> {

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::Context;
 use crate::cli::variants::VariantsPlan;
 use crate::engine;
-use crate::tasks::run::{Order, Ready, Sizes};
+use crate::tasks::run::{Order, Ready, Sizes, refusing};
 pub use error::VariantError;
 use input::Input;
 use score::Scorer;
@@ -36,6 +36,7 @@ pub fn run(plan: &VariantsPlan, context: &Context) -> anyhow::Result<()> {
     let card = engine::adapted_card(&plan.run.model, plan.run.adapter.as_deref())?;
     let input = Input::read(plan, card.vocabulary)?;
     let mut scorer = Scorer::new(plan.score, &input, card.vocabulary);
+    scorer.check(refusing(&card, &plan.run.long, &scorer.output())?)?;
     let order = Order {
         start,
         task: "variants",

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use pliant_seq::Vocabulary;
+use pliant_seq::{RecordError, Vocabulary};
 
+use super::error::VariantError;
 use super::input::{Input, Variant};
 use crate::cli::variants::Score;
 use crate::pipeline::{Masks, Output, Row};
@@ -58,6 +59,19 @@ impl<'a> Scorer<'a> {
             text.push(b'\n');
         }
         text
+    }
+
+    /// Refuses proteins that cannot be computed, the first of them.
+    ///
+    /// # Errors
+    /// [`VariantError::Refused`].
+    pub(super) fn check(&self, refused: impl Fn(&[u8]) -> Option<RecordError>) -> Result<(), VariantError> {
+        for (residues, variants) in self.records.iter().zip(&self.variants_of) {
+            if let (Some(reason), Some(&variant)) = (refused(residues), variants.first()) {
+                return Err(self.input.refused(variant, self.score == Score::PseudoPpl, &reason));
+            }
+        }
+        Ok(())
     }
 
     /// What is to be computed of them.

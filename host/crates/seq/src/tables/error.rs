@@ -61,6 +61,14 @@ pub enum TableError {
         /// The columns.
         wanted: usize,
     },
+    /// A cell without an end.
+    #[error("{file}: line {line}: found a quote that is opened and never closed")]
+    OpenQuote {
+        /// The table.
+        file: Arc<str>,
+        /// The line on which its row begins, from 1.
+        line: u64,
+    },
     /// Something that the parser of tables does not know.
     #[error("{file}: line {line}: is no row of a table")]
     NotTable {

@@ -72,6 +72,8 @@ struct OneByOne {
     ended: bool,
     /// The first line that is not blank and was read since this was taken.
     began: Cell<Option<u64>>,
+    /// Quotes in the lines that were read since.
+    quotes: Cell<usize>,
 }
 
 impl Read for OneByOne {
@@ -88,6 +90,8 @@ impl Read for OneByOne {
                 return Err(io::Error::other("a line is too long for a table"));
             }
             self.given = 0;
+            let quotes = self.lines.line.iter().filter(|&&byte| byte == b'"').count();
+            self.quotes.set(self.quotes.get() + quotes);
             if !self.lines.line.is_empty() && self.began.get().is_none() {
                 self.began.set(Some(self.lines.number));
             }
@@ -154,7 +158,7 @@ impl Rows {
         let lines = Lines::open(source)?;
         let file = Arc::clone(lines.file());
         // One beyond a line without letters: the first one is still to be read.
-        let input = OneByOne { lines, given: 1, ended: false, began: Cell::new(None) };
+        let input = OneByOne { lines, given: 1, ended: false, began: Cell::new(None), quotes: Cell::new(0) };
         let delimiter = match separator {
             Separator::Comma => b',',
             Separator::Tab => b'\t',
@@ -227,6 +231,7 @@ impl Rows {
 
     fn advance(&mut self) -> Result<bool, TableError> {
         self.reader.get_ref().began.set(None);
+        self.reader.get_ref().quotes.set(0);
         let more = match self.reader.read_byte_record(&mut self.cells) {
             Ok(more) => more,
             Err(error) => {
@@ -237,7 +242,13 @@ impl Rows {
                 });
             }
         };
-        self.line = self.reader.get_ref().began.get().unwrap_or(self.line);
+        let input = self.reader.get_ref();
+        self.line = input.began.get().unwrap_or(self.line);
+        // Quotes that are never closed hold all that was to be rows after them.
+        let spans_lines = || self.cells.iter().any(|cell| cell.contains(&b'\n'));
+        if more && input.ended && !input.quotes.get().is_multiple_of(2) && spans_lines() {
+            return Err(TableError::OpenQuote { file: Arc::clone(&self.file), line: self.line });
+        }
         Ok(more)
     }
 }
@@ -302,6 +313,12 @@ mod tests {
         let error = ragged.next_row().unwrap_err().to_string();
         assert_eq!(error, "t.csv: line 4: found 1 cells, wanted 2, one for each column");
         assert!(matches!(open(""), Err(TableError::NoHeader { .. })));
+        let mut quoted = open("a,b\n1,2\n3,\"x\n4,5\n6,7\n").unwrap();
+        assert!(quoted.next_row().unwrap());
+        let error = quoted.next_row().unwrap_err().to_string();
+        assert_eq!(error, "t.csv: line 3: found a quote that is opened and never closed");
+        let mut closed = open("a,b\n3,\"x\n4,5\"\n6,5\" wide\n").unwrap();
+        assert!(closed.next_row().unwrap() && closed.next_row().unwrap() && !closed.next_row().unwrap());
         let rows = open("id,seq,id\n").unwrap();
         let missing = rows.column("sequence").unwrap_err().to_string();
         assert_eq!(missing, "t.csv has no column 'sequence'; it has the columns id, seq, id");

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::labels::{Label, LabelKind, Labels};
+use crate::error::RecordError;
+use crate::record::Failure;
 
 /// Names the way examples enter the digest; changes when that way changes.
 const DOMAIN: &[u8] = b"pliant labelled set 1\n";
@@ -218,6 +220,16 @@ impl LabelledSet {
     pub fn place(&self, example: usize) -> (&Arc<str>, u64) {
         let place = self.places[example];
         (&self.files[place.file as usize], place.line)
+    }
+
+    /// An example's failure, for what goes wrong after it was read.
+    ///
+    /// # Panics
+    /// When there is no such example.
+    pub fn failure(&self, example: usize, reason: RecordError) -> Failure {
+        let Place { file, line, record } = self.places[example];
+        let file = Arc::clone(&self.files[file as usize]);
+        Failure { file, line, record, id: self.name(example).replace('\t', "/"), reason }
     }
 
     /// BLAKE3 over the examples in order: sequences, labels and weights, and the names of the classes, as 64 lower-case
