@@ -166,40 +166,6 @@ fn stored_vectors_leave_a_summary_and_have_one_id_each() {
 }
 
 #[test]
-fn parts_of_a_screen_make_what_one_screen_would_have() {
-    let scratch = scratch();
-    let ask = ["--head", "head", "--model", model(), "--quiet"];
-    let words = ["evaluate", "--task", "ppi", "pairs.tsv", "--sequences", "p.fasta", "--out", "e.json"];
-    let ended = scratch.run(&[&words[..], &ask, &["--calibration", "c.json"]].concat()).go();
-    // So few pairs may calibrate nothing; parts without one are looked at then.
-    let is_calibrated = ended.code == Some(0);
-    let part = |out: &str, more: &[&str]| {
-        let words = ["screen", "p.fasta", "--out", out];
-        scratch.run(&[&words[..], &ask, more].concat()).go().code(0);
-    };
-    part("plain.screen", &["--top-k", "2", "--shard", "1/1"]);
-    let ended = scratch.run(&["gather", "plain.screen", "--out", "links.txt"]).go().code(2);
-    says(&ended, "a format of probabilities needs a calibration of the head");
-    part("cut.screen", &["--top-k", "2", "--min-logit", "0", "--shard", "1/1"]);
-    part("one.tsv", &["--top-k", "2", "--min-logit", "0"]);
-    scratch.run(&["gather", "cut.screen", "--out", "cut.tsv"]).go().code(0);
-    assert!(scratch.read("cut.tsv") == scratch.read("one.tsv"));
-    if is_calibrated {
-        let dscript = ["--top-k", "2", "--min-logit", "0", "--calibration", "c.json", "--format", "dscript"];
-        part("d.screen", &[&dscript[..], &["--shard", "1/1"]].concat());
-        part("d.tsv", &dscript);
-        scratch.run(&["gather", "d.screen", "--out", "again.tsv"]).go().code(0);
-        assert!(scratch.read("again.tsv") == scratch.read("d.tsv"));
-        scratch.run(&["gather", "d.screen", "--format", "tsv", "--out", "again.tsv"]).go().code(0);
-        assert_eq!(lines(&scratch, "again.tsv").len(), lines(&scratch, "one.tsv").len());
-        part("e.screen", &[&dscript[..6], &["--shard", "1/1"]].concat());
-        let ended =
-            scratch.run(&["gather", "e.screen", "--format", "dscript", "--out", "x.tsv"]).go().code(2);
-        says(&ended, "the parts hold the pairs that reach the cut alone");
-    }
-}
-
-#[test]
 fn mutants_of_proteins_that_are_refused_are_named_by_their_rows() {
     let scratch = Scratch::new();
     let long = "MKVLATGSHR".repeat(110);

@@ -282,6 +282,38 @@ fn formats(scratch: &Scratch) {
 }
 
 #[test]
+fn parts_become_what_one_screen_would_have_been_or_nothing() {
+    let scratch = scratch();
+    let part = |out: &str, more: &[&str]| {
+        screen(&scratch, &[&["p.fasta", "--top-k", "2", "--out", out], more].concat()).code(0);
+    };
+    let gather = |part: &str, more: &[&str]| scratch.run(&[&["gather", part, "--out"], more].concat()).go();
+    part("plain.screen", &["--shard", "1/1"]);
+    let ended = gather("plain.screen", &["links.txt"]).code(2);
+    let wanted = "a format of probabilities needs a calibration of the head";
+    assert!(ended.stderr.contains(wanted) && !scratch.path("links.txt").exists(), "{}", ended.stderr);
+    calibrate(&scratch, &[]);
+    let cut = ["--min-logit", "0.5"];
+    part("cut.screen", &[&cut[..], &["--shard", "1/1"]].concat());
+    part("cut.tsv", &cut);
+    gather("cut.screen", &["again.tsv"]).code(0);
+    assert!(scratch.read("again.tsv") == scratch.read("cut.tsv"));
+    let ended = gather("cut.screen", &["x.tsv", "--format", "dscript"]).code(2);
+    assert!(ended.stderr.contains("the parts hold the pairs that reach the cut alone"), "{}", ended.stderr);
+    // D-SCRIPT's file has what is below the cut too; a table of its parts has not.
+    let both = [&cut[..], &["--format", "dscript"]].concat();
+    part("d.screen", &[&both[..], &["--shard", "1/1"]].concat());
+    part("d.tsv", &both);
+    gather("d.screen", &["e.tsv"]).code(0);
+    for (one, other) in [("d.tsv", "e.tsv"), ("d.positive.tsv", "e.positive.tsv")] {
+        assert!(scratch.read(one) == scratch.read(other), "{other}");
+    }
+    gather("d.screen", &["f.tsv", "--format", "tsv"]).code(0);
+    let [found, wanted] = ["f.tsv", "cut.tsv"].map(|name| rows(&scratch.text(name)));
+    assert!(found == wanted && found.1.len() < scratch.text("d.tsv").lines().count());
+}
+
+#[test]
 fn novel_and_unlike_proteins_are_flagged() {
     let scratch = scratch();
     let odd = "MFWHCYTPMWFHCYTPWMHFCYPTWMH";

@@ -244,7 +244,8 @@ impl EvaluateArgs {
                 .into_iter()
                 .flatten()
                 .collect();
-        let inputs: Vec<PathBuf> = self.inputs.iter().chain(&self.metric).cloned().collect();
+        let named = self.inputs.iter().chain(&self.metric).chain(&self.form.sequences);
+        let inputs: Vec<PathBuf> = named.chain(&self.form.wild_type).cloned().collect();
         let mut run = self.work.plan(model, &inputs, &outputs)?;
         run.inputs = self.inputs;
         run.adapter = self.adapter.adapter;

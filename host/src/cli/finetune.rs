@@ -319,9 +319,9 @@ impl FinetuneArgs {
         let summary = self.summary.as_deref();
         if let Some(summary) = summary {
             check_targets(&[summary])?;
-            let ExampleFlags { train, valid, .. } = &self.examples;
-            let inputs =
-                train.iter().chain(valid).chain(&self.config).chain(&self.model_config).chain(&self.metric);
+            let ExampleFlags { train, valid, exclude, .. } = &self.examples;
+            let inputs = train.iter().chain(valid).chain(exclude).chain(&self.config);
+            let inputs = inputs.chain(&self.model_config).chain(&self.metric);
             let inputs = inputs.chain(&self.form.sequences).chain(&self.form.wild_type);
             not_an_input(&inputs.cloned().collect::<Vec<_>>(), summary)?;
         }

@@ -45,7 +45,7 @@ pub struct PredictArgs {
     model: Option<PathBuf>,
     /// Vectors that 'pliant embed' wrote with that model, instead of proteins; for heads of residues their states, for
     /// pairs the vectors of all that they name
-    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE", conflicts_with_all = ["model", "sequences"])]
+    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// The sequences of the proteins that pairs name: FASTA
     #[arg(long, env = "PLIANT_SEQUENCES", value_name = "FILE")]
@@ -102,6 +102,8 @@ pub struct PredictPlan {
     pub guest: GuestFlags,
     /// The model that was named.
     pub model: Option<PathBuf>,
+    /// Whether a model, or sequences, were named and are not asked for, as there are vectors.
+    pub unused: bool,
     /// Pooled vectors instead of proteins.
     pub embeddings: Option<PathBuf>,
     /// Sequences that pairs name.
@@ -127,12 +129,17 @@ impl PredictArgs {
             crate::cli::embed::residues_format(residues)?;
         }
         let failures = self.out.as_deref().map(failures_path).transpose()?.flatten();
+        // A variable of the environment that names them is meant for other commands.
+        let has_vectors = self.embeddings.is_some();
+        let unused = has_vectors && (self.model.is_some() || self.sequences.is_some());
+        let (model, sequences) =
+            (self.model.filter(|_| !has_vectors), self.sequences.filter(|_| !has_vectors));
         let inputs = self.inputs;
-        let more = inputs.iter().chain(&self.sequences).chain(&self.embeddings);
+        let more = inputs.iter().chain(&sequences).chain(&self.embeddings);
         let more: Vec<PathBuf> = more.cloned().collect();
         let outputs = [self.out.as_deref(), failures.as_deref(), self.residues.as_deref()];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
-        let mut run = self.work.plan(self.model.clone().unwrap_or_default(), &more, &outputs)?;
+        let mut run = self.work.plan(model.clone().unwrap_or_default(), &more, &outputs)?;
         run.adapter = self.adapter.adapter;
         run.inputs = inputs;
         run.failures = failures;
@@ -141,9 +148,10 @@ impl PredictArgs {
             head: self.head,
             ask: self.ask,
             guest: self.guest,
-            model: self.model,
+            model,
+            unused,
             embeddings: self.embeddings,
-            sequences: self.sequences,
+            sequences,
             id_columns: self.id_column,
             out: self.out,
             format,

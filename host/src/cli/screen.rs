@@ -60,7 +60,7 @@ pub struct ScreenArgs {
     #[arg(long, env = "PLIANT_MODEL", value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Pooled vectors that 'pliant embed' wrote with that model, instead of proteins; named twice, those of two lists
-    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE", conflicts_with_all = ["proteins", "model"])]
+    #[arg(long, env = "PLIANT_EMBEDDINGS", value_name = "FILE", conflicts_with = "proteins")]
     embeddings: Vec<PathBuf>,
     /// Only the pairs of this table: two ids a line with a tab or comma between, with or without a line of names
     #[arg(long, env = "PLIANT_PAIRS", value_name = "FILE")]
@@ -153,6 +153,8 @@ pub struct ScreenPlan {
     pub guest: GuestFlags,
     /// The model that was named.
     pub model: Option<PathBuf>,
+    /// Whether one was named that is not asked for, as there are vectors.
+    pub unused: bool,
     /// The table of pairs.
     pub pairs: Option<PathBuf>,
     /// Best partners of every protein that are kept; all where there is no number.
@@ -212,7 +214,11 @@ impl ScreenArgs {
             .chain(&self.training)
             .cloned()
             .collect();
-        let mut run = self.work.plan(self.model.clone().unwrap_or_default(), &inputs, &outputs)?;
+        // A variable of the environment that names a model is meant for other commands.
+        let has_vectors = !self.embeddings.is_empty();
+        let unused = has_vectors && self.model.is_some();
+        let model = self.model.filter(|_| !has_vectors);
+        let mut run = self.work.plan(model.clone().unwrap_or_default(), &inputs, &outputs)?;
         if run.dry_run {
             return usage("--dry-run is not for screens");
         }
@@ -228,7 +234,8 @@ impl ScreenArgs {
             embeddings: self.embeddings,
             head: self.head,
             guest: self.guest,
-            model: self.model,
+            model,
+            unused,
             pairs: self.pairs,
             top_k: self.top_k,
             cut,

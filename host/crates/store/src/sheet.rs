@@ -86,7 +86,8 @@ impl Sheet {
         let rows = rows.map_err(refused)?;
         let mut lines = Lines::of(text);
         let lines: Vec<u64> = rows.iter().map(|row| lines.at(row.position())).collect();
-        if let (Some(line), true) = (lines.last(), rows.last().is_some_and(|row| is_open(row, text))) {
+        if is_open(rows.last().unwrap_or(&columns), text) {
+            let line = lines.last().unwrap_or(&1);
             return Err(malformed(format!("line {line}: found a quote that is opened and never closed")));
         }
         Ok(Self { separator, columns, rows, lines })
@@ -351,6 +352,7 @@ mod tests {
         assert!(refused("m.txt", b"a,b\n").contains(".csv, .tsv"));
         let open = refused("m.csv", b"a,b\n1,2\n3,\"x\n4,5\n6,7\n");
         assert!(open.contains("line 3: found a quote that is opened and never closed"), "{open}");
+        assert!(refused("m.csv", b"a,\"b\n1,2\n").contains("line 1: found a quote"));
         assert!(read("m.csv", b"a,b\n3,\"x\n4,5\"\n6,5\" wide\n").is_ok());
     }
 

@@ -39,6 +39,11 @@ const NUMBER_CHARS: usize = 22;
 pub fn run(plan: &PredictPlan, context: &Context) -> anyhow::Result<()> {
     let mut asked = Asked::open(&plan.head, (&plan.guest, plan.ask), 0)?;
     let telling = asked.telling();
+    if plan.unused {
+        context
+            .print
+            .note("--model and --sequences are not used: the vectors of --embeddings are there already");
+    }
     let unfit = |what: &str| Err(HeadError::Unfit { what: what.to_owned() }.into());
     if plan.residues.is_some() && !telling.by_residue {
         return unfit("--residues is for heads of residues, and this one is none");

@@ -58,8 +58,11 @@ impl Estimate {
         let precision = compute.precision;
         let longest = card.vocabulary.tokens_for(selection.longest_piece);
         let kept = order.output.kept_bytes(card.row_width(&order.output.head()));
-        let batch_tokens = compute.batch_tokens(&card.about);
-        let group_tokens = pipeline::group_tokens(batch_tokens, kept) + longest;
+        let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
+        // No pack holds more than there is.
+        let all_tokens = usize::try_from(selection.computed + special).unwrap_or(usize::MAX);
+        let batch_tokens = compute.batch_tokens(&card.about).min(all_tokens);
+        let group_tokens = pipeline::group_tokens(batch_tokens, kept).min(all_tokens) + longest;
         let pack = card.pack_bytes(longest.max(batch_tokens));
         let weights = card.weight_bytes(precision);
         let records = survey.summary.totals.headers * RECORD_BYTES;
@@ -75,7 +78,6 @@ impl Estimate {
             }
             Output::States { .. } | Output::LogProbs | Output::Losses | Output::Answers => [0, 0],
         };
-        let special = card.vocabulary.tokens_for(0) as u64 * selection.passes;
         let flops = card.flops((selection.computed + special) as f64, selection.computed_squares);
         let rate = assumed_flops_per_second(compute.cpu_path, precision);
         Self {

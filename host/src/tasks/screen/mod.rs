@@ -52,6 +52,9 @@ const KEPT: u64 = 40;
 /// Whatever ends the run; no output has then changed, but for the list of failed records.
 pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
     let start = Instant::now();
+    if plan.unused {
+        context.print.note("--model is not used: the vectors of --embeddings are there already");
+    }
     let device = Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
     let head = PairHead::open(plan, &device)?;
     let calibrated = Calibrated::read(plan, head.asked())?;
