@@ -349,7 +349,7 @@ fn own_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
     if let Some(plot) = cause.downcast_ref::<PlotError>() {
         return Some(match plot {
             PlotError::NoSuchKey { .. } => Code::Usage,
-            PlotError::BadLines { .. } | PlotError::Nothing { .. } => Code::Data,
+            PlotError::BadLines { .. } | PlotError::Nothing { .. } | PlotError::TooWide => Code::Data,
         });
     }
     if let Some(hub) = cause.downcast_ref::<HubError>() {

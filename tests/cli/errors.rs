@@ -37,6 +37,8 @@ fn flags_that_do_not_parse() {
     case("no_out", 2, &["embed", "in.fasta", "--model", "m"], &[]);
     case("bad_value", 2, &["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--pool", "median"], &[]);
     case("zero_threads", 2, &["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--threads", "0"], &[]);
+    let all = ["embed", "in.fasta", "--model", "m", "--out", "o.npz", "--threads", "100000"];
+    case("too_many_threads", 2, &all, &[]);
 }
 
 #[test]

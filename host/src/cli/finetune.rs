@@ -8,7 +8,7 @@ use pliant_store::check_targets;
 use toml::Value;
 
 use crate::cli::cache::{CacheFlags, CachePlan};
-use crate::cli::reading::{OnError, count, not_an_input};
+use crate::cli::reading::{OnError, count, not_an_input, threads};
 use crate::cli::shared::{DeviceChoice, cpu_path, device};
 use crate::exit::TaskError;
 use crate::machine;
@@ -114,7 +114,7 @@ pub struct FinetuneArgs {
     #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
     cpu_path: Option<CpuPath>,
     /// Threads that compute; they change no number [default: the cores that this process may use]
-    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
+    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     /// Write what was done, with what and how fast to this JSON file
     #[arg(long, env = "PLIANT_SUMMARY", value_name = "FILE")]

@@ -96,6 +96,15 @@ pub(super) fn count<N: FromStr + Default + PartialEq>(text: &str) -> Result<N, &
     found.ok_or("wanted a whole number, at least 1")
 }
 
+/// Threads that a process may have for computing: more than any machine runs, and few enough for every system to start.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let found = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
+    found.ok_or_else(|| format!("wanted a whole number from 1 to {MOST_THREADS}"))
+}
+
 /// The format of that name.
 pub(super) fn format_named(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.map(Format::name).join(", ");

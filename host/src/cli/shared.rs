@@ -10,7 +10,7 @@ use pliant_seq::ReadOptions;
 use pliant_store::{OutDtype, check_targets, failures_path};
 
 use crate::cli::cache::{CacheFlags, CachePlan};
-use crate::cli::reading::{OnError, ReadArgs, count, not_an_input};
+use crate::cli::reading::{OnError, ReadArgs, count, not_an_input, threads};
 use crate::exit::TaskError;
 use crate::machine;
 
@@ -103,7 +103,7 @@ pub struct ComputeArgs {
     #[arg(long, env = "PLIANT_CPU_PATH", value_name = "NAME", value_parser = cpu_path)]
     cpu_path: Option<CpuPath>,
     /// Threads that compute [default: the cores that this process may use]
-    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = count::<usize>)]
+    #[arg(long, short, env = "PLIANT_THREADS", value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     /// Tokens computed together; changes speed and memory, never a result [default: 4096, of recurrent models 24576, on a
     /// GPU what its memory holds]

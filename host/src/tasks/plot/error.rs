@@ -29,6 +29,9 @@ pub enum PlotError {
         /// Whether only numbers above zero have a place.
         log: bool,
     },
+    /// Numbers that have no place in one picture.
+    #[error("nothing to draw: the numbers are too far apart for one picture, or have no step to stand at")]
+    TooWide,
 }
 
 impl PlotError {
@@ -40,7 +43,7 @@ impl PlotError {
             }
             Self::NoSuchKey { .. } => "--y takes names that stand in the logs",
             Self::Nothing { log: true, .. } => "leave out --log-y",
-            Self::Nothing { log: false, .. } => return None,
+            Self::Nothing { log: false, .. } | Self::TooWide => return None,
         };
         Some(text.to_owned())
     }

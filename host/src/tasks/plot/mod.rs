@@ -6,6 +6,7 @@ mod log;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use pliant_store::StoreError;
 use pliant_store::picture::chart::{Chart, Key, Line, Panel, Pen, Scale, draw_chart};
 
 use crate::Context;
@@ -90,7 +91,12 @@ fn draw(plan: &PlotPlan, runs: &[Run], keys: &[String], panels: &[Keys]) -> anyh
     let panel = |(label, lines)| Panel { label, scale, lines };
     let panels: Vec<Panel<'_>> = shown.iter().map(|(label, lines)| panel((label, lines))).collect();
     let chart = Chart { title: &plan.title, across: plan.across.name(), legend: &legend, panels: &panels };
-    Ok(draw_chart(&plan.out, plan.format, &chart)?.commit()?)
+    let drawn = match draw_chart(&plan.out, plan.format, &chart) {
+        // All of what is asked for is there, and yet has no place.
+        Err(StoreError::Plan { .. }) => return Err(PlotError::TooWide.into()),
+        drawn => drawn?,
+    };
+    Ok(drawn.commit()?)
 }
 
 /// How a key of a run is drawn: runs have colours and keys dashes; a run that is alone has its colours for its keys.

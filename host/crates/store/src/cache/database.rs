@@ -273,4 +273,15 @@ mod tests {
             assert!(matches!(fault, CacheFault::NotACache { .. }), "{damage}: {fault}");
         }
     }
+
+    #[test]
+    fn tables_whose_names_are_no_text_are_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        create(&path).unwrap();
+        let damage = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = CAST(sql || x'202d2dff' AS TEXT) \
+                      WHERE sql IS NOT NULL";
+        Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+        assert_eq!(open(&path, Use::Write).unwrap_err().kind(), FaultKind::Data);
+    }
 }

@@ -154,7 +154,9 @@ impl CacheFault {
             Self::Database { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => FaultKind::Data,
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FaultKind::Busy,
-                _ => FaultKind::Io,
+                Some(_) => FaultKind::Io,
+                // What SQLite gave is not of the kind that was written.
+                None => FaultKind::Data,
             },
         }
     }
