@@ -199,7 +199,8 @@ impl ScreenArgs {
             );
         }
         let failures = failures_path(&self.out)?;
-        let positive = (is_dscript && cut.is_some() && shard.is_none()).then(|| positive_path(&self.out));
+        let positive =
+            if is_dscript && cut.is_some() && shard.is_none() { Some(file_beside(&self.out)?) } else { None };
         let outputs: Vec<&Path> = [Some(&self.out), failures.as_ref(), positive.as_ref()]
             .into_iter()
             .flatten()
@@ -298,6 +299,16 @@ fn fraction(text: &str) -> Result<f64, &'static str> {
 
 fn ratio(text: &str) -> Result<String, String> {
     prevalence(text).map(|_| text.to_owned())
+}
+
+/// The second file of D-SCRIPT's format.
+fn file_beside(out: &Path) -> Result<PathBuf, TaskError> {
+    if out == Path::new("-") {
+        let what =
+            "--format dscript with a cut makes a second file beside --out, which must be a file and not -";
+        return Err(TaskError::Usage { what: what.to_owned() });
+    }
+    Ok(positive_path(out))
 }
 
 #[cfg(test)]

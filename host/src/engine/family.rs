@@ -284,6 +284,7 @@ pub(super) fn error_code(cause: &(dyn StdError + 'static)) -> Option<Code> {
         | ModelError::NoMatrices { .. }
         | ModelError::NoParameters { .. }
         | ModelError::ConfigOfFolder { .. } => Code::Usage,
+        ModelError::NoAdapter { .. } => Code::MissingInput,
         ModelError::Device(KernelError::Device { .. }) => Code::Device,
         ModelError::Layer { .. } | ModelError::NoRegression { .. } => Code::Usage,
         ModelError::NotEmpty { .. } | ModelError::Io { .. } => Code::Io,

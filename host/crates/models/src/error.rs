@@ -141,6 +141,12 @@ pub enum ModelError {
         /// The number of layers asked for.
         found: usize,
     },
+    /// An adapter that is not there.
+    #[error("{} is not there: an adapter is a folder with adapter_config.json", path.display())]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A projection was asked of a model without one.
     #[error("this model has no projection z of its states: PLUS-RNN and P-ELMo have one")]
     NoProjection,

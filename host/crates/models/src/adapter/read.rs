@@ -64,6 +64,7 @@ struct Gathered<'a> {
 pub fn read_adapter(adapter: &Path, model: &Path) -> Result<Adapter, ModelError> {
     let path = adapter.join(CONFIG_FILE);
     let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound if !adapter.exists() => ModelError::NoAdapter { path: adapter.to_owned() },
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             let problem = format!("holds no adapter: found no {CONFIG_FILE}");
             ModelError::Adapter { path: adapter.to_owned(), problem }
