@@ -206,15 +206,7 @@ impl ScreenArgs {
             .flatten()
             .map(PathBuf::as_path)
             .collect();
-        let inputs: Vec<PathBuf> = self
-            .proteins
-            .iter()
-            .chain(&self.embeddings)
-            .chain(&self.pairs)
-            .chain(&self.calibration)
-            .chain(&self.training)
-            .cloned()
-            .collect();
+        let inputs = self.inputs();
         // A variable of the environment that names a model is meant for other commands.
         let has_vectors = !self.embeddings.is_empty();
         let unused = has_vectors && self.model.is_some();
@@ -249,6 +241,12 @@ impl ScreenArgs {
             memory: self.memory,
             block: self.block,
         })
+    }
+
+    /// Every file that it reads.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let pairs = self.pairs.iter().chain(&self.calibration).chain(&self.training);
+        self.proteins.iter().chain(&self.embeddings).chain(pairs).cloned().collect()
     }
 
     fn check_inputs(&self) -> Result<(), TaskError> {
