@@ -160,8 +160,8 @@ fn a_head_is_asked_with_its_adapter() {
     let refused = predict("no.tsv", &["p.fasta", "--model", model(), "--adapter", "other/adapter"]).code(65);
     assert!(refused.stderr.contains("was taught with the adapter"), "{}", refused.stderr);
     std::fs::remove_dir_all(scratch.path("head/adapter")).unwrap();
-    let refused = predict("no.tsv", &["p.fasta", "--model", model()]).code(65);
-    assert!(refused.stderr.contains("holds no adapter"), "{}", refused.stderr);
+    let refused = predict("no.tsv", &["p.fasta", "--model", model()]).code(66);
+    assert!(refused.stderr.contains("is not there: an adapter is"), "{}", refused.stderr);
 }
 
 #[test]

@@ -140,6 +140,10 @@ fn what_cannot_be_drawn_is_said() {
     case("plot_output_is_input", 2, &["alone.jsonl", "--out", "alone.jsonl", "--format", "svg"]);
     scratch.write("zero.jsonl", "{\"step\": 1, \"loss\": 0}\n");
     case("plot_nothing", 65, &["zero.jsonl", "--out", "o.svg", "--log-y"]);
-    scratch.write("wide.jsonl", "{\"step\": 1e308, \"loss\": 1}\n{\"step\": -1e308, \"loss\": 2}\n");
-    case("plot_too_wide", 65, &["wide.jsonl", "--out", "o.svg"]);
+    let far = "{\"step\": 1e308, \"loss\": 1e308}\n{\"step\": -1e308, \"loss\": -1e308}\n{\"step\": 0, \"loss\": 1e-320}\n";
+    scratch.write("far.jsonl", far);
+    for more in [&[][..], &["--log-y"]] {
+        scratch.run(&[&["plot", "far.jsonl", "--out", "far.svg"], more].concat()).go().code(0);
+        assert!(scratch.text("far.svg").ends_with("</svg>\n"));
+    }
 }

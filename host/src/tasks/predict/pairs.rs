@@ -272,7 +272,9 @@ fn columns(
     };
     let first_line: Vec<&str> = sheet.columns().take(2).map(str::trim).collect();
     let is_pair = matches!(first_line.as_slice(), [one, other] if is_known(one) && is_known(other));
-    if plan.id_columns.is_empty() && is_pair && sheet.column(first).is_none() {
+    // Proteins may be called as columns are, but a name is no number.
+    let is_row = || sheet.columns().skip(2).all(|cell| cell.trim().parse::<f64>().is_ok());
+    if plan.id_columns.is_empty() && is_pair && (sheet.column(first).is_none() || is_row()) {
         return Ok((sheet.without_names(), [0, 1]));
     }
     let place = |name: &str| {

@@ -35,8 +35,12 @@ impl Range {
             Some((value.min(from), value.max(to)))
         });
         let (from, to) = ends?;
-        // As far as floats reach, no further.
-        let (from, to) = (from.max(f64::MIN / 4.0), to.min(f64::MAX / 4.0));
+        // As far as floats reach, no further: on a scale of logarithms their ratio has to be one.
+        let (lowest, highest) = match scale {
+            Scale::Linear => (f64::MIN / 4.0, f64::MAX / 4.0),
+            Scale::Log => (1e-150, 1e150),
+        };
+        let (from, to) = (from.clamp(lowest, highest), to.clamp(lowest, highest));
         let least = NARROWEST * from.abs().max(to.abs());
         if to - from > least {
             return Some(Self { scale, from, to });
