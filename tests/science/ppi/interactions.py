@@ -117,7 +117,7 @@ of 16,384 pairs in steps of 64; the head of distances and products 20 of 65,536;
 have five seeds, adapter and last layer one. Settings were found with training proteins kept apart, lengths were settled
 before and the last step counts: nothing was chosen by the validation. In brackets 95 % intervals by draws of proteins, of the first seed; a star says that the
 interval leaves out the trivial answer; then mean ± deviation over seeds. Seconds are those that the training's processes
-computed, its encoding included, on one thread of a shared machine; memory is the peak of one.
+computed on one thread of a shared machine, with the encoding where no row above had done it; memory is the peak of one.
 {shared(runs)}
 {table(head, rows + additive(runs) + published)}
 
