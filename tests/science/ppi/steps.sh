@@ -3,10 +3,13 @@
 #
 # Every training has a length that was settled before, and its last step counts. That there is a second head beside the
 # published one was decided after the published one had stayed at chance with the validation pairs too; its settings were
-# found with training proteins kept apart. All encoders read the first 512 residues of each protein. A head learns alone (frozen-NAME) in three ways: as published
-# (host/examples/finetune/ppi_published.toml), with distances and products of vectors (pairs.toml), and the same of few pairs
-# (few.toml); with few pairs an adapter (lora-NAME) and the last layer (top-NAME) learn beside it. What learns of an encoder is
-# the share of layers that was published, in whole layers: of 33 layers an adapter had 8, a training of the last layers 4.
+# found with training proteins kept apart.
+#
+# All encoders read the first 512 residues of each protein. A head learns alone (frozen-NAME) in three ways: as published
+# (host/examples/finetune/ppi_published.toml), with distances and products of vectors (pairs.toml), and the same of few
+# pairs (few.toml); with few pairs an adapter (lora-NAME) and the last layer (top-NAME) learn beside it. What learns of an
+# encoder is the share of layers that was published, in whole layers: of 33 layers an adapter had 8, a training of the last
+# layers 4.
 #
 # An encoder is one of
 #   esm2, bimamba     what the steps pretrain-* have left
