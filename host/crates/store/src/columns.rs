@@ -3,7 +3,8 @@
 //! The `.tsv` begins as that of embeddings does: the line `# pliant_meta` with the metadata, then the names of the columns.
 //! In text a tab, line feed, carriage return or backslash is escaped as in ids; numbers are the shortest decimal text that
 //! reads back as the same number. In `.parquet` nothing is nullable or compressed, and `pliant_meta` is a key of the
-//! metadata.
+//! metadata. Where texts and counts repeat, as in a table of pairs, each stands once in a row group, in the dictionary of
+//! its column, and the rows hold its number there in as many bits as that takes; such groups have more rows.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,10 @@ use std::sync::Arc;
 
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
 
 use crate::atomic::{Access, AtomicFile, OutputSet};
 use crate::error::{Action, StoreError};
@@ -20,6 +23,12 @@ use crate::metadata::{METADATA_KEY, Metadata};
 use crate::parquet_table::{GROUP_ROWS, file_properties, write_error};
 use crate::table::Format;
 use crate::tsv::escape;
+
+/// Rows of a row group where values repeat: a dictionary is shared by more of them, and as many are held in memory.
+const REPEATING_ROWS: usize = 1 << 17;
+
+/// Bytes of a dictionary; what comes after them stands as it is.
+const DICTIONARY_BYTES: usize = 4 << 20;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +114,7 @@ impl Waiting {
 
 enum Sink {
     Tsv(AtomicFile),
-    Parquet { writer: Box<SerializedFileWriter<AtomicFile>>, waiting: Vec<Waiting>, rows: usize },
+    Parquet { writer: Box<SerializedFileWriter<AtomicFile>>, waiting: Vec<Waiting>, rows: usize, most: usize },
 }
 
 /// A table of named columns being written row by row.
@@ -130,6 +139,28 @@ impl ColumnTable {
         columns: &[(&str, ColumnKind)],
         metadata: &Metadata,
     ) -> Result<Self, StoreError> {
+        Self::begin(path, format, columns, (metadata, false))
+    }
+
+    /// The same of a table whose texts and counts repeat from row to row.
+    ///
+    /// # Errors
+    /// As [`ColumnTable::create`].
+    pub fn create_repeating(
+        path: &Path,
+        format: Format,
+        columns: &[(&str, ColumnKind)],
+        metadata: &Metadata,
+    ) -> Result<Self, StoreError> {
+        Self::begin(path, format, columns, (metadata, true))
+    }
+
+    fn begin(
+        path: &Path,
+        format: Format,
+        columns: &[(&str, ColumnKind)],
+        (metadata, repeats): (&Metadata, bool),
+    ) -> Result<Self, StoreError> {
         let sink = match format {
             Format::Tsv => {
                 let mut file = AtomicFile::create(path, Access::Stream)?;
@@ -141,16 +172,13 @@ impl ColumnTable {
             }
             Format::Parquet => {
                 let file = AtomicFile::create(path, Access::Stream)?;
-                let begun = parse_message_type(&schema(columns)).and_then(|schema| {
-                    SerializedFileWriter::new(
-                        file,
-                        Arc::new(schema),
-                        Arc::new(file_properties(metadata).build()),
-                    )
-                });
+                let most = if repeats { REPEATING_ROWS } else { GROUP_ROWS };
+                let properties = Arc::new(properties(columns, metadata, repeats));
+                let begun = parse_message_type(&schema(columns))
+                    .and_then(|schema| SerializedFileWriter::new(file, Arc::new(schema), properties));
                 let writer = Box::new(begun.map_err(|cause| write_error(path, cause))?);
                 let waiting = columns.iter().map(|(_, kind)| Waiting::new(*kind)).collect();
-                Sink::Parquet { writer, waiting, rows: 0 }
+                Sink::Parquet { writer, waiting, rows: 0, most }
             }
             Format::Npz | Format::H5 | Format::Safetensors => {
                 let reason = "its format has no columns of text and numbers";
@@ -178,10 +206,10 @@ impl ColumnTable {
                 file.write_all(line(cells).as_bytes())
                     .map_err(|cause| StoreError::io(Action::Write, &self.path, cause))?;
             }
-            Sink::Parquet { writer, waiting, rows } => {
+            Sink::Parquet { writer, waiting, rows, most } => {
                 waiting.iter_mut().zip(cells).for_each(|(column, cell)| column.take(cell));
                 *rows += 1;
-                if *rows == GROUP_ROWS {
+                if rows == most {
                     *rows = 0;
                     write_group(writer, waiting).map_err(|cause| write_error(&self.path, cause))?;
                 }
@@ -201,7 +229,7 @@ impl ColumnTable {
         }
         let file = match self.sink {
             Sink::Tsv(file) => file,
-            Sink::Parquet { mut writer, mut waiting, rows } => {
+            Sink::Parquet { mut writer, mut waiting, rows, .. } => {
                 let last = if rows > 0 { write_group(&mut writer, &mut waiting) } else { Ok(()) };
                 let closed = last.and_then(|()| writer.into_inner());
                 closed.map_err(|cause| write_error(&self.path, cause))?
@@ -230,6 +258,23 @@ fn write_group(
     let mut group = writer.next_row_group()?;
     waiting.iter_mut().try_for_each(|column| column.write(&mut group))?;
     group.close().map(|_| ())
+}
+
+/// Everything of a file but its rows.
+fn properties(columns: &[(&str, ColumnKind)], metadata: &Metadata, repeats: bool) -> WriterProperties {
+    let properties = file_properties(metadata);
+    if !repeats {
+        return properties.build();
+    }
+    let properties = properties
+        .set_max_row_group_row_count(Some(REPEATING_ROWS))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES);
+    let repeating = columns.iter().filter(|(_, kind)| *kind != ColumnKind::Number);
+    repeating
+        .fold(properties, |properties, (name, _)| {
+            properties.set_column_dictionary_enabled(ColumnPath::from(*name), true)
+        })
+        .build()
 }
 
 fn schema(columns: &[(&str, ColumnKind)]) -> String {
@@ -285,6 +330,52 @@ mod tests {
                 assert_eq!(row.get_double(2).unwrap(), -0.1);
             }
         }
+    }
+
+    #[test]
+    fn what_repeats_stands_once_and_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns =
+            [("a", ColumnKind::Text), ("b", ColumnKind::Text), ("n", ColumnKind::Count), COLUMNS[2]];
+        let ids: Vec<String> = (0..300).map(|number| format!("sp|P{number:05}|NAME_ECOLI")).collect();
+        let rows = REPEATING_ROWS + 5;
+        let pair = |row: usize| [row * 7 % 300, row * 11 % 299];
+        let write =
+            |name: &str, create: fn(&Path, Format, &[_], &Metadata) -> Result<ColumnTable, StoreError>| {
+                let path = folder.path().join(name);
+                let mut table = create(&path, Format::Parquet, &columns, &Metadata::new()).unwrap();
+                for row in 0..rows {
+                    let [first, second] = pair(row).map(|number| Cell::Text(&ids[number]));
+                    let score = Cell::Number(row as f64 / 3.0);
+                    table.push(&[first, second, Cell::Count(row as u64 % 50), score]).unwrap();
+                }
+                table.finish().unwrap().commit().unwrap();
+                path
+            };
+        let (plain, repeating) =
+            (write("p.parquet", ColumnTable::create), write("r.parquet", ColumnTable::create_repeating));
+        let size = |path: &Path| std::fs::metadata(path).unwrap().len() as usize;
+        // Nine bits for each id and six for the count beside the number, and a dictionary for each group.
+        assert!(
+            size(&plain) > rows * 70 && size(&repeating) < rows * 12,
+            "{} {}",
+            size(&plain),
+            size(&repeating)
+        );
+        assert!(size(&repeating) > rows * 8);
+        let again = write("s.parquet", ColumnTable::create_repeating);
+        assert!(std::fs::read(&repeating).unwrap() == std::fs::read(again).unwrap());
+        let file = SerializedFileReader::new(std::fs::File::open(&repeating).unwrap()).unwrap();
+        assert_eq!(file.num_row_groups(), 2);
+        let mut found = 0;
+        for (number, row) in file.get_row_iter(None).unwrap().map(Result::unwrap).enumerate() {
+            let [first, second] = pair(number);
+            assert_eq!((row.get_string(0).unwrap(), row.get_string(1).unwrap()), (&ids[first], &ids[second]));
+            assert_eq!(row.get_long(2).unwrap(), number as i64 % 50);
+            assert_eq!(row.get_double(3).unwrap(), number as f64 / 3.0);
+            found += 1;
+        }
+        assert_eq!(found, rows);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use pliant_store::{Cell, ColumnKind, ColumnTable, Format, Metadata, OutputSet};
 
 use super::{Report, rounded, short};
+use crate::screen::Proteins;
 use crate::screen::answer::{Answer, Row};
 
 pub(super) fn write(
@@ -14,7 +15,7 @@ pub(super) fn write(
     answer: &Answer,
     metadata: &Metadata,
 ) -> anyhow::Result<OutputSet> {
-    let mut table = ColumnTable::create(out, format, &columns(report), metadata)?;
+    let mut table = ColumnTable::create_repeating(out, format, &columns(report), metadata)?;
     for row in answer.rows() {
         let flags = report.flags(&row);
         let mut cells = vec![Cell::Text(report.id(row.edge.first)), Cell::Text(report.id(row.edge.second))];
@@ -36,8 +37,13 @@ pub(super) enum Value {
 
 /// The columns between the ids and the flags, and whether each is a count.
 pub(super) fn names(report: &Report<'_>) -> Vec<(&'static str, bool)> {
+    names_of(report.proteins, report.worth.is_some())
+}
+
+/// The same where only this much is known.
+pub(super) fn names_of(proteins: &Proteins, is_calibrated: bool) -> Vec<(&'static str, bool)> {
     let mut names = vec![("logit", false)];
-    if report.worth.is_some() {
+    if is_calibrated {
         names.extend([("probability", false), ("expected_precision", false)]);
     }
     names.extend([
@@ -47,10 +53,10 @@ pub(super) fn names(report: &Report<'_>) -> Vec<(&'static str, bool)> {
         ("z1", false),
         ("z2", false),
     ]);
-    if report.proteins.lengths.is_some() {
+    if proteins.lengths.is_some() {
         names.extend([("length1", true), ("length2", true)]);
     }
-    if report.proteins.identities.is_some() {
+    if proteins.identities.is_some() {
         names.extend([("identity1", false), ("identity2", false)]);
     }
     names
