@@ -161,9 +161,14 @@ fn shared<'a>(
     }
 }
 
+/// The path that a variable names; one that is set to nothing names none.
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The folder of locks: one for all users of a machine, unless it is named.
 fn lock_folder() -> PathBuf {
-    std::env::var_os("PLIANT_GPU_LOCKS").map_or_else(|| PathBuf::from("/tmp/pliant-gpu-locks"), PathBuf::from)
+    named("PLIANT_GPU_LOCKS").unwrap_or_else(|| PathBuf::from("/tmp/pliant-gpu-locks"))
 }
 
 /// A folder in which everybody may make files and nobody remove those of others, as `/tmp` itself.
@@ -192,7 +197,6 @@ fn lock_file(path: &Path) -> std::io::Result<File> {
 
 /// Where compiled kernels are kept; nowhere where neither the user nor the system names a folder.
 pub fn kernel_folder() -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = || named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
     named("PLIANT_KERNELS").or_else(|| Some(cache()?.join("pliant/kernels")))
 }

@@ -42,6 +42,30 @@ fn flags_that_do_not_parse() {
 }
 
 #[test]
+fn variables_that_are_set_to_nothing_count_as_not_set() {
+    let scratch = Scratch::new();
+    scratch.write("in.fasta", ">a\nMKV\n");
+    let names = [
+        "PLIANT_THREADS",
+        "PLIANT_POOL",
+        "PLIANT_SUMMARY",
+        "PLIANT_LOG_FORMAT",
+        "PLIANT_QUIET",
+        "PLIANT_LAYER",
+    ];
+    let embed = || scratch.run(&["embed", "in.fasta", "--model", model(), "--out", "out.npz"]);
+    names.iter().fold(embed(), |run, name| run.env(name, "")).go().code(0);
+    let without = scratch.run(&["embed", "in.fasta", "--model", model()]).env("PLIANT_OUT", "").go().code(2);
+    assert!(without.stderr.contains("--out"), "{}", without.stderr);
+    let wrong = embed().env("PLIANT_THREADS", "none").go().code(2);
+    assert!(wrong.stderr.contains("--threads") && wrong.stderr.contains("'none'"), "{}", wrong.stderr);
+    // Help does not depend on them.
+    let help = || scratch.run(&["embed", "--help"]);
+    let (empty, unset) = (help().env("PLIANT_THREADS", "").go().code(0), help().go().code(0));
+    assert!(empty.text() == unset.text() && unset.text().contains("PLIANT_THREADS"));
+}
+
+#[test]
 fn flags_that_do_not_go_together() {
     let embed = |more: &[&'static str]| {
         let mut words = vec!["embed", "in.fasta", "--model", model()];

@@ -1,7 +1,7 @@
 //! What was typed. One file per task: its flags, and how they become a validated plan.
 //!
 //! Every flag can also be set by an environment variable: `--max-residues` by `PLIANT_MAX_RESIDUES`. The command
-//! line wins.
+//! line wins, and a variable that is set to nothing counts as one that is not set.
 
 pub mod adapter;
 pub mod align;
@@ -33,6 +33,7 @@ pub mod variants;
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::print::LogFormat;
@@ -46,8 +47,13 @@ Examples:
   pliant doctor
 
 Every flag can be set by an environment variable too: --max-residues by PLIANT_MAX_RESIDUES.
+An empty variable counts as one that is not set.
 Exit codes: 0 done, 2 usage, 65 bad data, 66 missing input, 69 device, 70 internal fault,
 74 input or output, 75 try again, 137 out of memory.";
+
+/// What clap calls the answers that are help.
+const SHOWS_HELP: [ErrorKind; 2] =
+    [ErrorKind::DisplayHelp, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
 
 /// Place in the help of the flags that every command has: after its own.
 const MESSAGES: usize = 900;
@@ -144,9 +150,17 @@ pub struct Settings {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Settings, Command), Outcome> {
     let words: Vec<OsString> = words.into_iter().collect();
     let command_line = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let line = grammar()
-        .try_get_matches_from(words)
-        .and_then(|matches| Line::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar())));
+    let read = |grammar: clap::Command| {
+        let matches = grammar.try_get_matches_from(&words);
+        matches.and_then(|matches| {
+            Line::from_arg_matches(&matches).map_err(|error| error.format(&mut self::grammar()))
+        })
+    };
+    let line = match read(without_empty(grammar())) {
+        // Help names the variable of every flag, whatever the environment is.
+        Err(help) if SHOWS_HELP.contains(&help.kind()) => read(grammar()),
+        line => line,
+    };
     match line {
         Ok(Line { common, command }) => {
             let Common { quiet, log_format } = common;
@@ -165,6 +179,15 @@ fn grammar() -> clap::Command {
         command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(quiet)
     }
     quiet(Line::command())
+}
+
+/// The same, but that variables which are set to nothing are not looked at.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty =
+        |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg })
+        .mut_subcommands(without_empty)
 }
 
 #[cfg(test)]
