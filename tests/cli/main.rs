@@ -12,6 +12,7 @@ mod contacts;
 mod cuda;
 mod disks;
 mod doctor;
+mod dry_run;
 mod errors;
 mod evaluate;
 mod fasta;

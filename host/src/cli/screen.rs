@@ -93,8 +93,8 @@ pub struct ScreenArgs {
     training: Option<PathBuf>,
     /// Where the pairs go; the suffix names the format: .tsv, .parquet, .graphml, .txt or .txt.gz (as STRING has them). '-'
     /// is standard output
-    #[arg(long, env = "PLIANT_OUT", value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, env = "PLIANT_OUT", value_name = "FILE", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
     /// The format where no suffix names it: tsv, parquet, dscript, string or graphml (for a stream: tsv)
     #[arg(long, env = "PLIANT_FORMAT", value_name = "NAME", value_parser = screen_format_named)]
     format: Option<ReportFormat>,
@@ -104,7 +104,7 @@ pub struct ScreenArgs {
     /// Memory that may be used, as 500M or 20G [default: half of what there is]; never changes a result
     #[arg(long, env = "PLIANT_MEMORY", value_name = "BYTES", value_parser = bytes)]
     memory: Option<u64>,
-    /// Proteins across a block of pairs [default: as many as memory admits]; never changes a result
+    /// Proteins across what is computed at once of a block [default: as many as memory admits]; never changes a result
     #[arg(long, env = "PLIANT_BLOCK", value_name = "N", value_parser = count::<usize>)]
     block: Option<usize>,
     #[command(flatten)]
@@ -167,7 +167,7 @@ pub struct ScreenPlan {
     pub calibration: Option<PathBuf>,
     /// The proteins that the head was taught.
     pub training: Option<PathBuf>,
-    /// Where the pairs go.
+    /// Where the pairs go; standard output in a dry run that names no file.
     pub out: PathBuf,
     /// Their format; nothing where a shard leaves it to the gathering.
     pub format: Option<ReportFormat>,
@@ -188,7 +188,8 @@ impl ScreenArgs {
         let usage = |what: &str| Err(TaskError::Usage { what: what.to_owned() }.into());
         let cut = self.cut();
         let shard = self.shard.map(|word| word.0);
-        let format = if shard.is_some() { self.format } else { Some(report_format(&self.out, self.format)?) };
+        let out = self.out.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let format = if shard.is_some() { self.format } else { Some(report_format(&out, self.format)?) };
         self.check_inputs()?;
         let is_dscript = format == Some(ReportFormat::Dscript);
         let keeps = self.top_k.is_some() || self.all_pairs || self.pairs.is_some();
@@ -198,10 +199,11 @@ impl ScreenArgs {
                  --min-logit), which --format dscript makes beside them",
             );
         }
-        let failures = failures_path(&self.out)?;
-        let positive =
-            if is_dscript && cut.is_some() && shard.is_none() { Some(file_beside(&self.out)?) } else { None };
-        let outputs: Vec<&Path> = [Some(&self.out), failures.as_ref(), positive.as_ref()]
+        let failures = failures_path(&out)?;
+        let is_written = self.out.is_some();
+        let has_positive = is_dscript && cut.is_some() && shard.is_none() && is_written;
+        let positive = if has_positive { Some(file_beside(&out)?) } else { None };
+        let outputs: Vec<&Path> = [Some(&out).filter(|_| is_written), failures.as_ref(), positive.as_ref()]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)
@@ -212,9 +214,6 @@ impl ScreenArgs {
         let unused = has_vectors && self.model.is_some();
         let model = self.model.filter(|_| !has_vectors);
         let mut run = self.work.plan(model.clone().unwrap_or_default(), &inputs, &outputs)?;
-        if run.dry_run {
-            return usage("--dry-run is not for screens");
-        }
         if run.long.policy == Long::Skip {
             return usage(
                 "--long skip would leave proteins out of pairs: take --long error with --on-error skip",
@@ -235,7 +234,7 @@ impl ScreenArgs {
             prevalence: self.prevalence,
             calibration: self.calibration,
             training: self.training,
-            out: self.out,
+            out,
             format,
             shard,
             memory: self.memory,

@@ -108,6 +108,28 @@ impl Asked {
         pairs
     }
 
+    /// `[proteins]` how many others each is asked for with.
+    pub fn partners(&self, proteins: usize) -> Vec<u64> {
+        match self {
+            Self::All => vec![proteins.saturating_sub(1) as u64; proteins],
+            Self::Between(sides) => {
+                let count = |side: Side| sides.iter().filter(|own| own.meets(side)).count() as u64;
+                let [first, second] = [Side::First, Side::Second].map(count);
+                let of = |side: &Side| match side {
+                    Side::First => first,
+                    Side::Second => second,
+                    Side::Both => proteins as u64 - 1,
+                };
+                sides.iter().map(of).collect()
+            }
+            Self::Listed(pairs) => {
+                let mut partners = vec![0; proteins];
+                pairs.iter().flatten().for_each(|&number| partners[number as usize] += 1);
+                partners
+            }
+        }
+    }
+
     /// The units of a shard: one after the other, with about as many pairs as those of any other shard.
     pub fn of_shard(&self, shard: Shard, proteins: usize) -> Range<usize> {
         let pairs = self.pairs(proteins);

@@ -6,7 +6,7 @@ pub(super) fn point(_name: &'static str) {}
 
 /// Every moment, in the order of a screen.
 #[cfg(test)]
-pub(super) const POINTS: [&str; 7] = [
+pub(crate) const POINTS: [&str; 7] = [
     "checkpoint: begun",
     "unit: done",
     "checkpoint: edges written",

@@ -45,6 +45,8 @@ pub mod work;
 use serde::{Deserialize, Serialize};
 
 pub use error::ScreenError;
+#[cfg(test)]
+pub(crate) use kill::POINTS as KILL_POINTS;
 
 /// A pair of two proteins, by their numbers, and its logit. The first has the lower number.
 #[derive(Debug, Clone, Copy, PartialEq)]

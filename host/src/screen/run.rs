@@ -33,13 +33,19 @@ pub struct Order<'a> {
     pub format: Option<ReportFormat>,
 }
 
-/// How much there was.
+/// How much there was, and how much of it an earlier process had done that was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Pairs that were scored.
+    /// Pairs that were scored, by all processes together.
     pub scored: u64,
+    /// Those of them that were scored before this process began.
+    pub resumed: u64,
     /// Pairs that were kept.
     pub kept: usize,
+    /// Units of work.
+    pub units: usize,
+    /// Those of them that were done before this process began.
+    pub units_resumed: usize,
 }
 
 /// Scores what is left, writes the answer, lets `more` add to its files, gives all of them their names and removes the
@@ -57,13 +63,13 @@ pub fn run(
         Some((folder, every)) => Some(Checkpoint::open(folder, every, &mut order.head, &mut tally)?),
         None => None,
     };
-    let mut scored = 0;
-    let told = |pairs| {
-        scored += pairs;
-        done(pairs);
-    };
+    let proteins = order.scorer.proteins();
+    let units = order.asked.of_shard(order.head.shard, proteins);
+    let (units_resumed, mut pairs) = (order.head.done, order.asked.pairs(proteins));
+    let pairs: Vec<u64> = pairs.drain(units).collect();
+    let (scored, resumed) = (pairs.iter().sum(), pairs.iter().take(units_resumed).sum());
     let place = (order.scorer, order.asked);
-    work(place, (&mut order.head, &mut tally), checkpoint.as_mut(), order.limits, told)?;
+    work(place, (&mut order.head, &mut tally), checkpoint.as_mut(), order.limits, &mut done)?;
     let (mut files, kept) = match order.format {
         None => {
             let kept = tally.kept();
@@ -75,7 +81,7 @@ pub fn run(
             (report::write(order.out, format, from, &order.head.about)?, answer.len())
         }
     };
-    more(&mut files, Counts { scored, kept })?;
+    more(&mut files, Counts { scored, resumed, kept, units: pairs.len(), units_resumed })?;
     point("answer: written");
     files.commit()?;
     point("answer: named");

@@ -238,6 +238,10 @@ fn units_and_shards_hold_every_pair_once() {
         };
         assert!(wanted == 0 || wanted == counted);
         assert_eq!(asked.pairs(PROTEINS).iter().sum::<u64>(), counted);
+        let of = |own: usize, other: usize| other != own && asked.holds(own, other);
+        let count = |own: usize| (0..PROTEINS).filter(|&other| of(own, other)).count() as u64;
+        let plain: Vec<u64> = (0..PROTEINS).map(count).collect();
+        assert_eq!(asked.partners(PROTEINS), plain);
         for count in [1, 2, 3, 5, 40] {
             let mut next = 0;
             for number in 1..=count {

@@ -24,6 +24,13 @@ impl Stored {
         Self { width, offsets: vec![0], values: Vec::new(), file: None }
     }
 
+    /// Bytes of memory that so many numbers take.
+    pub fn held_bytes(numbers: usize) -> u64 {
+        let bytes = numbers.saturating_mul(size_of::<f32>());
+        // More than that goes to the file.
+        bytes.min(MOST_BYTES) as u64
+    }
+
     /// Numbers of a row.
     pub fn width(&self) -> usize {
         self.width

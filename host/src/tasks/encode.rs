@@ -124,7 +124,7 @@ pub(super) fn encode(
     admit: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Encoded> {
     let (places, text) = listed(lists);
-    let (all, facts) = ready("encode", card, &text, wish, |ready, sizes| {
+    let (all, facts) = ready(card, &text, wish, |ready, sizes| {
         let session = ready.load(sizes, &context.print)?;
         let identity = session.engine().identity().to_owned();
         let adapter = session.engine().card().adapter_identity().map(str::to_owned);
@@ -158,24 +158,18 @@ pub(super) fn encode(
     Ok(Encoded { sets, identity, adapter, numerics })
 }
 
-/// Tells what encoding would take, as `--dry-run` of other commands does.
+/// What encoding every different one of some sequences would take: the answer to `--dry-run` of a run over them, which
+/// knows nothing of their names. At least one sequence.
 ///
 /// # Errors
-/// A model that cannot be used, and a standard output that cannot be written.
-pub(super) fn tell(
-    task: &'static str,
-    card: Card,
-    lists: &[Vec<&[u8]>],
-    wish: &Wish,
-    context: &Context,
-) -> anyhow::Result<()> {
-    let (_, text) = listed(lists);
-    ready(task, card, &text, wish, |ready, sizes| ready.tell(sizes, &context.print))
+/// A model that cannot be used.
+pub(super) fn estimate(card: Card, list: &[&[u8]], wish: &Wish) -> anyhow::Result<Value> {
+    let (_, text) = listed(&[list.to_vec()]);
+    ready(card, &text, wish, |ready, sizes| Ok(ready.answer(sizes)))
 }
 
 /// Hands over what is ready to encode the sequences of `text`.
 fn ready<T>(
-    task: &'static str,
     card: Card,
     text: &str,
     wish: &Wish,
@@ -196,13 +190,16 @@ fn ready<T>(
     };
     let order = Order {
         start: Instant::now(),
-        task,
+        task: "encode",
         plan: &plan,
-        sources: vec![Source::from_bytes("examples", text.as_bytes())],
+        sources: vec![Source::from_bytes("sequences", text.as_bytes())],
         output: states(vec![wish.layer], wish.pool),
         masks: Masks::None,
     };
-    then(Ready::new(card, order)?, &Sizes { held_bytes: 0, output_bytes: Value::Null })
+    let ready = Ready::new(card, order)?;
+    let rows = if wish.pool.is_some() { ready.selection().records } else { ready.selection().residues };
+    let held = Stored::held_bytes(rows.saturating_mul(ready.width()));
+    then(ready, &Sizes { held_bytes: held, output_bytes: Value::Null })
 }
 
 /// For each list the number of each of its sequences among the different ones, and these as FASTA.

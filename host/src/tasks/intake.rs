@@ -10,7 +10,7 @@ use super::files;
 use crate::exit::TaskError;
 
 /// Failures that are shown one by one; the file lists all.
-pub(super) const SHOWN_FAILURES: usize = 10;
+const SHOWN_FAILURES: usize = 10;
 
 /// Something that is not wrong and may not be what was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,14 @@ impl Warning {
 pub(super) struct Warnings(pub(super) Vec<Warning>);
 
 impl Warnings {
+    /// The kind of that of repeated records.
+    pub(super) const DUPLICATES: &str = "duplicates";
+
+    /// Of how many things there is a warning of that kind.
+    pub(super) fn count_of(&self, kind: &str) -> u64 {
+        self.0.iter().filter(|warning| warning.kind == kind).map(|warning| warning.count).sum()
+    }
+
     /// Adds one of `count` things, unless there are none.
     pub(super) fn add(&mut self, kind: &'static str, count: u64, message: impl FnOnce() -> String) {
         if count > 0 {
@@ -44,7 +52,7 @@ impl Warnings {
 
     /// Adds those of repeated and repaired records; `done` is what happens once to a repeated one.
     pub(super) fn add_repairs(&mut self, totals: &Totals, done: &str) {
-        self.add("duplicates", totals.duplicates, || {
+        self.add(Self::DUPLICATES, totals.duplicates, || {
             let times = counted(totals.duplicates, "record repeats", "records repeat");
             format!("{times} the id and the sequence of an earlier one: each is {done} once")
         });
@@ -84,6 +92,17 @@ pub(super) fn shown(failures: &[Failure]) -> Vec<String> {
         format!("{file}:{line} {id}: {reason}")
     };
     failures.iter().take(SHOWN_FAILURES).map(line).collect()
+}
+
+/// The same for programs.
+pub(super) fn shown_json(failures: &[Failure]) -> Vec<Value> {
+    let object = |failure: &Failure| {
+        json!({
+            "file": &*failure.file, "line": failure.line, "record": failure.record, "id": failure.id,
+            "reason": failure.reason.to_string(),
+        })
+    };
+    failures.iter().take(SHOWN_FAILURES).map(object).collect()
 }
 
 /// Ends a run for its failures among `headers` records, after listing them in `list`.

@@ -6,6 +6,7 @@ mod asked;
 pub mod cache;
 pub mod contacts;
 pub mod doctor;
+mod dry_run;
 pub mod embed;
 mod encode;
 pub mod evaluate;

@@ -9,6 +9,7 @@
 
 mod graph;
 mod lines;
+mod size;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Row};
 use super::calibration::{Calibration, Precisions};
 use super::{Proteins, ScreenError};
+pub use size::row_bytes;
 
 /// A protein whose nearest protein of the training is no nearer is called novel.
 const NOVEL: f32 = 0.4;

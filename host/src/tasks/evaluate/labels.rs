@@ -6,33 +6,29 @@ use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_models::heads::HeadKind;
 use pliant_plugin::Way;
-use pliant_seq::Failure;
-use pliant_seq::tables::{Label, LabelKind, LabelledSet};
+use pliant_seq::tables::{Label, LabelledSet};
 use pliant_store::{Cell, ColumnKind, ColumnTable, METADATA_KEY, Metadata, OutputSet};
 use serde_json::{Map, Value, json};
 
+use super::examples::Examples;
 use super::report::finite;
 use super::{calibration, each};
 use crate::Context;
 use crate::cli::evaluate::{EvaluatePlan, ReportFormat};
-use crate::cli::reading::OnError;
 use crate::cli::shared::Long;
-use crate::engine::Card;
 use crate::eval::{Answers, Interval, Metric, Score, Subject};
 use crate::exit::TaskError;
 use crate::machine;
 use crate::supervised::HeadError;
 use crate::supervised::brought_metric::{BroughtMetric, BroughtScore, Judged};
 use crate::supervised::measures::{answered, meant};
-use crate::supervised::reading::{Reading, of_parts};
 use crate::supervised::registry::Task;
 use crate::supervised::targets::Targets;
-use crate::supervised::telling::Telling;
 use crate::tasks::asked::Asked;
-use crate::tasks::encode::{self, Encoded, Wish, encodable, refused, sequences};
+use crate::tasks::encode::{self, Encoded, Wish, sequences};
+use crate::tasks::files;
 use crate::tasks::plugin::pass_on;
 use crate::tasks::run::long_name;
-use crate::tasks::{files, intake};
 
 /// Why a measure that was brought has no value: it does not say more.
 const NO_VALUE: &str = "the plugin says that it is undefined here";
@@ -66,7 +62,7 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
     let metrics = BroughtMetric::all(&plan.metrics, &plan.guest, head.plugin())?;
     let (model, card) = head.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let long = long_name(&card, &plan.run.long)?;
-    let set = examples(plan, (&head, task), (&telling, &card), context)?;
+    let read = Examples::read(plan, (&head, task), (&telling, &card))?;
     let (family, layer) = (card.about.family, head.layer(card.about.layers)?);
     let truncates = plan.run.long.policy == Long::Truncate;
     let limit = card.about.training_length.filter(|_| truncates).unwrap_or(usize::MAX);
@@ -78,8 +74,9 @@ pub(super) fn run(plan: &EvaluatePlan, task: &'static Task, context: &Context) -
         cache: plan.run.cache.clone(),
     };
     if plan.run.dry_run {
-        return encode::tell("evaluate", card, &[sequences(&set)], &wish, context);
+        return read.tell(plan, (card, &wish), context);
     }
+    let set = read.taken(plan, context)?;
     let encoded = encode::encode(card, &[sequences(&set)], &wish, context, |identity| {
         Ok(head.check_encoder(&model, (identity, family))?)
     })?;
@@ -177,57 +174,6 @@ fn does(head: &Asked, task: &Task) -> Result<(), HeadError> {
         }
         _ => Ok(()),
     }
-}
-
-/// The examples, read as those that the head was taught, where nothing else is said.
-fn examples(
-    plan: &EvaluatePlan,
-    (head, task): (&Asked, &'static Task),
-    (telling, card): (&Telling, &Card),
-    context: &Context,
-) -> anyhow::Result<LabelledSet> {
-    let mut form = plan.form.over(head.reader());
-    if plan.parts.is_empty() && plan.form.part_column.is_none() {
-        // What told training from the rest is of no use where everything is asked about.
-        form.part_column = None;
-    }
-    // The names of numbers are no classes.
-    let classes = if telling.kind == LabelKind::Number { &[] } else { telling.names.as_slice() };
-    let known = matches!(telling.kind, LabelKind::Class | LabelKind::Classes).then_some(classes);
-    let reading = Reading { task, form: &form, classes: known };
-    let (set, report) = reading.read(&plan.run.inputs)?;
-    let (mut failures, rows, list) = (report.failures, report.rows, plan.run.failures.as_deref());
-    let ends = |failures: &[Failure]| plan.run.on_error == OnError::Fail && !failures.is_empty();
-    if ends(&failures) {
-        intake::refuse(&failures, rows, list)?;
-    }
-    let (set, refused) = encodable(of_parts(set, &plan.parts)?, refused(card, &plan.run.long)?);
-    failures.extend(refused);
-    failures.sort_by_key(|failure| failure.record);
-    let Some(set) = set.filter(|_| !ends(&failures)) else {
-        return Err(intake::refusal(&failures, rows, list)?.into());
-    };
-    if let (Some(path), OnError::Skip) = (list, plan.run.on_error) {
-        files::failure_list(path, &failures)?.commit()?;
-    }
-    let mut warnings = intake::Warnings::default();
-    warnings.add_left_out(failures.len() as u64);
-    warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
-    // Of levels there are one more than numbers.
-    let levels = |there: usize| if telling.kind == LabelKind::Level { there } else { 0 };
-    let wanted = (telling.kind, levels(telling.width + 1), classes);
-    let found = (set.kind(), levels(set.counts().len()), set.classes());
-    if found == wanted {
-        return Ok(set);
-    }
-    let what = format!(
-        "the head tells labels that are {} of the classes {}, and the examples have {} of the classes {}",
-        wanted.0,
-        wanted.2.join(", "),
-        found.0,
-        found.2.join(", ")
-    );
-    Err(HeadError::Unfit { what }.into())
 }
 
 /// Answers to every example without looking at it: `prior`, the same to all; nothing where that is not known. As answers

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod each;
+mod examples;
 mod labels;
 mod mlm;
 mod report;

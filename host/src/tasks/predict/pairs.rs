@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use pliant_kernels::Device;
 use pliant_seq::{Failure, Item, RecordError, RecordReader, Source};
 use pliant_store::{Metadata, OutputSet, Sheet, StoreError, read_vectors};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::labels::Labels;
 use crate::Context;
@@ -19,9 +19,10 @@ use crate::supervised::HeadError;
 use crate::supervised::stored::Stored;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, Teller, concerns_record};
-use crate::tasks::encode::{Encoded, Wish, encode, of_pair, refused};
+use crate::tasks::dry_run::{Proteins, Read, nothing_to_encode};
+use crate::tasks::encode::{Encoded, Wish, of_pair, refused};
 use crate::tasks::run::long_name;
-use crate::tasks::{files, intake};
+use crate::tasks::{dry_run, encode, files, intake};
 
 /// Pairs of a table.
 struct Pairs {
@@ -30,6 +31,25 @@ struct Pairs {
     /// The ids of all that they name, each once.
     proteins: Vec<String>,
     failures: Vec<Failure>,
+    /// Rows of the table.
+    rows: u64,
+}
+
+/// What a dry run tells of beside the table.
+struct Reads<'a> {
+    proteins: Proteins,
+    /// Those of the proteins.
+    failures: Vec<Failure>,
+    files: [&'a Path; 2],
+    hash: Value,
+}
+
+/// Proteins of a FASTA.
+struct Known {
+    /// Their residues by their ids.
+    residues: BTreeMap<String, Vec<u8>>,
+    failures: Vec<Failure>,
+    headers: u64,
 }
 
 /// A pair.
@@ -47,7 +67,7 @@ struct Pair {
 struct Given {
     stored: Stored,
     metadata: Metadata,
-    model: serde_json::Value,
+    model: Value,
 }
 
 /// Tells the labels of the pairs of a table.
@@ -63,13 +83,12 @@ pub(super) fn run(
     let [table] = plan.run.inputs.as_slice() else {
         return Err(usage("the head tells labels of pairs: name one table of them, .csv or .tsv").into());
     };
-    if plan.run.dry_run {
-        return Err(usage("--dry-run is not for pairs").into());
-    }
-    let (mut pairs, given) = match &plan.embeddings {
-        Some(file) => of_vectors(plan, asked, (table, file), context)?,
-        None => of_proteins(plan, asked, table, context)?,
+    let given = match &plan.embeddings {
+        Some(file) => of_vectors(plan, (asked, telling), (table, file), context)?,
+        None => of_proteins(plan, (asked, telling), table, context)?,
     };
+    // In a dry run everything has been told.
+    let Some((mut pairs, given)) = given else { return Ok(()) };
     let device = Device::cpu_with(plan.run.compute.threads, plan.run.compute.cpu_path)?;
     let out = plan.out.as_deref().context("--out names no file")?;
     let metadata = asked.describe(given.metadata.clone());
@@ -98,20 +117,20 @@ pub(super) fn run(
     Ok(files.commit()?)
 }
 
-/// Pairs of proteins whose sequences are given, encoded.
+/// Pairs of proteins whose sequences are given, encoded; nothing in a dry run.
 fn of_proteins(
     plan: &PredictPlan,
-    asked: &Asked,
+    (asked, telling): (&Asked, &Telling),
     table: &Path,
     context: &Context,
-) -> anyhow::Result<(Pairs, Given)> {
+) -> anyhow::Result<Option<(Pairs, Given)>> {
     let Some(sequences) = &plan.sequences else {
         let what = "pairs name proteins whose sequences must be given: --sequences FILE".to_owned();
         return Err(HeadError::Unfit { what }.into());
     };
     let (model, card) = asked.card(plan.model.as_deref(), plan.run.adapter.as_deref())?;
     let (family, layer) = (card.about.family, asked.layer(card.about.layers)?);
-    let known = proteins(plan, sequences)?;
+    let Known { residues: known, failures, headers } = Known::read(plan, sequences)?;
     let (refused, long) = (refused(&card, &plan.run.long)?, long_name(&card, &plan.run.long)?);
     let admit = |id: &str| match known.get(id) {
         None => Some(unknown(id, sequences)),
@@ -126,9 +145,25 @@ fn of_proteins(
         cache: plan.run.cache.clone(),
     };
     let list: Vec<&[u8]> = pairs.proteins.iter().map(|id| known[id].as_slice()).collect();
-    let Encoded { sets, identity, adapter, numerics } = encode(card, &[list], &wish, context, |identity| {
-        Ok(asked.check_encoder(&model, (identity, family))?)
-    })?;
+    if plan.run.dry_run {
+        let encoding = if list.is_empty() {
+            nothing_to_encode(&plan.run.compute)
+        } else {
+            encode::estimate(card, &list, &wish)?
+        };
+        let proteins = Proteins::of(pairs.proteins.iter().map(String::as_str).zip(list.iter().copied()));
+        let hash = json!(pairs.digest(|id| known[id].as_slice()));
+        let would_read = Reads { proteins, failures, files: [table, sequences], hash };
+        return pairs.tell(plan, telling, would_read, (&encoding, context)).map(|()| None);
+    }
+    if !failures.is_empty() && plan.run.on_error == OnError::Fail {
+        intake::refuse(&failures, headers, None)?;
+    }
+    pairs.refuse(plan)?;
+    let Encoded { sets, identity, adapter, numerics } =
+        encode::encode(card, &[list], &wish, context, |identity| {
+            Ok(asked.check_encoder(&model, (identity, family))?)
+        })?;
     let stored = sets.into_iter().next().context("nothing was encoded")?;
     let metadata = Metadata::new()
         .with("schema", 1)
@@ -140,16 +175,16 @@ fn of_proteins(
         .with("layers", json!([layer]))
         .with("long", long)
         .with("input", pairs.digest(|id| known[id].as_slice()));
-    Ok((pairs, Given { stored, metadata, model: json!(identity) }))
+    Ok(Some((pairs, Given { stored, metadata, model: json!(identity) })))
 }
 
-/// Pairs of vectors that were computed before.
+/// Pairs of vectors that were computed before; nothing in a dry run.
 fn of_vectors(
     plan: &PredictPlan,
-    asked: &Asked,
+    (asked, telling): (&Asked, &Telling),
     (table, file): (&Path, &Path),
     context: &Context,
-) -> anyhow::Result<(Pairs, Given)> {
+) -> anyhow::Result<Option<(Pairs, Given)>> {
     let vectors = read_vectors(file, asked.width())?;
     asked.check_vectors(file, vectors.metadata.as_ref(), context)?;
     let row = |number: usize| &vectors.values[number * vectors.width..(number + 1) * vectors.width];
@@ -168,18 +203,27 @@ fn of_vectors(
     let is_known = |id: &str| known.contains_key(id);
     let admit = |id: &str| (!is_known(id)).then(|| unknown(id, file));
     let pairs = Pairs::read(plan, asked, table, (is_known, admit))?;
+    if plan.run.dry_run {
+        let hash =
+            vectors.metadata.as_ref().and_then(|about| about.get("input")).cloned().unwrap_or_default();
+        let (proteins, failures) = (Proteins::default(), Vec::new());
+        let would_read = Reads { proteins, failures, files: [table, file], hash };
+        let encoding = nothing_to_encode(&plan.run.compute);
+        return pairs.tell(plan, telling, would_read, (&encoding, context)).map(|()| None);
+    }
+    pairs.refuse(plan)?;
     let mut stored = Stored::new(vectors.width);
     for id in &pairs.proteins {
         stored.push(row(known[id.as_str()]))?;
     }
     let metadata = vectors.metadata.unwrap_or_default().with("output", "labels");
     let model = metadata.get("model").cloned().unwrap_or_default();
-    Ok((pairs, Given { stored, metadata, model }))
+    Ok(Some((pairs, Given { stored, metadata, model })))
 }
 
 impl Pairs {
-    /// Reads a table of pairs: whether an id is that of a protein, and why the protein of an id cannot be asked about, if it
-    /// cannot.
+    /// Reads a table of pairs to its end: whether an id is that of a protein, and why the protein of an id cannot be asked
+    /// about, if it cannot.
     fn read(
         plan: &PredictPlan,
         asked: &Asked,
@@ -211,10 +255,46 @@ impl Pairs {
         if rows == 0 {
             return Err(not_a_table(table, "found no pair below the names of the columns".to_owned()).into());
         }
-        if pairs.is_empty() || (plan.run.on_error == OnError::Fail && !failures.is_empty()) {
-            intake::refuse(&failures, rows, plan.run.failures.as_deref())?;
+        Ok(Self { file, pairs, proteins, failures, rows })
+    }
+
+    /// Whether the failures end a run, or that nothing else is there.
+    fn would_fail(&self, plan: &PredictPlan) -> bool {
+        self.pairs.is_empty() || (plan.run.on_error == OnError::Fail && !self.failures.is_empty())
+    }
+
+    fn refuse(&self, plan: &PredictPlan) -> anyhow::Result<()> {
+        if self.would_fail(plan) {
+            intake::refuse(&self.failures, self.rows, plan.run.failures.as_deref())?;
         }
-        Ok(Self { file, pairs, proteins, failures })
+        Ok(())
+    }
+
+    /// Writes the answer to `--dry-run`.
+    fn tell(
+        &self,
+        plan: &PredictPlan,
+        telling: &Telling,
+        Reads { proteins, mut failures, files, hash }: Reads<'_>,
+        (encoding, context): (&Value, &Context),
+    ) -> anyhow::Result<()> {
+        let fails = plan.run.on_error == OnError::Fail && !failures.is_empty();
+        failures.extend(self.failures.iter().cloned());
+        let read = Read {
+            inputs: files.map(|path| path.display().to_string()).to_vec(),
+            input_hash: hash,
+            headers: self.rows,
+            records: self.pairs.len(),
+            proteins,
+            duplicates: 0,
+            failures: &failures,
+            would_fail: fails || self.would_fail(plan),
+            warnings: &[],
+        };
+        let ids: usize = self.pairs.iter().flat_map(|pair| &pair.names).map(String::len).sum();
+        let numbers = self.pairs.len() * super::NUMBER_CHARS * (1 + telling.width);
+        let more = json!({ "pairs": self.pairs.len(), "estimated_output_bytes": { "total": ids + numbers } });
+        dry_run::tell(&dry_run::answer(read, encoding, more), context)
     }
 
     /// BLAKE3 of the pairs in their order, and of the proteins that they name, in hex.
@@ -302,20 +382,19 @@ fn unknown(id: &str, of: &Path) -> RecordError {
     }
 }
 
-/// The proteins of a FASTA by their ids. One that cannot be read ends the run, as a pair may name it.
-fn proteins(plan: &PredictPlan, path: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let sources = Source::from_arguments(&[path])?;
-    let (mut known, mut failures, mut headers) = (BTreeMap::new(), Vec::new(), 0);
-    for item in RecordReader::new(&sources, plan.run.read) {
-        headers += 1;
-        match item? {
-            Item::Record(record) => drop(known.insert(record.id, record.residues)),
-            Item::Failure(failure) => failures.push(failure),
-            Item::Duplicate(_) => {}
+impl Known {
+    /// Reads all proteins. One that cannot be read is to end the run, as a pair may name it.
+    fn read(plan: &PredictPlan, path: &Path) -> anyhow::Result<Self> {
+        let sources = Source::from_arguments(&[path])?;
+        let mut known = Self { residues: BTreeMap::new(), failures: Vec::new(), headers: 0 };
+        for item in RecordReader::new(&sources, plan.run.read) {
+            known.headers += 1;
+            match item? {
+                Item::Record(record) => drop(known.residues.insert(record.id, record.residues)),
+                Item::Failure(failure) => known.failures.push(failure),
+                Item::Duplicate(_) => {}
+            }
         }
+        Ok(known)
     }
-    if !failures.is_empty() && plan.run.on_error == OnError::Fail {
-        intake::refuse(&failures, headers, None)?;
-    }
-    Ok(known)
 }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{Ready, Sizes};
 use crate::cli::reading::OnError;
 use crate::pipeline::{self, Output, contacts};
-use crate::tasks::intake::{SHOWN_FAILURES, Warning};
+use crate::tasks::intake::{Warning, shown_json};
 
 /// Bytes of the program, its buffers and its libraries.
-const PROGRAM_BYTES: u64 = 48 << 20;
+pub(in crate::tasks) const PROGRAM_BYTES: u64 = 48 << 20;
 
 /// Bytes that the readers and writers hold for each record: hashes, lengths, ids.
 const RECORD_BYTES: u64 = 192;
@@ -25,7 +25,7 @@ pub(in crate::tasks) const ID_CHARS: usize = 24;
 
 /// Operations per second of one thread that estimates assume: about half of what a server core of recent years does
 /// at the product sizes of these models.
-fn assumed_flops_per_second(path: CpuPath, precision: Precision) -> f64 {
+pub(in crate::tasks) fn assumed_flops_per_second(path: CpuPath, precision: Precision) -> f64 {
     match (path, precision) {
         (CpuPath::Portable, _) => 2e9,
         (CpuPath::Avx2, _) => 3e10,
@@ -96,12 +96,6 @@ pub(super) fn dry_run(ready: &Ready<'_>, sizes: &Sizes) -> Value {
     let Ready { order, card, survey, .. } = ready;
     let compute = &order.plan.compute;
     let totals = &survey.summary.totals;
-    let failure = |failure: &pliant_seq::Failure| {
-        json!({
-            "file": &*failure.file, "line": failure.line, "record": failure.record, "id": failure.id,
-            "reason": failure.reason.to_string(),
-        })
-    };
     let longest = survey
         .summary
         .longest
@@ -116,7 +110,7 @@ pub(super) fn dry_run(ready: &Ready<'_>, sizes: &Sizes) -> Value {
         "longest": longest,
         "duplicates": totals.duplicates,
         "bad_records": survey.failures.len(),
-        "bad_records_first": survey.failures.iter().take(SHOWN_FAILURES).map(failure).collect::<Vec<_>>(),
+        "bad_records_first": shown_json(&survey.failures),
         "would_fail": survey.fatal > 0 && order.plan.on_error == OnError::Fail
             || survey.wants_records().is_err(),
         "warnings": survey.warnings.iter().map(Warning::json).collect::<Vec<_>>(),

@@ -22,7 +22,7 @@ use crate::pipeline::{self, Masks, Output, Reading, Recall, Row, Work};
 use crate::tasks::{files, intake};
 use crate::{Context, device, machine};
 use estimate::Estimate;
-pub(super) use estimate::ID_CHARS;
+pub(super) use estimate::{ID_CHARS, PROGRAM_BYTES, assumed_flops_per_second};
 use provenance::{Ended, Provenance};
 pub(super) use survey::{Selection, Survey};
 
@@ -105,13 +105,17 @@ impl<'a> Ready<'a> {
         &self.survey.selection
     }
 
+    /// The answer to `--dry-run`.
+    pub(super) fn answer(&self, sizes: &Sizes) -> Value {
+        estimate::dry_run(self, sizes)
+    }
+
     /// Writes the answer to `--dry-run`.
     ///
     /// # Errors
     /// A standard output that cannot be written.
     pub(super) fn tell(&self, sizes: &Sizes, print: &Printer) -> anyhow::Result<()> {
-        let answer = estimate::dry_run(self, sizes);
-        Ok(print.data(&format!("{answer:#}\n"))?)
+        Ok(print.data(&format!("{:#}\n", self.answer(sizes)))?)
     }
 
     /// Loads the model and opens the cache, once nothing speaks against it.

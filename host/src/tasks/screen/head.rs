@@ -27,6 +27,9 @@ use crate::supervised::stored::Stored;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::Asked;
 
+/// Operations of a unit of a pair, so many that the rate that estimates assume is half of what was measured.
+const UNIT_FLOPS: f64 = 8.0;
+
 /// Proteins that are taken together.
 const TOGETHER: usize = 4096;
 
@@ -84,6 +87,11 @@ impl PairHead {
     /// Numbers of a protein that the scorer is given, of vectors of `width`.
     pub(super) fn units(&self, width: usize) -> usize {
         self.taught.as_ref().map_or(width, TaughtHead::units)
+    }
+
+    /// Operations that a pair costs, about; nothing of a head that was brought, which is asked whatever it does.
+    pub(super) fn pair_flops(&self) -> Option<f64> {
+        self.taught.as_ref().map(TaughtHead::pair_flops)
     }
 
     /// `[proteins,units]` what the scorer is given of vectors `[proteins,C]`: half of what the hidden layer makes of each, or
@@ -197,6 +205,13 @@ impl TaughtHead {
 
     fn units(&self) -> usize {
         self.layers().map_or(self.inputs, |(hidden, _)| hidden.weight.shape()[0])
+    }
+
+    fn pair_flops(&self) -> f64 {
+        let parameters: usize =
+            self.loaded.weights().iter().map(|weight| weight.shape.iter().product::<usize>()).sum();
+        // Of a head that is taken apart: a sum, the part of a division, and the weight of each unit.
+        if self.layers().is_some() { UNIT_FLOPS * self.units() as f64 } else { 2.0 * parameters as f64 }
     }
 
     fn scorer(self, device: Device, ids: &[String], numbers: Vec<f32>) -> anyhow::Result<Scorer> {

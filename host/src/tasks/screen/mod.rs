@@ -1,7 +1,10 @@
 //! `pliant screen`: the pairs of many proteins, scored by a head.
 
+mod dry_run;
 mod gather;
 mod head;
+mod kill;
+mod memory;
 mod numbers;
 mod pairs;
 mod proteins;
@@ -24,27 +27,20 @@ use crate::screen::part::Head;
 use crate::screen::report::{About, ReportFormat, Worth, prevalence};
 use crate::screen::run::{Counts, Order};
 use crate::screen::scorer::Scorer;
-use crate::screen::work::{Limits, wants_pairs};
-use crate::screen::{ScreenError, Shard, tally};
+use crate::screen::work::wants_pairs;
+use crate::screen::{ScreenError, Shard};
 use crate::tasks::asked::Asked as HeadAsked;
 use crate::tasks::plugin::pass_on;
 use crate::tasks::{files, intake};
+use dry_run::Screen;
 pub(super) use gather::{gather, is_screen};
 use head::PairHead;
+use memory::Memory;
 use numbers::{Encoder, Made, Numbers};
 use proteins::Intake;
 
-/// Between two checkpoints at least.
-const EVERY: Duration = Duration::from_secs(2);
-
-/// First proteins of a block.
-const ROWS: usize = 512;
-
-/// Proteins across a block where memory admits as many: more make nothing faster.
-const MOST_COLUMNS: usize = 4096;
-
-/// Bytes of a pair that is kept for its score, and in the answer.
-const KEPT: u64 = 40;
+/// Between two checkpoints at least; tests see all that there can be.
+const EVERY: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(2) };
 
 /// Scores pairs and keeps the best.
 ///
@@ -62,21 +58,25 @@ pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
     let encoder = Encoder::of(plan, head.asked())?;
     let mut intake = Intake::read(plan, (head.asked(), encoder.as_ref()), context)?;
     let asked = asked(plan, &mut intake)?;
+    if plan.run.dry_run {
+        let (head, encoder, is_calibrated) = (&head, encoder.as_ref(), calibrated.worth.is_some());
+        return Screen { plan, head, encoder, intake: &intake, asked: &asked, is_calibrated }.tell(context);
+    }
     refuse(plan, &intake)?;
     wants_pairs(&asked, intake.count(), &intake.inputs)?;
     intake.warnings.0.iter().for_each(|warning| context.print.warning(&warning.message));
     let scratch = scratch(&plan.out)?;
-    let limits = limits(plan, &intake, &asked, head.units(intake.width(encoder.as_ref())))?;
+    let units = head.units(intake.width(encoder.as_ref()));
+    let limits = Memory::of(plan, &intake, &asked, units).limits(plan)?;
     let place = Numbers { plan, head: &head, encoder: encoder.as_ref(), scratch: scratch.as_deref() };
-    let (numbers, made) = place.of(&intake, &device, context)?;
+    let (numbers, made, were_kept) = place.of(&intake, &device, context)?;
     let digest = digest_of(&numbers);
     let longest = encoder.as_ref().and_then(Encoder::longest);
     let facts = metadata((plan, &device), (head.asked(), made), (&intake, &asked), (&calibrated, cut));
     let about = about(plan, (head.asked(), longest), &facts, (&calibrated, cut));
     let (scorer, guests) = head.scorer(&intake.proteins.ids, numbers, plan.run.compute.threads)?;
     let part = part(plan, (about, cut), (&intake, &asked), (&scorer, &digest));
-    let total: u64 = asked.pairs(intake.count())[asked.of_shard(part.shard, intake.count())].iter().sum();
-    let progress = context.print.progress(total, "pairs");
+    let progress = context.print.progress(memory::pairs(plan, &intake, &asked), "pairs");
     let order = Order {
         scorer: &scorer,
         asked: &asked,
@@ -89,7 +89,7 @@ pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
     let begin = Instant::now();
     let more = |files: &mut OutputSet, counts| {
         let times = [begin.elapsed(), start.elapsed()];
-        beside(files, plan, &intake, (counts, times), context)
+        beside(files, plan, (&intake, were_kept), (counts, times), context)
     };
     let ended = crate::screen::run::run(order, |pairs| progress.advance(pairs), more);
     drop(progress);
@@ -228,37 +228,6 @@ fn scratch(out: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(out.with_file_name(name)))
 }
 
-/// How large pieces may be, so that all fits into the memory that may be used.
-fn limits(plan: &ScreenPlan, intake: &Intake, asked: &Asked, units: usize) -> Result<Limits, TaskError> {
-    let proteins = intake.count() as u64;
-    let vectors = match &intake.content {
-        proteins::Content::Vectors(values) => 4 * values.len() as u64,
-        proteins::Content::Sequences(sequences) => sequences.iter().map(|own| own.len() as u64).sum(),
-    };
-    // Partners while they are gathered and in the answer, or all pairs, where no cut keeps them few.
-    let kept = match (plan.top_k, plan.cut) {
-        (Some(best), _) => proteins * 2 * 20 * (best as u64).min(proteins),
-        (None, None) => KEPT * asked.pairs(intake.count()).iter().sum::<u64>(),
-        (None, Some(_)) => 0,
-    };
-    let fixed = proteins * (8 * units as u64 + 200) + vectors + kept;
-    let column = (4 * ROWS + 8 * units) as u64;
-    let (limit, by) = match (plan.memory, machine::memory_limit()) {
-        (Some(bytes), _) => (bytes, "--memory"),
-        (None, Some(limit)) => (limit.bytes / 2, limit.by),
-        (None, None) => (u64::MAX, "nothing"),
-    };
-    let least = fixed + column * tally::LANES_OF_BLOCKS as u64;
-    if least > limit {
-        return Err(TaskError::Memory { needed_mib: (least >> 20) + 1, limit_mib: limit >> 20, limit: by });
-    }
-    let left = limit - fixed;
-    let columns =
-        plan.block.unwrap_or(MOST_COLUMNS).min(usize::try_from(left / column).unwrap_or(usize::MAX));
-    let most = if kept > 0 { u64::MAX } else { (left - column * columns as u64) / KEPT };
-    Ok(Limits { columns, most })
-}
-
 /// What a table of the answer tells of itself.
 fn metadata(
     (plan, device): (&ScreenPlan, &Device),
@@ -319,11 +288,11 @@ fn screen_digest(about: &About, numbers: &str, asked: &Asked, (best, least): (Op
     hasher.finalize().to_hex().to_string()
 }
 
-/// The list of failures and the summary.
+/// The list of failures and the summary, which tells of the whole screen and of what an earlier process had done of it.
 fn beside(
     set: &mut OutputSet,
     plan: &ScreenPlan,
-    intake: &Intake,
+    (intake, were_kept): (&Intake, bool),
     (counts, [scoring, whole]): (Counts, [Duration; 2]),
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -338,14 +307,18 @@ fn beside(
         "versions": { "pliant": env!("CARGO_PKG_VERSION") },
         "command": context.command_line,
         "proteins": intake.count(),
+        "proteins_resumed": if were_kept { intake.count() } else { 0 },
+        "blocks": counts.units,
+        "blocks_resumed": counts.units_resumed,
         "pairs_scored": counts.scored,
+        "pairs_resumed": counts.resumed,
         "pairs_kept": counts.kept,
         "shard": plan.shard.map(|shard| shard.to_string()),
         "failures": intake.failures.len(),
         "warnings": warnings,
         "threads": plan.run.compute.threads,
         "scoring_seconds": scoring.as_secs_f64(),
-        "pairs_per_second": counts.scored as f64 / scoring.as_secs_f64(),
+        "pairs_per_second": (counts.scored - counts.resumed) as f64 / scoring.as_secs_f64(),
         "wall_seconds": whole.as_secs_f64(),
         "peak_memory_bytes": machine::peak_memory(),
     });

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::head::PairHead;
+use super::kill::point;
 use super::proteins::{Content, Intake};
 use crate::Context;
 use crate::cli::screen::ScreenPlan;
@@ -74,6 +75,18 @@ impl Encoder {
         &self.card
     }
 
+    /// What is wanted of every protein.
+    pub(super) fn wish(&self, plan: &ScreenPlan, asked: &Asked) -> Wish {
+        let run = &plan.run;
+        Wish {
+            layer: self.layer,
+            pool: Some(asked.pool()),
+            long: run.long,
+            compute: run.compute,
+            cache: run.cache.clone(),
+        }
+    }
+
     /// Numbers of a vector.
     pub(super) fn width(&self) -> usize {
         self.card.about.width
@@ -116,7 +129,7 @@ impl Made {
 }
 
 impl Numbers<'_> {
-    /// `[proteins,K]` numbers, and what made the vectors that they come from.
+    /// `[proteins,K]` numbers, what made the vectors that they come from, and whether an earlier process did.
     ///
     /// # Errors
     /// A model that cannot be used, and what the device or the system says.
@@ -125,13 +138,13 @@ impl Numbers<'_> {
         intake: &Intake,
         device: &Device,
         context: &Context,
-    ) -> anyhow::Result<(Vec<f32>, Made)> {
+    ) -> anyhow::Result<(Vec<f32>, Made, bool)> {
         let asked = self.head.asked();
-        let (run, names) = (&self.plan.run, (self.plan.run.compute.precision.name(), device.numerics()));
+        let names = (self.plan.run.compute.precision.name(), device.numerics());
         let (sequences, encoder) = match (&intake.content, self.encoder) {
             (Content::Vectors(values), _) => {
                 let made = Made::of_vectors(asked, intake.metadata.as_ref(), names);
-                return Ok((self.head.numbers(values)?, made));
+                return Ok((self.head.numbers(values)?, made, false));
             }
             (Content::Sequences(sequences), encoder) => {
                 (sequences, encoder.context("proteins without an encoder")?)
@@ -141,15 +154,9 @@ impl Numbers<'_> {
         if let Some((made, numbers)) = self.kept(&key, intake.count())
             && is_of(asked, encoder, &made)
         {
-            return Ok((numbers, made));
+            return Ok((numbers, made, true));
         }
-        let wish = Wish {
-            layer: encoder.layer,
-            pool: Some(asked.pool()),
-            long: run.long,
-            compute: run.compute,
-            cache: run.cache.clone(),
-        };
+        let wish = encoder.wish(self.plan, asked);
         let list: Vec<&[u8]> = sequences.iter().map(Vec::as_slice).collect();
         let family = encoder.card.about.family;
         let admit = |identity: &str| Ok(asked.check_encoder(&encoder.model, (identity, family))?);
@@ -165,7 +172,7 @@ impl Numbers<'_> {
             numerics: json!(numerics),
         };
         self.keep(&key, &made, &numbers)?;
-        Ok((numbers, made))
+        Ok((numbers, made, false))
     }
 
     /// BLAKE3 of everything that decides the numbers but the weights of the encoder, which the numbers themselves name.
@@ -216,7 +223,10 @@ impl Numbers<'_> {
         bytes.extend(digest.as_bytes());
         let mut file = AtomicFile::create(&path, Access::Stream)?;
         file.write_all(&bytes).map_err(|source| StoreError::io(Action::Write, &path, source))?;
-        Ok(file.commit()?)
+        point("numbers: written");
+        file.commit()?;
+        point("numbers: named");
+        Ok(())
     }
 }
 

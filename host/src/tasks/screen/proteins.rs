@@ -126,6 +126,14 @@ impl Intake {
         self.proteins.ids.len()
     }
 
+    /// Residues of all, where there are sequences.
+    pub(super) fn residues(&self) -> u64 {
+        match &self.content {
+            Content::Vectors(_) => 0,
+            Content::Sequences(sequences) => sequences.iter().map(|own| own.len() as u64).sum(),
+        }
+    }
+
     /// Numbers of a vector of a protein, of those that there are, or of those that the encoder will make.
     pub(super) fn width(&self, encoder: Option<&Encoder>) -> usize {
         match &self.content {
@@ -223,7 +231,7 @@ fn of_vectors(plan: &ScreenPlan, head: &Asked, context: &Context) -> anyhow::Res
         about = about.or(vectors.metadata);
     }
     let mut warnings = Warnings::default();
-    warnings.add("duplicates", repeated, || {
+    warnings.add(Warnings::DUPLICATES, repeated, || {
         format!("{repeated} vectors repeat the id and the numbers of earlier ones: each is scored once")
     });
     Ok(Intake {
