@@ -61,6 +61,7 @@ workflow {
             metric_of(params),
             params.learn ?: 'mlm',
             format,
+            params.curve ?: '',
         )
     }
     else if (params.task == 'predict') {
@@ -86,9 +87,25 @@ workflow {
         }
         ch_head = params.labels ? LABELS_FINETUNE_PLIANT.out.head.map { _meta, files -> files }.first() : channel.value(head_of(params))
         ch_asked = params.labels ? LABELS_FINETUNE_PLIANT.out.asked : ch_model
+        // What its scores are worth, by pairs that it was not taught.
+        if (params.calibration_labels) {
+            def labelled_pairs = file(params.calibration_labels, checkIfExists: true)
+            PLIANT_EVALUATE(
+                channel.fromList(told([[sample(labelled_pairs), labelled_pairs]], params)),
+                ch_asked,
+                ch_head,
+                sequences_of(params),
+                [],
+                params.learn ?: 'ppi',
+                'json',
+                params.curve ?: 'platt',
+            )
+        }
+        ch_calibration = params.calibration_labels ? PLIANT_EVALUATE.out.calibration.map { _meta, curve -> curve }.first() : channel.value([])
         FASTA_SCREEN_PLIANT(
             channel.fromList(samples.collect { row -> row + [against, asked] }),
             ch_head,
+            ch_calibration,
             ch_asked,
             params.shards,
             format,
@@ -134,7 +151,7 @@ workflow {
                 fasta: [sample + [id: "${run.id}.${sample.id}"], fasta]
                 model: model
             }
-        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, [], [], [], 'mlm', format)
+        PLIANT_EVALUATE(ch_asked.fasta, ch_asked.model, [], [], [], 'mlm', format, '')
     }
     else {
         FASTA_SCORE_PLIANT(
@@ -178,6 +195,9 @@ def check(options) {
     }
     if (options.task == 'screen' && !options.head == !options.labels) {
         error("--task screen: wanted --head, or --labels to train one with; see nextflow/README.md")
+    }
+    if (options.calibration_labels && options.task != 'screen') {
+        error("--calibration_labels is for --task screen; with --task evaluate say --curve: see nextflow/README.md")
     }
     if (options.task == 'variants' && !options.wild_type && !(options.mutants && options.sequence_column)) {
         error("--task variants: wanted --wild_type, or --mutants and --sequence_column; see nextflow/README.md")

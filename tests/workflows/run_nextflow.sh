@@ -388,7 +388,7 @@ training() {
 
 # From proteins without labels to a model, from labelled ones to a head, and to its predictions.
 heads() {
-  local flags=(--label-column kind --set run.epochs=3 --set run.batch=8)
+  local words flags=(--label-column kind --set run.epochs=3 --set run.batch=8)
   say 'one run pretrains, trains a head, evaluates it and predicts'
   mkdir "$scratch/labels"
   make_labels "$scratch/corpus.fasta" "$scratch/labels"
@@ -502,7 +502,7 @@ heads() {
     same "$scratch/tasks/screen/few.tsv" "$scratch/brought.tsv"
   done
 
-  say 'a head with an adapter screens; and labelled pairs and proteins make adapter and screen in one run'
+  say 'a head with an adapter screens'
   flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)
   pliant finetune --task ppi --train "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" --model "$scratch/straight" \
     "${flags[@]}" --out "$scratch/adapted" --quiet
@@ -512,11 +512,23 @@ heads() {
   task_run adapted --task screen --input "$scratch/few.fasta" --head "$scratch/adapted" --model "$scratch/straight" \
     --shards 2 --screen_args '--top-k 2' || fail "--task screen with an adapter: $(log_of adapted)"
   same "$scratch/tasks/screen/few.tsv" "$scratch/adapted.tsv"
-  rm "$scratch/tasks/screen/few.tsv"
-  task_run taught --task screen --input "$scratch/few.fasta" --labels "$scratch/pairs.tsv" --sequences "$scratch/few.fasta" \
+
+  say 'labelled pairs calibrate it, and the screen tells probabilities'
+  awk '/^>/ { record++ } record > 14 { exit } { print substr($0, 1, 40) }' "$fasta" >"$scratch/some.fasta"
+  make_pairs "$scratch/some.fasta" >"$scratch/known.tsv"
+  task_run taught --task screen --input "$scratch/few.fasta" --labels "$scratch/pairs.tsv" --sequences "$scratch/some.fasta" \
     --model "$scratch/straight" --finetune_args "${flags[*]}" --run_dir "$scratch/runs.taught" --shards 2 \
-    --screen_args '--top-k 2' || fail "--task screen with labels: $(log_of taught)"
-  same "$scratch/tasks/screen/few.tsv" "$scratch/adapted.tsv"
+    --calibration_labels "$scratch/known.tsv" --curve isotonic --screen_args '--top-k 2 --prevalence 1:3' ||
+    fail "--task screen with labels: $(log_of taught)"
+  words=(--head "$scratch/adapted" --model "$scratch/straight" --quiet)
+  pliant evaluate --task ppi "$scratch/known.tsv" --sequences "$scratch/some.fasta" "${words[@]}" --curve isotonic \
+    --out "$scratch/known.json" --calibration "$scratch/known.calibration.json"
+  pliant screen "$scratch/few.fasta" "${words[@]}" --calibration "$scratch/known.calibration.json" --top-k 2 \
+    --prevalence 1:3 --out "$scratch/calibrated.tsv"
+  same "$scratch/tasks/evaluate/known.calibration.json" "$scratch/known.calibration.json"
+  same "$scratch/tasks/evaluate/known.ppi.json" "$scratch/known.json"
+  same "$scratch/tasks/screen/few.tsv" "$scratch/calibrated.tsv"
+  grep -q -P '^protein1\tprotein2\tlogit\tprobability' "$scratch/calibrated.tsv" || fail 'the screen has no probabilities'
   same "$scratch/tasks/heads/pairs/adapter/adapter_model.safetensors" "$scratch/adapted/adapter/adapter_model.safetensors"
 }
 
@@ -533,7 +545,7 @@ stubs() {
   say 'stubs of the other modules'
   nextflow run "$tools/stubs.nf" -stub-run >"$scratch/logs/stubs" 2>&1 || fail "stubs: $(log_of stubs)"
   for file in few.npz few.tsv few.pictures few.tsv.failures.tsv few.variants.csv few.variants.png few.log.jsonl few.svg \
-    few.mlm.json few.jsonl head.json few.json few.2_of_3.screen; do
+    few.mlm.json few.calibration.json few.jsonl head.json few.json few.2_of_3.screen; do
     grep -q -F "/$file" "$scratch/logs/stubs" || fail "the stubs made no $file: $(log_of stubs)"
   done
 }

@@ -36,7 +36,7 @@ workflow LABELS_FINETUNE_PLIANT {
         .first()
         .map { found -> found[0] }
 
-    PLIANT_EVALUATE(ch_tests, ch_encoder, ch_head, ch_sequences, ch_metric, val_task, val_formats.evaluate)
+    PLIANT_EVALUATE(ch_tests, ch_encoder, ch_head, ch_sequences, ch_metric, val_task, val_formats.evaluate, '')
     PLIANT_PREDICT(ch_inputs, ch_head, ch_encoder, ch_sequences, val_formats.predict)
 
     head = PLIANT_FINETUNE.out.head

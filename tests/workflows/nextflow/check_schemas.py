@@ -126,7 +126,8 @@ def parameters(root: Path, settings: dict) -> list[str]:
     problems += [f"{path}: refuses the defaults: {error.message}" for error in validator.iter_errors(fine)]
     for wrong in [
         {"shards": 0},
-        {"format": "txt"},
+        {"format": "text"},
+        {"curve": "straight"},
         {"cache": "cache.db"},
         {"layers": "last"},
         {"pool": None},

@@ -21,13 +21,13 @@ workflow {
     PLIANT_VARIANTS(ch_fasta.map { meta, fasta -> [meta, [], fasta] }, [], 'csv', 'png')
     PLIANT_PRETRAIN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], [], "${workflow.workDir}/runs")
     PLIANT_PLOT(PLIANT_PRETRAIN.out.log, 'svg')
-    PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, [], [], [], 'mlm', 'json')
+    PLIANT_EVALUATE(ch_fasta, PLIANT_PRETRAIN.out.model.map { _meta, files -> files }, [], [], [], 'mlm', 'json', 'platt')
     PLIANT_ALIGN(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], 'svg')
     PLIANT_FINETUNE(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], [], 'classification', "${workflow.workDir}/runs")
     PLIANT_SWEEP(ch_fasta.map { meta, fasta -> [meta, fasta, []] }, [], [], [], 'head.hidden=2,4', 'classification', "${workflow.workDir}/runs")
     PLIANT_PREDICT(ch_fasta, PLIANT_FINETUNE.out.head.map { _meta, files -> files }, [], [], 'jsonl')
 
-    PLIANT_SCREEN(ch_fasta.map { meta, fasta -> [meta, fasta, [], [], '2/3'] }, [], [], 'tsv')
+    PLIANT_SCREEN(ch_fasta.map { meta, fasta -> [meta, fasta, [], [], '2/3'] }, [], [], [], 'tsv')
 
     PLIANT_LOGITS.out.logits
         .mix(PLIANT_LOGITS.out.summary, PLIANT_SCREEN.out.part, PLIANT_SCREEN.out.summary)
@@ -35,7 +35,7 @@ workflow {
         .mix(PLIANT_PERPLEXITY.out.perplexity, PLIANT_PERPLEXITY.out.failures, PLIANT_PERPLEXITY.out.summary)
         .mix(PLIANT_VARIANTS.out.scores, PLIANT_VARIANTS.out.picture, PLIANT_VARIANTS.out.summary)
         .mix(PLIANT_PRETRAIN.out.log, PLIANT_PRETRAIN.out.training, PLIANT_PRETRAIN.out.summary, PLIANT_PLOT.out.plot)
-        .mix(PLIANT_EVALUATE.out.evaluation, PLIANT_EVALUATE.out.failures, PLIANT_EVALUATE.out.summary)
+        .mix(PLIANT_EVALUATE.out.evaluation, PLIANT_EVALUATE.out.calibration, PLIANT_EVALUATE.out.failures, PLIANT_EVALUATE.out.summary)
         .mix(PLIANT_ALIGN.out.alignment, PLIANT_ALIGN.out.picture, PLIANT_PREDICT.out.predictions, PLIANT_PREDICT.out.failures)
         .mix(PLIANT_FINETUNE.out.head, PLIANT_FINETUNE.out.log, PLIANT_FINETUNE.out.training, PLIANT_FINETUNE.out.summary)
         .mix(PLIANT_SWEEP.out.table, PLIANT_SWEEP.out.json)

@@ -13,9 +13,11 @@ process PLIANT_EVALUATE {
     path(metric, stageAs: 'metric/*')
     val what
     val format
+    val curve
 
     output:
     tuple val(meta), path("${prefix}.${what}.${format}"), emit: evaluation
+    tuple val(meta), path("${prefix}.calibration.json"), emit: calibration, optional: true
     tuple val(meta), path("${prefix}.${what}.${format}.failures.tsv"), emit: failures, optional: true
     tuple val(meta), path("${prefix}.summary.json"), emit: summary
     tuple val("${task.process}"), val('pliant'), eval("pliant --version | sed 's/^pliant //'"), emit: versions_pliant, topic: versions
@@ -34,6 +36,7 @@ process PLIANT_EVALUATE {
         head ? "--head '${plugin ?: 'head'}'" : '',
         sequences ? "--sequences '${sequences}'" : '',
         manifest ? "--metric '${manifest}'" : '',
+        curve ? "--calibration ${task.ext.prefix ?: meta.id}.calibration.json --curve ${curve}" : '',
     ].findAll().join(' ')
     prefix = task.ext.prefix ?: "${meta.id}"
     """
@@ -55,6 +58,9 @@ process PLIANT_EVALUATE {
     echo "${args}"
     touch ${prefix}.${what}.${format}
     echo '{}' > ${prefix}.summary.json
+    if [[ -n "${curve}" ]]; then
+        echo '{}' > ${prefix}.calibration.json
+    fi
     if [[ "${args}" == *"--on-error skip"* ]]; then
         printf 'file\\tline\\trecord\\tid\\treason\\n' > ${prefix}.${what}.${format}.failures.tsv
     fi

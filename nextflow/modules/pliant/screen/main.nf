@@ -8,6 +8,7 @@ process PLIANT_SCREEN {
     input:
     tuple val(meta), path(first, stageAs: 'first/*'), path(second, stageAs: 'second/*'), path(pairs, stageAs: 'pairs/*'), val(shard)
     path(head, stageAs: 'head/*')
+    path(calibration, stageAs: 'calibration/*')
     path(model, stageAs: 'model/*')
     val format
 
@@ -27,6 +28,7 @@ process PLIANT_SCREEN {
     // A head that was trained is a folder, as is one with an ONNX file; one that is a plugin is its manifest.
     def manifest = [head].flatten().find { file -> file.name.endsWith('.toml') && !file.name.endsWith('.onnx.toml') }
     def named = pairs ? "--pairs '${pairs}'" : ''
+    def worth = calibration ? "--calibration '${calibration}'" : ''
     def part = shard ? "--shard ${shard}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     def number = shard ? shard.toString().replace('/', '_of_') : ''
@@ -38,6 +40,7 @@ process PLIANT_SCREEN {
         ${args} \\
         --head '${manifest ?: 'head'}' \\
         ${encoder} \\
+        ${worth} \\
         ${named} \\
         ${part} \\
         --out ${out} \\
