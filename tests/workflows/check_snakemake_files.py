@@ -47,6 +47,7 @@ WRONG = {
     "a head on two models": {
         "finetune": {"heads": {"a": {"task": "a", "labels": "a", "model": "a", "architecture": "a"}}}
     },
+    "a curve of another kind": {"finetune": {"heads": {"a": {"task": "ppi", "labels": "a", "curve": "straight"}}}},
     "variants without assays": {"tasks": ["variants"]},
     "an assay without a wild type": {"variants": {"assays": {"a": {"mutants": "a.csv"}}}},
     "an assay with a column of nothing": {"variants": {"assays": {"a": {"sequence_column": "sequence"}}}},
@@ -65,7 +66,11 @@ RIGHT = {
     "a screen": {
         "tasks": ["screen"],
         "model": "model",
-        "screen": {"runs": {"a": {"first": "a.fasta", "head": "head", "parts": 3}}},
+        "screen": {"runs": {"a": {"first": "a.fasta", "head": "head", "calibration": "c.json", "parts": 3}}},
+    },
+    "a calibrated head": {
+        "tasks": ["finetune"],
+        "finetune": {"heads": {"a": {"task": "ppi", "labels": "a", "calibrate": "b", "curve": "isotonic"}}},
     },
     "a sweep": {
         "tasks": ["finetune"],

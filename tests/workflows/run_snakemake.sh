@@ -495,7 +495,9 @@ END
     same "$results/${head%%=*}/pairs.tsv" "$scratch/brought.tsv"
   done
 
-  say 'labelled pairs and proteins: one run trains an adapter with its head, and screens with both'
+  say 'labelled pairs and proteins: one run trains an adapter with its head, calibrates it, and screens with all'
+  awk '/^>/ { record++ } record > 14 { exit } { print substr($0, 1, 40) }' "$folder/proteins.fasta" >"$folder/some.fasta"
+  make_pairs "$folder/some.fasta" >"$folder/known.tsv"
   flags=(--tune lora --lora-rank 2 --set head.pairs=average --set head.activation=tanh --set head.hidden=8 --set run.epochs=1)
   cat >"$folder/config/config.yaml" <<END
 tasks: [finetune, screen]
@@ -503,16 +505,24 @@ threads: 1
 mem_mb: 510
 finetune:
   heads:
-    adapted: {task: ppi, labels: pairs.tsv, sequences: few.fasta, model: model, extra: "${flags[*]}"}
+    adapted:
+      {task: ppi, labels: pairs.tsv, sequences: some.fasta, calibrate: known.tsv, curve: isotonic, model: model,
+      extra: "${flags[*]}"}
 screen: {runs: {taught: {first: few.fasta, head: results/adapted/head, parts: 2}}}
-extra: {screen: --top-k 2}
+extra: {screen: "--top-k 2 --prevalence 1:3"}
 END
   workflow "$folder"
   pliant finetune --task ppi --train "$folder/pairs.tsv" --sequences "$folder/few.fasta" --model "$folder/model" \
     "${flags[@]}" --out "$folder/adapted" --quiet
-  pliant screen "$folder/few.fasta" --head "$folder/adapted" --model "$folder/model" --top-k 2 --quiet \
-    --out "$scratch/adapted.tsv"
+  flags=(--head "$folder/adapted" --model "$folder/model" --quiet)
+  pliant evaluate --task ppi "$folder/known.tsv" --sequences "$folder/some.fasta" --curve isotonic "${flags[@]}" \
+    --out "$scratch/known.json" --calibration "$scratch/known.calibration.json"
+  same "$results/adapted/calibration.json" "$scratch/known.calibration.json"
+  pliant screen "$folder/few.fasta" "${flags[@]}" --calibration "$scratch/known.calibration.json" --top-k 2 \
+    --prevalence 1:3 --out "$scratch/adapted.tsv"
+  grep -q -P '^protein1\tprotein2\tlogit\tprobability' "$scratch/adapted.tsv" || fail 'the screen has no probabilities'
   same "$results/taught/pairs.tsv" "$scratch/adapted.tsv"
+  pliant screen "$folder/few.fasta" "${flags[@]}" --top-k 2 --out "$scratch/adapted.tsv"
   if cmp -s "$scratch/adapted.tsv" "$scratch/screen.tsv"; then fail 'the adapter changes nothing'; fi
   workflow "$folder"
   [[ ! -s $CALLS ]] || fail "nothing changed, and yet there ran $(cat "$CALLS")"

@@ -124,6 +124,7 @@ def results_of_heads():
         f"results/{head}/head" for head, told in heads.items() if "labels" in told
     ]
     wanted += [f"results/{head}/sweep.tsv" for head in heads if "grid" in heads[head]]
+    wanted += [calibration_of(head) for head in heads if "calibrate" in heads[head]]
     for head, told in heads.items():
         wanted += expand(
             f"results/{head}/tests/{{test}}.{options['evaluate_format']}",
@@ -302,6 +303,22 @@ def asked_of_head(wildcards):
     )
 
 
+def calibration_of(head):
+    """What another step finds the scores of a head to be worth."""
+    return f"results/{head}/calibration.json"
+
+
+def calibrating(wildcards, output):
+    """The command that finds it."""
+    told = config["finetune"]["heads"][wildcards.head]
+    return [
+        "evaluate",
+        f"--task={told.get('task', 'ppi')}",
+        f"--calibration={output.calibration}",
+        f"--curve={told.get('curve', 'platt')}",
+    ]
+
+
 def plugin_files(manifest):
     """The manifest of a plugin with the files that it names: a change in any of them is one of the input."""
     named = []
@@ -363,9 +380,24 @@ def screened(wildcards):
         inputs |= {"head": told["head"]} | encoder(taught[told["head"]])
     else:
         inputs |= {"head": files_of_head(told["head"], screens=True)} | encoder(config)
-    return inputs | {
+    inputs |= {
         name: [local(told[name])] for name in ("second", "pairs") if name in told
     }
+    return inputs | worth(told)
+
+
+def worth(told):
+    """What the scores of a screen are worth: a file, or what another step makes of its head."""
+    heads = config["finetune"].get("heads", {})
+    made = {
+        f"results/{head}/head": calibration_of(head)
+        for head in heads
+        if "calibrate" in heads[head]
+    }
+    named = told.get("calibration", made.get(told["head"]))
+    if named is None:
+        return {}
+    return {"calibration": [named if named in made.values() else local(named)]}
 
 
 def head_files(folder):

@@ -109,3 +109,32 @@ use rule predict as evaluate_head with:
         device=device,
         gpu=config["gpu"],
         flags=HEAD_EVALUATE_FLAGS,
+
+
+# What the scores of a head of pairs are worth, by labelled pairs that it was not taught.
+use rule predict as calibrate with:
+    input:
+        unpack(asked_of_head),
+        proteins=lambda wildcards: local(
+            config["finetune"]["heads"][wildcards.head]["calibrate"]
+        ),
+    output:
+        table=report(
+            "results/{head}/calibration.measures.json",
+            category="Evaluation",
+            labels={"sample": "calibration", "result": "metrics of {head}"},
+        ),
+        calibration="results/{head}/calibration.json",
+        summary="results/{head}/calibration.summary.json",
+    log:
+        "logs/{head}/calibrate.log",
+    params:
+        command=calibrating,
+        environment=[],
+        model=encoder_flags,
+        head=head_of,
+        sequences=sequences_flags,
+        metric=[],
+        device=device,
+        gpu=config["gpu"],
+        flags=HEAD_EVALUATE_FLAGS,

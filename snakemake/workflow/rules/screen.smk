@@ -25,6 +25,7 @@ rule screen_part:
         further=lambda wildcards, input: [
             f"--shard={wildcards.part}/{wildcards.parts}",
             *[f"--pairs={file}" for file in input.get("pairs", [])],
+            *[f"--calibration={file}" for file in input.get("calibration", [])],
         ],
         device=device,
         gpu=config["gpu"],

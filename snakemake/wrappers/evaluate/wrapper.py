@@ -33,7 +33,7 @@ asked += [f"--sequences={file}" for file in files("sequences")]
 device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"
 optional = [
     f"--{name}={snakemake.output.get(name)}"
-    for name in ("proteins", "summary")
+    for name in ("proteins", "summary", "calibration")
     if snakemake.output.get(name)
 ]
 table = snakemake.output.get("evaluation", snakemake.output[0])

@@ -22,7 +22,7 @@ def folder(name):
 
 
 flags = [f"--{name}={place}" for name in ("head", "model") for place in folder(name)]
-flags += [f"--pairs={file}" for file in [snakemake.input.get("pairs")] if file]
+flags += [f"--{name}={snakemake.input.get(name)}" for name in ("pairs", "calibration") if snakemake.input.get(name)]
 flags += [f"--shard={shard}" for shard in [snakemake.params.get("shard")] if shard]
 flags += [f"--summary={file}" for file in [snakemake.output.get("summary")] if file]
 device = "cuda" if int(snakemake.resources.get("gpu", 0)) > 0 else "cpu"
