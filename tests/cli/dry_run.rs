@@ -222,3 +222,36 @@ fn an_evaluation_names_its_examples() {
     holds(&told, &[("bad_records", json!(1)), ("would_fail", json!(false))]);
     assert_eq!(scratch.names(), before, "no list of failures either");
 }
+
+#[test]
+fn predictions_of_stored_vectors_tell_what_they_would_take() {
+    let scratch = Scratch::new();
+    scratch.write("t.tsv", "id\tsequence\tlabel\na\tMKVLA\t1\nb\tMKKKKK\t0\nc\tMVV\t1\nd\tMKRR\t0\n");
+    let words = [
+        "finetune",
+        "--task",
+        "classification",
+        "--train",
+        "t.tsv",
+        "--model",
+        "composition",
+        "--out",
+        "head",
+    ];
+    scratch.run(&[&words[..], &["--set", "run.epochs=1", "--set", "run.batch=2"]].concat()).go().code(0);
+    scratch.write("p.fasta", ">x\nMKV\n>y\nMKVLATG\n");
+    scratch.run(&["embed", "p.fasta", "--model", "composition", "--out", "v.npz"]).go().code(0);
+    let before = scratch.names();
+    let told = dry(&scratch, &["predict", "--embeddings", "v.npz", "--head", "head", "--out", "x.tsv"]);
+    holds(
+        &told,
+        &[
+            ("inputs", json!(["v.npz"])),
+            ("records", json!(2)),
+            ("proteins_to_encode", json!(0)),
+            ("residues", Value::Null),
+            ("would_fail", json!(false)),
+        ],
+    );
+    assert_eq!(scratch.names(), before);
+}

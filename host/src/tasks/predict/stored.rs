@@ -17,6 +17,7 @@ use crate::cli::reading::OnError;
 use crate::exit::TaskError;
 use crate::supervised::telling::Telling;
 use crate::tasks::asked::{Asked, Teller, concerns_record};
+use crate::tasks::dry_run::{self, Proteins, Read, nothing_to_encode};
 use crate::tasks::files;
 use crate::tasks::intake::unanswered;
 
@@ -33,13 +34,16 @@ pub(super) fn run(
     file: &Path,
     context: &Context,
 ) -> anyhow::Result<()> {
-    if plan.residues.is_some() || plan.run.dry_run {
-        let what = "--residues and --dry-run are for proteins, not for --embeddings".to_owned();
+    if plan.residues.is_some() {
+        let what = "--residues is for proteins, not for --embeddings".to_owned();
         return Err(TaskError::Usage { what }.into());
     }
     let mut reader = open(file, asked)?;
     let metadata = reader.metadata().cloned();
     asked.check_vectors(file, metadata.as_ref(), context)?;
+    if plan.run.dry_run {
+        return tell(plan, telling, (reader, file), context);
+    }
     let out = plan.out.as_deref().context("--out names no file")?;
     let described = asked.describe(metadata.unwrap_or_default().with("output", "labels"));
     let by_residue = asked.way() == Way::Residues;
@@ -79,6 +83,46 @@ pub(super) fn run(
         files.push(files::text_file(path, &format!("{summary:#}\n"))?);
     }
     Ok(files.commit()?)
+}
+
+/// Writes the answer to `--dry-run`, once every record was read.
+fn tell(
+    plan: &PredictPlan,
+    telling: &Telling,
+    (mut reader, file): (ResultReader, &Path),
+    context: &Context,
+) -> anyhow::Result<()> {
+    let (width, hash) = (reader.width(), reader.metadata().and_then(|about| about.get("input")).cloned());
+    let (mut records, mut ids, mut longest) = (0, 0, None::<(String, usize)>);
+    let mut residues = telling.by_residue.then_some(0_u64);
+    while let Some(record) = reader.next_record()? {
+        let [rows] = record.layers.as_slice() else {
+            return Err(refused(file, "several layers").into());
+        };
+        finite(file, &record.id, rows, width)?;
+        (records, ids) = (records + 1, ids + record.id.len());
+        let own = rows.len() / width.max(1);
+        if let Some(residues) = &mut residues {
+            *residues += own as u64;
+            if longest.as_ref().is_none_or(|(_, most)| own > *most) {
+                longest = Some((record.id, own));
+            }
+        }
+    }
+    let bytes = ids + records * super::NUMBER_CHARS * (1 + telling.width);
+    let read = Read {
+        inputs: vec![file.display().to_string()],
+        input_hash: json!(hash),
+        headers: records as u64,
+        records,
+        proteins: Proteins { to_encode: 0, residues, longest },
+        duplicates: 0,
+        failures: &[],
+        would_fail: false,
+        warnings: &[],
+    };
+    let more = json!({ "estimated_output_bytes": { "total": bytes as u64 + residues.unwrap_or_default() } });
+    dry_run::tell(&dry_run::answer(read, &nothing_to_encode(&plan.run.compute), more), context)
 }
 
 /// Records on their way to the head: many vectors, or the states of one protein.

@@ -130,6 +130,6 @@ pub(super) fn output_bytes(plan: &ScreenPlan, intake: &Intake, asked: &Asked, is
         return json!({ "total": total, "pair": of_a_pair });
     };
     let is_packed = plan.out.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gz"));
-    let row = row_bytes(format, &intake.proteins, is_calibrated, is_packed);
-    json!({ "total": most.map(|most| (most as f64 * row).round() as u64), "pair": row })
+    let row = row_bytes(format, &intake.proteins, is_calibrated, is_packed).round();
+    json!({ "total": most.map(|most| (most as f64 * row) as u64), "pair": row as u64 })
 }
