@@ -124,7 +124,8 @@ pub fn gpu(ordinal: Option<usize>, plan: &CudaPlan, print: &Printer) -> anyhow::
         Some(slots) => shared(&candidates, slots, print)?,
     };
     let (products, attention) = (plan.products, plan.attention);
-    let settings = CudaSettings { ordinal: facts.ordinal, products, attention, kernels: kernel_folder() };
+    let (kernels, times) = (kernel_folder(), named("PLIANT_GPU_TIMES").is_some());
+    let settings = CudaSettings { ordinal: facts.ordinal, products, attention, kernels, times };
     Ok(Place { device: Device::cuda(&settings)?, _share: share })
 }
 

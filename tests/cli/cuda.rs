@@ -393,6 +393,51 @@ fn rows_are_copied_only_where_memory_has_no_room_for_a_whole_block() {
     assert!(copies(40) > 0);
 }
 
+/// Whoever asks for times gets those of every kernel and product, and the same bytes.
+#[test]
+fn times_of_kernels_are_told_to_whoever_asks_and_change_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let model = path(MODELS[0]);
+    let more = ["--device", "cuda", "--precision", "bf16", "--summary", "summary.json"];
+    let summary = |run: Run| -> serde_json::Value {
+        run.go().code(0);
+        serde_json::from_str(&bench.scratch.text("summary.json")).unwrap()
+    };
+    let without = summary(bench.run(&bench.words("embed", &model, "without.npz", &more)));
+    assert!(without.get("gpu_kernels").is_none());
+    let log = bench.scratch.path("times.log").display().to_string();
+    let run = bench.run(&bench.words("embed", &model, "with.npz", &more)).env("PLIANT_GPU_TIMES", "1");
+    let with = summary(run.env("PLIANT_STANDIN_LOG", &log));
+    assert!(bench.scratch.read("with.npz") == bench.scratch.read("without.npz"));
+    let told = with["gpu_kernels"].as_array().unwrap();
+    let calls = |name: &str| {
+        let found = told.iter().filter(|time| time["name"].as_str().unwrap().starts_with(name));
+        found.map(|time| time["calls"].as_u64().unwrap()).sum::<u64>()
+    };
+    let layers = layers_of(&model);
+    // Two norms a layer and the last one; queries and keys; and two products that end in the residual, each of which runs twice
+    // where rows are left over.
+    assert_eq!((calls("layer_norm_"), calls("rotary_bf16")), (2 * layers + 1, 2 * layers), "{told:?}");
+    let residual =
+        |time: &&serde_json::Value| time["name"].as_str().unwrap().ends_with(" bf16 + bias + residual");
+    let ended: u64 = told.iter().filter(residual).map(|time| time["calls"].as_u64().unwrap()).sum();
+    assert!(ended == 2 * layers || ended == 4 * layers, "{told:?}");
+    let sorted =
+        |pair: &[serde_json::Value]| pair[0]["milliseconds"].as_f64() >= pair[1]["milliseconds"].as_f64();
+    assert!(told.windows(2).all(sorted), "{told:?}");
+    let first = |time: &serde_json::Value| time["first_milliseconds"].as_f64().unwrap();
+    assert!(
+        told.iter().all(|time| first(time) > 0.0 && time["milliseconds"].as_f64().unwrap() >= first(time))
+    );
+    assert!(bench.scratch.text("times.log").lines().any(|line| line == "held_events 0"));
+}
+
+/// Layers of a model.
+fn layers_of(model: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("{model}/config.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["num_hidden_layers"].as_u64().unwrap()
+}
+
 #[test]
 fn doctor_shows_gpu_driver_libraries_and_a_test() {
     let Some(bench) = Bench::new() else { return };

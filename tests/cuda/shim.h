@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #define __device__
 #define __global__
@@ -17,6 +19,14 @@
 
 struct float2 {
     float x, y;
+};
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+
+struct alignas(8) uint2 {
+    unsigned x, y;
 };
 
 struct alignas(16) uint4 {
@@ -111,6 +121,78 @@ inline void tensor_product(float* sums, const unsigned* a, unsigned b, unsigned 
     }
     harness::exchange(0xffffffffu, 0u, 0, __LINE__);
     std::memcpy(sums, results, sizeof results);
+}
+
+// A place of shared memory.
+typedef char* Shared;
+
+inline Shared shared_place(const void* of) {
+    return (Shared)of;
+}
+
+namespace harness {
+
+// 16 bytes on their way to shared memory, or zeros where there is nothing to read.
+struct Sent {
+    Shared to;
+    const char* from;
+};
+
+inline std::vector<Sent>& sent() {
+    static std::vector<Sent> all[1024];
+    return all[thread().x];
+}
+
+// Rows of matrices that the lanes of a block's warps name.
+inline Shared* rows() {
+    static Shared held[1024];
+    return held;
+}
+
+// Lane l names row l % 8 of matrix l / 8; PTX names the owner of every place: lane / 4 is the row and lane % 4 half the column,
+// or the other way round where matrices are turned.
+inline void load_matrices(unsigned* to, Shared row, bool turned) {
+    const unsigned lane = thread().x % 32, first = thread().x / 32 * 32;
+    rows()[first + lane] = row;
+    exchange(0xffffffffu, 0u, 0, __LINE__);
+    for (unsigned number = 0; number < 4; number++) {
+        to[number] = 0;
+        for (unsigned half = 0; half < 2; half++) {
+            const unsigned owner = lane / 4, pair = lane % 4 * 2 + half;
+            unsigned short bits;
+            std::memcpy(&bits, rows()[first + 8 * number + (turned ? pair : owner)] + 2 * (turned ? owner : pair), 2);
+            to[number] |= (unsigned)bits << 16 * half;
+        }
+    }
+    exchange(0xffffffffu, 0u, 0, __LINE__);
+}
+
+} // namespace harness
+
+inline void load_matrices(unsigned* to, Shared row) {
+    harness::load_matrices(to, row, false);
+}
+
+inline void load_matrices_turned(unsigned* to, Shared row) {
+    harness::load_matrices(to, row, true);
+}
+
+// A device may copy at once or as late as when it is waited for: what lay there is gone from now on, and what comes is there
+// when this thread waits.
+inline void send(Shared to, const void* from, bool inside) {
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
+        __builtin_trap();
+    }
+    std::memset(to, 0xff, 16);
+    harness::sent().push_back({to, inside ? (const char*)from : nullptr});
+}
+
+inline void wait_for_sent() {
+    static const char zeros[16] = {};
+    for (const harness::Sent& one : harness::sent()) {
+        std::memcpy(one.to, one.from ? one.from : zeros, 16);
+    }
+    harness::sent().clear();
 }
 
 #define threadIdx (harness::thread())

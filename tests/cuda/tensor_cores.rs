@@ -1,6 +1,7 @@
 //! What the shim has in the place of the instructions of tensor cores, held to the tables of the PTX manual ("Matrix fragments
-//! for mma.m16n8k16 with floating point type", and "cvt"): there element i of a fragment has a row and a column that follow
-//! from i and the lane. The kernels here are written after those tables and share nothing with the kernel of attention.
+//! for mma.m16n8k16 with floating point type", "ldmatrix", "cp.async" and "cvt"): there element i of a fragment has a row and
+//! a column that follow from i and the lane. The kernels here are written after those tables and share nothing with the kernel
+//! of attention.
 
 use crate::program::compile;
 use crate::script::{PLANS, Script};
@@ -43,6 +44,30 @@ KERNEL(64) tables_product(const bf16* a, const bf16* b, const float* c, float* d
         d[(i < 2 ? group : group + 8) * 8 + within * 2 + (i & 1)] = sums[i];
     }
 }
+// Four matrices of eight rows and columns for each warp, written where the lane's fragments say that they are; of row 13 of the
+// 32 nothing is read.
+KERNEL(64) tables_matrices(const bf16* from, bf16* to, u32 turned, u32 waits) {
+    __shared__ uint4 held[2][32];
+    const u32 lane = lane_of_thread(), warp = threadIdx.x / 32;
+    const Shared mine = shared_place(held[warp] + lane);
+    send(mine, from + 8 * (32 * warp + lane), lane != 13);
+    if (waits) {
+        wait_for_sent();
+    }
+    __syncthreads();
+    u32 words[4];
+    if (turned) {
+        load_matrices_turned(words, mine);
+    } else {
+        load_matrices(words, mine);
+    }
+    for (u32 i = 0; i < 8; i++) {
+        const u32 outer = lane >> 2, inner = (lane & 3) * 2 + i % 2;
+        const u32 row = turned ? inner : outer, column = turned ? outer : inner;
+        const u32 place = 32 * warp + i / 2 * 8 + row;
+        to[8 * place + column].bits = (unsigned short)(i % 2 ? words[i / 2] >> 16 : words[i / 2] & 0xffffu);
+    }
+}
 KERNEL(64) tables_narrowed(const float* lower, const float* upper, bf16* both, u32 count) {
     for (u32 at = threadIdx.x; at < count; at += 32) {
         const u32 word = neighbours(lower[at], upper[at]);
@@ -53,6 +78,7 @@ KERNEL(64) tables_narrowed(const float* lower, const float* upper, bf16* both, u
 "#,
     kernels: &[
         Kernel { name: "tables_product", threads: 64 },
+        Kernel { name: "tables_matrices", threads: 64 },
         Kernel { name: "tables_narrowed", threads: 64 },
     ],
 };
@@ -88,6 +114,29 @@ fn products_have_every_element_where_the_manual_has_it() {
     }
     // Two words of a exchanged are another matrix.
     assert_ne!(run(1, PLANS[0]), wanted);
+}
+
+#[test]
+fn matrices_are_loaded_as_the_manual_has_it_once_they_were_waited_for() {
+    let Some(program) = compile(&TABLES) else { return };
+    let from = narrow(&whole(&mut Inputs::new("matrices of warps"), 2 * 32 * 8));
+    let wanted: Vec<f64> = from
+        .iter()
+        .enumerate()
+        .map(|(at, value)| if at / 8 % 32 == 13 { 0.0 } else { value.to_f64() })
+        .collect();
+    let run = |turned: usize, waits: usize, plan| {
+        let mut script = Script::default();
+        let (from, to) = (script.reads(&from), script.writes::<bf16>(from.len()));
+        script.launch("tables_matrices").give(from).give(to).give(turned).give(waits);
+        script.run(&program, plan).unwrap().values(to).reals()
+    };
+    for turned in [0, 1] {
+        for plan in PLANS {
+            assert_eq!(run(turned, 1, plan), wanted, "{turned} {plan:?}");
+        }
+        assert!(run(turned, 0, PLANS[0]).iter().all(|value| value.is_nan()));
+    }
 }
 
 #[test]

@@ -14,10 +14,10 @@ from program import Failed, Pliant
 from report import Report, say
 from shapes import ROOT, SHAPES, TINY, nominal_of
 
-PARTS = ["doctor", "check", "families", "speed", "cold", "peers", "profile"]
+PARTS = ["doctor", "check", "families", "speed", "times", "cold", "peers", "profile"]
 
 # Seconds without which a part is not begun.
-LEAST = {"check": 20, "families": 60, "cold": 25, "peers": 40, "profile": 40, "sanitize": 60}
+LEAST = {"check": 20, "families": 60, "times": 20, "cold": 25, "peers": 40, "profile": 40, "sanitize": 60}
 
 
 def device_words():
@@ -71,6 +71,10 @@ def all_parts(arguments, pliant, report, nominal):
             done = all([guarded(report, pliant, f"peers {name}",
                                 lambda: speed.peers(pliant, report, name, shapes[name], arguments.dry_run))
                         for name in names if shapes[name].is_esm2])
+        elif part == "times":
+            tokens = 1_000 if arguments.dry_run else 250_000
+            done = guarded(report, pliant, part,
+                           lambda: speed.times(pliant, report, models, names[0], shapes[names[0]], tokens))
         elif part == "cold":
             done = guarded(report, pliant, part, lambda: speed.cold(pliant, report, models))
         elif part == "profile":

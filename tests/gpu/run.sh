@@ -11,6 +11,8 @@
 #   check      every operation against the processor and against itself, by each way of products and attention
 #   families   three small models, f32 and bf16: numbers against the processor, bytes against other packs
 #   speed      each shape: against the processor, against other packs, tokens a second; 650M first
+#   times      time of each kernel and product in a few packs of 650M, by events around them, beside what arithmetic says
+#              (kernels/README.md)
 #   cold       seconds to the first embedding without and with compiled kernels
 #   peers      PyTorch with the same shapes, lengths and GPU
 #   profile    time of each kernel in one pack of 650M, by `ncu`

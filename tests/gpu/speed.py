@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,37 @@ def compare(pliant, report, name, shape, words):
     pliant.run("embed", "few.fasta", "--model", folder, "--device", "cpu", "--out", "cpu.npz")
     cosine = least_cosine(*(array(pliant.file(file), "embeddings") for file in ["few.npz", "cpu.npz"]))
     report.check(f"{name} bf16 against the processor's f32: least cosine", cosine >= 0.9999, f"{cosine:.7f}")
+
+
+def times(pliant, report, models, which, shape, tokens):
+    """What each kernel and product takes in a few packs, by events around every launch; the first, which may wait for code to be
+    loaded, counts as the mean of the others. Products are told with their rate."""
+    tokens = proteins(pliant.work / "packs.fasta", tokens, seed=9)
+    pliant.run("embed", "packs.fasta", "--model", models.folder(which), "--device", "cuda", "--precision", "bf16",
+               "--gpu-attention", "tensor-cores" if shape.is_esm2 else "plain", "--out", "packs.npz", "--summary",
+               "times.json", env={"PLIANT_GPU_TIMES": "1"})
+    told = json.loads((pliant.work / "times.json").read_text())["gpu_kernels"]
+    for one in told:
+        if one["calls"] > 1:
+            one["milliseconds"] = (one["milliseconds"] - one["first_milliseconds"]) * one["calls"] / (one["calls"] - 1)
+    told.sort(key=lambda one: -one["milliseconds"])
+    total = sum(one["milliseconds"] for one in told)
+    layers = shape.config.get("num_hidden_layers") or shape.config["n_layer"]
+    lines = [f"{tokens:,} tokens, {layers} layers; all kernels took {total:.1f} ms, {total * 1e6 / tokens:.0f} ns a token: "
+             f"{tokens / total * 1e3:,.0f} tokens a second if nothing else took time.", "",
+             "| kernel | calls | ms | share | ns a token and layer | TFLOP/s |", "|---|---|---|---|---|---|"]
+    width = shape.config.get("hidden_size")
+    for one in told[:24]:
+        name, milliseconds = one["name"], one["milliseconds"]
+        product = re.match(r"product (\d+) x (\d+) ", name) if shape.is_esm2 else None
+        sizes = [int(size) for size in product.groups()] if product else [0, 0]
+        # Queries, keys and values are products of one shape; every other one is a layer's only one.
+        turns = 3 if sizes == [width, width] and "residual" not in name else 1
+        flops = 2 * sizes[0] * sizes[1] * turns * layers * tokens
+        rate = f"{flops / milliseconds / 1e9:.0f}" if flops and milliseconds else ""
+        lines.append(f"| `{name}` | {one['calls']} | {milliseconds:.2f} | {milliseconds / total:.1%} | "
+                     f"{milliseconds * 1e6 / tokens / layers:.2f} | {rate} |")
+    report.detail(f"Time of kernels by events, {which}", "\n".join(lines))
 
 
 def cold(pliant, report, models):

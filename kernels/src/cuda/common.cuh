@@ -33,17 +33,16 @@ INLINE float widen(bf16 x) {
 
 // Nearest bf16, ties to even; denormal numbers become zero of their sign, what is not a number stays so.
 INLINE bf16 narrow(float x) {
-    const u32 bits = __float_as_uint(x);
-    const u32 magnitude = bits & 0x7fffffffu;
-    bf16 result;
-    if (magnitude > 0x7f800000u) {
-        result.bits = (unsigned short)((bits >> 16) | 0x0040u);
-    } else if (magnitude < 0x00800000u) {
-        result.bits = (unsigned short)((bits >> 16) & 0x8000u);
-    } else {
-        result.bits = (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-    }
-    return result;
+    const u32 bits = __float_as_uint(x), magnitude = bits & 0x7fffffffu, upper = bits >> 16;
+#ifdef __CUDACC_RTC__
+    unsigned short nearest;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(nearest) : "f"(x));
+#else
+    const unsigned short nearest = (unsigned short)((bits + 0x7fffu + (upper & 1u)) >> 16);
+#endif
+    const u32 special = magnitude > 0x7f800000u ? upper | 0x0040u : upper & 0x8000u;
+    const bool usual = magnitude <= 0x7f800000u && magnitude >= 0x00800000u;
+    return {usual ? nearest : (unsigned short)special};
 }
 
 INLINE void put(float* to, float x) {
@@ -52,6 +51,26 @@ INLINE void put(float* to, float x) {
 
 INLINE void put(bf16* to, float x) {
     *to = narrow(x);
+}
+
+// Four neighbours at once, from and to where a multiple of four of them begins.
+struct Four {
+    float at[4];
+};
+
+INLINE Four four_of(const float* from) {
+    const float4 x = *(const float4*)from;
+    return {{x.x, x.y, x.z, x.w}};
+}
+
+INLINE void put_four(float* to, Four x) {
+    *(float4*)to = {x.at[0], x.at[1], x.at[2], x.at[3]};
+}
+
+INLINE void put_four(bf16* to, Four x) {
+    const u32 first = (u32)narrow(x.at[0]).bits | (u32)narrow(x.at[1]).bits << 16;
+    const u32 second = (u32)narrow(x.at[2]).bits | (u32)narrow(x.at[3]).bits << 16;
+    *(uint2*)to = {first, second};
 }
 
 INLINE float minus_infinity() {

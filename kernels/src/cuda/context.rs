@@ -8,6 +8,7 @@
 use super::compile::Architecture;
 use super::driver::{Address, Driver, Handle, OUT_OF_MEMORY, SUCCESS, driver};
 use super::staging::{Half, Staging};
+use super::times::{KernelTime, Times};
 use crate::buffer::{Line, Pool};
 use crate::error::KernelError;
 use std::collections::BTreeMap;
@@ -111,6 +112,8 @@ pub(crate) struct Context {
     free: Mutex<BTreeMap<usize, Vec<Address>>>,
     staging: Mutex<Staging>,
     fault: Mutex<Option<KernelError>>,
+    /// Where times are asked for.
+    times: Option<Mutex<Times>>,
     /// Memory of the host for numbers that were read back.
     pub(super) host: Arc<Pool>,
 }
@@ -126,11 +129,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
-    /// Opens the device with a number.
+    /// Opens the device with a number, `timed` to keep what its kernels take.
     ///
     /// # Errors
     /// [`KernelError`] where there is no driver, no such device, or no memory for its context.
-    pub(super) fn open(ordinal: usize) -> Result<Arc<Self>, KernelError> {
+    pub(super) fn open(ordinal: usize, timed: bool) -> Result<Arc<Self>, KernelError> {
         let driver = driver()?;
         let (facts, device) = Facts::with_handle(driver, ordinal)?;
         facts.architecture()?;
@@ -158,6 +161,7 @@ impl Context {
             free: Mutex::default(),
             staging: Mutex::default(),
             fault: Mutex::default(),
+            times: timed.then(Mutex::default),
             host: Arc::default(),
         }))
     }
@@ -277,6 +281,25 @@ impl Context {
         self.check(unsafe { (self.driver.functions.fill)(to, 0, bytes / 4, self.stream) })
     }
 
+    /// Asks the device for something that has a name, whose time is kept where times are asked for.
+    pub(super) fn timed(
+        &self,
+        name: impl FnOnce() -> String,
+        work: impl FnOnce() -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        match &self.times {
+            Some(times) => lock(times).around(self, name(), work),
+            None => work(),
+        }
+    }
+
+    /// What kernels took so far; `None` where nobody asked for times.
+    pub(super) fn times(&self) -> Result<Option<Vec<KernelTime>>, KernelError> {
+        let Some(times) = &self.times else { return Ok(None) };
+        self.enter()?;
+        lock(times).told(self).map(Some)
+    }
+
     /// Waits for all that was asked.
     pub(super) fn wait(&self) -> Result<(), KernelError> {
         self.enter()?;
@@ -296,6 +319,9 @@ impl Drop for Context {
         }
         self.trim();
         lock(&self.staging).free(functions);
+        if let Some(times) = &self.times {
+            lock(times).free(functions);
+        }
         // SAFETY: as above.
         unsafe {
             (functions.stream_destroy)(self.stream);

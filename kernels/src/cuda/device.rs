@@ -7,6 +7,7 @@ use super::context::{Block, Context, Facts};
 use super::driver::Handle;
 use super::launch::elsewhere;
 use super::sources::{SOURCES, Source};
+use super::times::KernelTime;
 use crate::buffer::{Buffer, Element, Pool};
 use crate::error::KernelError;
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +66,8 @@ pub struct CudaSettings {
     pub attention: AttentionChoice,
     /// Folder of compiled kernels, read and written.
     pub kernels: Option<PathBuf>,
+    /// Whether to keep what each kernel takes.
+    pub times: bool,
 }
 
 /// A kernel, loaded.
@@ -144,7 +147,7 @@ impl Cuda {
     /// [`KernelError::Library`] naming the library that is missing and what to install, [`KernelError::Device`] where
     /// there is no such device or it cannot be used.
     pub fn open(settings: &CudaSettings) -> Result<Self, KernelError> {
-        let context = Context::open(settings.ordinal)?;
+        let context = Context::open(settings.ordinal, settings.times)?;
         let architecture = context.facts.architecture()?;
         let code = Code::find(architecture, settings.kernels.as_ref())?;
         let blas = match settings.products {
@@ -234,6 +237,15 @@ impl Cuda {
     pub fn memory(&self) -> Result<(usize, usize), KernelError> {
         let (free, total) = self.context.memory()?;
         Ok((free + self.context.pooled(), total))
+    }
+
+    /// What each kernel and each product of cuBLASLt took on the device so far, the longest first; `None` where nobody asked
+    /// for times ([`CudaSettings::times`]).
+    ///
+    /// # Errors
+    /// What went wrong on the device before.
+    pub fn kernel_times(&self) -> Result<Option<Vec<KernelTime>>, KernelError> {
+        self.context.times()
     }
 
     /// Waits for all that was asked.

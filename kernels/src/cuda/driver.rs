@@ -52,6 +52,8 @@ pub(super) struct Functions {
     pub(super) event_record: unsafe extern "C" fn(Handle, Handle) -> Code,
     pub(super) event_wait: unsafe extern "C" fn(Handle) -> Code,
     pub(super) event_destroy: unsafe extern "C" fn(Handle) -> Code,
+    /// For times alone, hence not demanded; the first event comes first.
+    pub(super) event_elapsed: Option<unsafe extern "C" fn(*mut f32, Handle, Handle) -> Code>,
     pub(super) module_load: unsafe extern "C" fn(*mut Handle, *const c_void) -> Code,
     pub(super) module_function: unsafe extern "C" fn(*mut Handle, Handle, *const c_char) -> Code,
     pub(super) module_unload: unsafe extern "C" fn(Handle) -> Code,
@@ -196,6 +198,7 @@ fn functions(opened: &Opened) -> Result<Functions, KernelError> {
         event_record: function(opened, c"cuEventRecord")?,
         event_wait: function(opened, c"cuEventSynchronize")?,
         event_destroy: function(opened, c"cuEventDestroy_v2")?,
+        event_elapsed: function(opened, c"cuEventElapsedTime").ok(),
         module_load: function(opened, c"cuModuleLoadData")?,
         module_function: function(opened, c"cuModuleGetFunction")?,
         module_unload: function(opened, c"cuModuleUnload")?,

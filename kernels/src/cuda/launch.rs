@@ -185,27 +185,17 @@ impl Launch<'_> {
         let blocks = needed.min(most) as u32;
         let mut places: Vec<*mut c_void> =
             self.words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
+        let launch = context.driver.functions.launch;
         // SAFETY: the function belongs to a module that lives as long as the device; the arguments are those of the
         // kernel's text in its order, which tests of every launch hold, each in a word of its own from whose first bytes
         // its number is read; sizes were checked against buffers, whose memory returns to the pool only for work that
         // comes later on the same stream.
-        context.check(unsafe {
+        let mut ask = || unsafe {
             let (nothing, stream) = (std::ptr::null_mut(), context.stream);
             let places = places.as_mut_ptr();
-            (context.driver.functions.launch)(
-                function.handle,
-                blocks,
-                1,
-                1,
-                function.threads,
-                1,
-                1,
-                0,
-                stream,
-                places,
-                nothing,
-            )
-        })
+            launch(function.handle, blocks, 1, 1, function.threads, 1, 1, 0, stream, places, nothing)
+        };
+        context.timed(|| self.kernel.to_owned(), || context.check(ask()))
     }
 }
 

@@ -13,6 +13,7 @@ mod launch;
 mod library;
 pub mod sources;
 mod staging;
+mod times;
 
 pub use self::blas::version as products_version;
 pub(crate) use self::blas::{Blas, Product};
@@ -24,6 +25,7 @@ pub use self::device::{AttentionChoice, Cuda, CudaSettings, Products};
 pub use self::driver::{Driver, driver};
 pub(crate) use self::launch::{Grid, cpu_only, no_training};
 pub use self::sources::{Kernel, SOURCES, Source};
+pub use self::times::KernelTime;
 
 /// Whether `kernels/RESULTS.md` tells of a run on hardware. Until it does, nobody is given a GPU who did not ask for one.
 pub const PROVEN: bool = false;

@@ -2,8 +2,8 @@
 
     check_attention.py LIBNVRTC[:LIBNVRTC...]
 
-The shim of tests/cuda runs the kernel's text; this runs the compiler's: loads of 16 bytes, exchanges, and the operands of the
-instructions of tensor cores are those that a device gets.
+The shim of tests/cuda runs the kernel's text; this runs the compiler's: copies that nobody waits for, loads of matrices,
+exchanges, and the operands of the instructions of tensor cores are those that a device gets.
 """
 
 import ctypes
@@ -16,14 +16,20 @@ import numpy
 from machine import Block, Program, brain, of_brain
 
 KERNELS = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "kernels" / "src"
-THREADS, QUERIES, BLOCKS = 128, 64, 2
+THREADS, BLOCKS = 128, 2
 
 # Width of the kernel, type of its result, heads, head width, lengths: every kernel, every head width that models have, and
-# lengths around a warp's 16 queries, a block's 64, and over several tiles of 64 keys.
+# lengths around a warp's 16 or 32 queries, a block's 64 or 128, and over several turns of 32 or 64 keys.
 CASES = [
-    (16, "f32", 2, 16, [3, 17]), (16, "bf16", 3, 8, [15, 64]), (32, "f32", 2, 24, [1, 66]), (32, "bf16", 1, 32, [65]),
+    (16, "f32", 2, 16, [3, 33]), (16, "bf16", 3, 8, [15, 64]), (32, "f32", 2, 24, [1, 66]), (32, "bf16", 1, 32, [65]),
     (64, "bf16", 2, 64, [130, 2]), (64, "f32", 1, 40, [70]), (128, "f32", 2, 128, [40, 65]), (128, "bf16", 1, 128, [33]),
 ]
+
+
+def queries_of(width):
+    """Queries of a block."""
+    return 128 if width <= 64 else 64
+
 
 # Exponentials and results are rounded to bf16, as the contract says in kernels/src/ops/attention/mod.rs: twice its tolerance,
 # and a unit of bf16 where the result is one.
@@ -47,11 +53,11 @@ def ptx(library, architecture):
     return text.value.decode()
 
 
-def tasks_of(lengths):
+def tasks_of(lengths, queries):
     """First query, first token, end of every stretch of queries."""
     tasks, start = [], 0
     for length in lengths:
-        for first in range(start, start + length, QUERIES):
+        for first in range(start, start + length, queries):
             tasks += [first, start, start + length]
         start += length
     return numpy.array(tasks, numpy.uint32)
@@ -80,7 +86,7 @@ def check(text, case):
     halves = [brain(values.view("u4")).astype("u2") for values in drawn]
     out, lse = (numpy.full(count, 0xFF, numpy.uint8) for count in
                 [tokens * columns * (2 if kind == "bf16" else 4), tokens * heads * 4])
-    tasks = tasks_of(lengths)
+    tasks = tasks_of(lengths, queries_of(width))
     buffers = [tasks.view("u1"), *(half.reshape(-1).view("u1") for half in halves), out, lse]
     memory, arguments, place = [], [], 1 << 20
     for number, buffer in enumerate(buffers):

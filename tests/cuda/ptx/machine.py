@@ -97,6 +97,7 @@ class Block:
         self.special = {"%tid.x": numpy.arange(threads, dtype=numpy.uint64), "%ntid.x": self.same(threads),
                         "%ctaid.x": self.same(block), "%nctaid.x": self.same(blocks)}
         self.registers, self.shared = {}, numpy.full(program.shared_bytes, 0xFF, numpy.uint8)
+        self.sent = [[] for _ in range(threads)]
 
     def same(self, value):
         return numpy.full(self.threads, value & 0xFFFFFFFFFFFFFFFF, numpy.uint64)
@@ -183,7 +184,41 @@ class Block:
                 value = int(self.value(register.strip())[thread]) & (1 << 8 * size) - 1
                 part[:] = numpy.frombuffer(value.to_bytes(size, "little"), numpy.uint8)
 
+    def do_cp(self, name, operands, acting):
+        """Copies that nobody waits for: what lay there is gone at once, what comes is there when its thread waits."""
+        if name == ["cp", "async", "wait_all"]:
+            for thread in numpy.nonzero(acting)[0]:
+                for to, bytes_sent in self.sent[thread]:
+                    to[:] = bytes_sent
+                self.sent[thread].clear()
+            return
+        if name != ["cp", "async", "cg", "shared", "global"] or operands[2] != "16":
+            raise Fault(f"the copy {'.'.join(name)}")
+        sizes = self.value(operands[3])
+        froms = dict(self.places(operands[1], acting))
+        for thread, place in self.places(operands[0], acting):
+            to, size = self.bytes_at("shared", place, 16, True), int(sizes[thread])
+            to[:] = 0xFF
+            if size not in (0, 16):
+                raise Fault(f"a copy of {size} of 16 bytes")
+            found = self.bytes_at("global", froms[thread], 16, False) if size else numpy.zeros(16, numpy.uint8)
+            self.sent[thread].append((to, found.copy()))
+
     # Whole warps.
+
+    def do_ldmatrix(self, name, operands, acting):
+        if name[1:5] != ["sync", "aligned", "m8n8", "x4"] or name[-2:] != ["shared", "b16"]:
+            raise Fault(f"the load {'.'.join(name)}")
+        turned, lane = "trans" in name, numpy.arange(32)
+        registers = [register.strip() for register in operands[0].strip("{}").split(",")]
+        places = dict(self.places(operands[1], acting))
+        for warp in self.warps(acting, "a load of matrices"):
+            for number, register in enumerate(registers):
+                rows = [self.bytes_at("shared", places[warp.start + 8 * number + row], 16, False) for row in range(8)]
+                matrix = numpy.stack(rows).view(numpy.uint16).astype(numpy.uint64)
+                matrix = matrix.T if turned else matrix
+                low, high = matrix[lane // 4, lane % 4 * 2], matrix[lane // 4, lane % 4 * 2 + 1]
+                self.value(register)[warp] = low | high << numpy.uint64(16)
 
     def warps(self, acting, what):
         for first in range(0, self.threads, 32):
@@ -274,7 +309,7 @@ class Block:
     def of_floats(name, values):
         x = [flushed(floats(value)) for value in values]
         kinds = {"add": lambda: x[0] + x[1], "sub": lambda: x[0] - x[1], "mul": lambda: x[0] * x[1], "div": lambda: x[0] / x[1],
-                 "neg": lambda: -x[0], "max": lambda: numpy.fmax(x[0], x[1]), "fma": lambda: fused(*x, name[1] == "rm"),
+                 "neg": lambda: -x[0], "rcp": lambda: numpy.float32(1) / x[0], "max": lambda: numpy.fmax(x[0], x[1]), "fma": lambda: fused(*x, name[1] == "rm"),
                  "ex2": lambda: numpy.exp2(x[0].astype("f8")), "lg2": lambda: numpy.log2(x[0].astype("f8"))}
         if name[0] not in kinds or "ftz" not in name:
             raise Fault(f"the instruction {'.'.join(name)}")
@@ -289,13 +324,14 @@ class Block:
                  (self.signed(name, x[0]) >> shift().astype("i8")).view(numpy.uint64),
                  "div": lambda: (x[0] & whole) // numpy.maximum(x[1] & whole, 1),
                  "rem": lambda: (x[0] & whole) % numpy.maximum(x[1] & whole, 1), "mul": lambda: x[0] * x[1],
-                  "prmt": lambda: permuted(*x), "bfi": lambda: inserted(*x)}
+                 "prmt": lambda: permuted(*x), "bfi": lambda: inserted(*x),
+                 "not": lambda: x[0] ^ (numpy.uint64(1) if name[-1] == "pred" else LONG)}
         if name[0] not in kinds:
             raise Fault(f"the instruction {'.'.join(name)}")
-        if name[0] == "mul" and name[1] == "wide":
+        if name[0] in ("mul", "mad") and name[1] == "wide":
             if name[-1] != "u32":
                 raise Fault("a wide product of signed numbers")
-            return (x[0] & WORD) * (x[1] & WORD)
+            return (x[0] & WORD) * (x[1] & WORD) + (x[2] if name[0] == "mad" else numpy.uint64(0))
         return kinds[name[0]]() & whole
 
 

@@ -471,6 +471,16 @@ extern "C" int cuEventRecord(void* event, void* stream) {
     return SUCCESS;
 }
 
+// A millisecond for everything that was asked between two events.
+extern "C" int cuEventElapsedTime(float* milliseconds, void* begin, void* end) {
+    COUNT("cuEventElapsedTime");
+    if (!events.count(begin) || !events.count(end)) {
+        return INVALID_VALUE;
+    }
+    *milliseconds = (float)(((Event*)end)->place - ((Event*)begin)->place);
+    return SUCCESS;
+}
+
 extern "C" int cuEventSynchronize(void* event) {
     COUNT("cuEventSynchronize");
     if (!events.count(event)) {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pliant_kernels::Device;
+use pliant_kernels::cuda::KernelTime;
 use pliant_store::Metadata;
 use pliant_store::cache::KeyBase;
 use serde_json::{Value, json};
@@ -116,11 +118,25 @@ impl Provenance<'_> {
             "wall_seconds": order.start.elapsed().as_secs_f64(),
             "peak_memory_bytes": machine::peak_memory(),
         });
+        if let Some(times) = kernel_times(engine.device()) {
+            summary["gpu_kernels"] = times;
+        }
         for (key, value) in ended.details {
             summary[*key] = value.clone();
         }
         summary
     }
+}
+
+/// What the kernels of a GPU took, where `PLIANT_GPU_TIMES` asked for it.
+fn kernel_times(device: &Device) -> Option<Value> {
+    let Device::Cuda(cuda) = device else { return None };
+    let times = cuda.kernel_times().ok()??;
+    let told = |time: &KernelTime| {
+        let KernelTime { name, calls, milliseconds, first_milliseconds: first } = time;
+        json!({ "name": name, "calls": calls, "milliseconds": milliseconds, "first_milliseconds": first })
+    };
+    Some(times.iter().map(told).collect())
 }
 
 /// What a run knows at its end.

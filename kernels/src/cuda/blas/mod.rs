@@ -21,8 +21,9 @@ use std::ffi::c_int;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Rows for which an algorithm is proposed.
-const PROPOSED: usize = 4096;
+/// Rows for which an algorithm is proposed: those of packs that are worth a large GPU, lest it be one of small tiles that fill
+/// the multiprocessors where there are few rows.
+const PROPOSED: usize = 32_768;
 
 /// Rows of a product are a multiple of this.
 pub(super) const GRAIN: usize = 128;
@@ -233,7 +234,7 @@ impl Blas {
         let [a, b, d] = shape.layouts();
         // SAFETY: callers hold all blocks, which are as large as the layouts say; the scalars are the host's and read at
         // once; the algorithm was proposed for the same description, and stays within the workspace.
-        let code = unsafe {
+        let ask = || unsafe {
             let (one, summand) = (&raw const one, &raw const summand);
             (self.functions.multiply)(
                 self.handle,
@@ -254,7 +255,8 @@ impl Blas {
                 context.stream,
             )
         };
-        self.told(context, "cublasLtMatmul", code)
+        let name = || call.name(residual.is_some());
+        context.timed(name, || self.told(context, "cublasLtMatmul", ask()))
     }
 
     /// The algorithm for products of these columns, inner dimension and types.
@@ -450,6 +452,15 @@ struct Call {
 }
 
 impl Call {
+    /// Columns, inner dimension and what else tells it apart, in words.
+    fn name(&self, summand: bool) -> String {
+        let (columns, inner) = self.size;
+        let kind = if self.kind == number::BF16 { "bf16" } else { "f32" };
+        let [bias, summand] = [(self.bias.is_some(), " + bias"), (summand, " + residual")]
+            .map(|(there, words)| if there { words } else { "" });
+        format!("product {columns} x {inner} {kind}{bias}{summand}")
+    }
+
     /// Those of the weights and of the bias, which the library counts to the result's.
     fn alignments(&self) -> [u32; 2] {
         [alignment(self.weights), self.bias.map_or(ALIGNMENT, alignment)]

@@ -129,15 +129,18 @@ ATTENTION(attention_128_bf16_to_bf16, 128, bf16, bf16)
 
 // Attention with tensor cores, for bf16 operands; the contract is the plain path's, the order of its sums is not.
 
-// Queries of a block, of which every warp has 16, and keys that are held at once.
-#define TENSOR_QUERIES 64
-#define TENSOR_KEYS 64
-
-// What only a device has; the shim has its own of both.
+// What only a device has; the shim has its own of all.
 #ifdef __CUDACC_RTC__
 
+// A place of shared memory, in bytes.
+typedef u32 Shared;
+
+INLINE Shared shared_place(const void* of) {
+    return (u32)__cvta_generic_to_shared(of);
+}
+
 // Two neighbours as a tensor core takes them, each the nearest bf16, the first in the lower half: the instruction names the
-// upper half first. What is added up to weights is never a denormal number, as those of 32 bits are zero.
+// upper half first. What is computed is never a denormal number, as those of 32 bits are zero.
 INLINE u32 neighbours(float first, float second) {
     u32 two;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(second), "f"(first));
@@ -153,169 +156,265 @@ INLINE void tensor_product(float* sums, const u32* a, u32 b, u32 b_below) {
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(b_below));
 }
 
+// Four matrices of eight rows of 16 bytes: lane l names row l % 8 of matrix l / 8, and of each matrix it gets the places
+// (g, 2t) and its right neighbour.
+INLINE void load_matrices(u32* to, Shared row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(row)
+                 : "memory");
+}
+
+// The same, of each matrix the places (2t, g) and the one below.
+INLINE void load_matrices_turned(u32* to, Shared row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(row)
+                 : "memory");
+}
+
+// Sends 16 bytes on their way to shared memory, or zeros where there is nothing to read; both begin at multiples of 16.
+INLINE void send(Shared to, const void* from, bool inside) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16u : 0u) : "memory");
+}
+
+// Waits until all that this thread has sent is there; others know after a barrier.
+INLINE void wait_for_sent() {
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
 #endif
 
-// Eight neighbouring columns of a row of one head in one load; zeros outside of head and sequence. Heads are multiples of 8
-// wide and memory begins at multiples of 256 bytes, so these begin at multiples of 16.
-INLINE uint4 eight_of(const bf16* __restrict__ from, u32 row, u32 end, u32 part, u32 head, u32 heads, u32 head_width) {
-    const u32 parts = head_width / 8;
-    uint4 eight = {0u, 0u, 0u, 0u};
-    if (row < end && part < parts) {
-        eight = ((const uint4*)from)[((u64)row * heads + head) * parts + part];
-    }
-    return eight;
+INLINE void put_two(float* to, float first, float second) {
+    *(float2*)to = {first, second};
 }
 
-// Brings rows first .. first + 64 of one head to shared memory.
-template <int WIDTH>
-INLINE void bring_rows(u32 to[TENSOR_KEYS][WIDTH / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end, u32 head,
-                       u32 heads, u32 head_width) {
-    for (u32 at = threadIdx.x; at < TENSOR_KEYS * WIDTH / 8; at += THREADS) {
-        const u32 row = at / (WIDTH / 8), part = at % (WIDTH / 8);
-        *(uint4*)(to[row] + 4 * part) = eight_of(from, first + row, end, part, head, heads, head_width);
-    }
+INLINE void put_two(bf16* to, float first, float second) {
+    *(u32*)to = neighbours(first, second);
 }
 
-// The same column by column: a word holds two neighbouring rows. Half of a warp has the same columns of 32 rows.
-template <int WIDTH>
-INLINE void bring_columns(u32 to[WIDTH][TENSOR_KEYS / 2 + 4], const bf16* __restrict__ from, u32 first, u32 end,
-                          u32 head, u32 heads, u32 head_width) {
-    for (u32 at = threadIdx.x; at < TENSOR_KEYS / 2 * WIDTH / 8; at += THREADS) {
-        const u32 part = at / 32 % (WIDTH / 16) * 2 + at % 2, pair = at / 32 / (WIDTH / 16) * 16 + at / 2 % 16;
-        const uint4 above = eight_of(from, first + 2 * pair, end, part, head, heads, head_width);
-        const uint4 below = eight_of(from, first + 2 * pair + 1, end, part, head, heads, head_width);
-        const u32 uppers[4] = {above.x, above.y, above.z, above.w}, lowers[4] = {below.x, below.y, below.z, below.w};
+// log2(e), and its inverse.
+#define LOG2_E 1.44269504f
+#define LN_2 0.69314718f
+
+// Sends COUNT rows of one head, from `first` on, to shared memory, STRIDE pieces of 16 bytes from row to row; zeros outside of
+// head and sequence. Heads are multiples of 8 wide and memory begins at multiples of 256 bytes, so pieces begin at multiples
+// of 16.
+template <int WIDTH, int COUNT>
+INLINE void send_rows(Shared to, const bf16* __restrict__ from, u32 first, u32 end, u32 head, u32 heads,
+                      u32 head_width) {
+    constexpr u32 PIECES = WIDTH / 8, STRIDE = PIECES + 1, EACH = THREADS / PIECES;
+    static_assert(COUNT % EACH == 0, "every thread has as many pieces");
+    const u32 piece = threadIdx.x % PIECES, begin = threadIdx.x / PIECES, width = heads * head_width;
+    const bf16* place = from + head * head_width + 8 * piece;
 #pragma unroll
-        for (u32 i = 0; i < 4; i++) {
-            to[8 * part + 2 * i][pair] = (uppers[i] & 0xffffu) | lowers[i] << 16;
-            to[8 * part + 2 * i + 1][pair] = uppers[i] >> 16 | (lowers[i] & 0xffff0000u);
+    for (u32 row = begin; row < begin + COUNT; row += EACH) {
+        const bool inside = first + row < end && 8 * piece < head_width;
+        send(to + 16 * (row * STRIDE + piece), inside ? place + (u64)(first + row) * width : from, inside);
+    }
+}
+
+// scores [16·TILES, AT_ONCE] of a warp's queries and the keys at `keys`, a lane's row of the first four matrices.
+template <int WIDTH, int TILES, int AT_ONCE>
+INLINE void score_keys(float scores[TILES][AT_ONCE / 8][4], const u32 queries[TILES][WIDTH / 16][4], Shared keys) {
+#pragma unroll
+    for (u32 pair = 0; pair < AT_ONCE / 16; pair++) {
+#pragma unroll
+        for (u32 step = 0; step < WIDTH / 16; step++) {
+            u32 key[4];
+            load_matrices(key, keys + 16 * (16 * pair * (WIDTH / 8 + 1) + 2 * step));
+#pragma unroll
+            for (u32 tile = 0; tile < TILES; tile++) {
+                tensor_product(scores[tile][2 * pair], queries[tile][step], key[0], key[1]);
+                tensor_product(scores[tile][2 * pair + 1], queries[tile][step], key[2], key[3]);
+            }
         }
     }
 }
 
-// out and, where it is not null, lse. tasks as for the plain path, of up to 64 queries. Keys are taken 64 at a time from
-// the first token of the sequence on; a lane has two queries, and of each eight times two neighbouring keys, whose
-// weights it adds in ascending order; the four lanes that share a query add theirs at the end.
+// Turns scores into weights relative to the largest score so far, of one tile of 16 queries: largest holds it times log2(e),
+// total the sum of this lane's weights, and what was summed before shrinks.
+template <int WIDTH, int AT_ONCE>
+INLINE void weigh(float scores[AT_ONCE / 8][4], float sums[WIDTH / 8][4], float* largest, float* total) {
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+        float now = minus_infinity();
+#pragma unroll
+        for (u32 keys = 0; keys < AT_ONCE / 8; keys++) {
+            now = fmaxf(now, fmaxf(scores[keys][2 * half], scores[keys][2 * half + 1]));
+        }
+        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
+        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+        now = fmaxf(largest[half], now * LOG2_E);
+        const float shrink = exp2f(largest[half] - now);
+        largest[half] = now;
+        total[half] *= shrink;
+#pragma unroll
+        for (u32 keys = 0; keys < AT_ONCE / 8; keys++) {
+#pragma unroll
+            for (u32 i = 2 * half; i < 2 * half + 2; i++) {
+                scores[keys][i] = exp2f(fmaf(scores[keys][i], LOG2_E, -now));
+                total[half] += scores[keys][i];
+            }
+        }
+#pragma unroll
+        for (u32 columns = 0; columns < WIDTH / 8; columns++) {
+            sums[columns][2 * half] *= shrink;
+            sums[columns][2 * half + 1] *= shrink;
+        }
+    }
+}
+
+// sums [16·TILES, WIDTH] += weights · values; `values` names a lane's row of the first four matrices.
+template <int WIDTH, int TILES, int AT_ONCE>
+INLINE void add_values(float sums[TILES][WIDTH / 8][4], const float weights[TILES][AT_ONCE / 8][4], Shared values) {
+#pragma unroll
+    for (u32 step = 0; step < AT_ONCE / 16; step++) {
+        u32 rounded[TILES][4];
+#pragma unroll
+        for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+            for (u32 i = 0; i < 4; i++) {
+                const float* two = weights[tile][2 * step + i / 2] + i % 2 * 2;
+                rounded[tile][i] = neighbours(two[0], two[1]);
+            }
+        }
+#pragma unroll
+        for (u32 pair = 0; pair < WIDTH / 16; pair++) {
+            u32 value[4];
+            load_matrices_turned(value, values + 16 * (16 * step * (WIDTH / 8 + 1) + 2 * pair));
+#pragma unroll
+            for (u32 tile = 0; tile < TILES; tile++) {
+                tensor_product(sums[tile][2 * pair], rounded[tile], value[0], value[1]);
+                tensor_product(sums[tile][2 * pair + 1], rounded[tile], value[2], value[3]);
+            }
+        }
+    }
+}
+
+// Writes what a warp found of 16 queries from `query` on, the lane's own first.
 template <int WIDTH, typename Y>
+INLINE void write_rows(Y* __restrict__ out, float* __restrict__ lse, const float sums[WIDTH / 8][4],
+                       const float* largest, const float* total, u32 query, u32 end, u32 head, u32 heads,
+                       u32 head_width) {
+    const u32 t = lane_of_thread() % 4;
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+        float all = total[half];
+        all += __shfl_xor_sync(0xffffffffu, all, 1);
+        all += __shfl_xor_sync(0xffffffffu, all, 2);
+        const u64 row = (u64)(query + 8 * half) * heads + head;
+        if (query + 8 * half >= end) {
+            continue;
+        }
+        if (lse && t == 0) {
+            lse[row] = fmaf(largest[half], LN_2, logf(all));
+        }
+        const float inverse = 1.0f / all;
+#pragma unroll
+        for (u32 columns = 0; columns < WIDTH / 8; columns++) {
+            if (8 * columns < head_width) {
+                put_two(out + row * head_width + 8 * columns + 2 * t, sums[columns][2 * half] * inverse,
+                        sums[columns][2 * half + 1] * inverse);
+            }
+        }
+    }
+}
+
+// out and, where it is not null, lse. tasks as for the plain path, of up to 64·TILES queries, 16·TILES for each warp. Keys are
+// taken AT_ONCE at a time from the first token of the sequence on, the next ones on their way meanwhile. A lane has two
+// queries of every 16, and of each eight keys two neighbours, whose weights it adds in ascending order; the four lanes that
+// share a query add theirs at the end. Rows of shared memory are 16 bytes longer than a head, so that eight of them begin in
+// different banks.
+template <int WIDTH, int TILES, int AT_ONCE, typename Y>
 INLINE void attend_by_tensors(const u32* __restrict__ tasks, const bf16* __restrict__ q, const bf16* __restrict__ k,
                               const bf16* __restrict__ v, Y* __restrict__ out, float* __restrict__ lse, u32 count,
                               u32 heads, u32 head_width) {
-    __shared__ __align__(16) u32 rows[TENSOR_KEYS][WIDTH / 2 + 4];
-    __shared__ u32 columns[WIDTH][TENSOR_KEYS / 2 + 4];
-    const u32 g = lane_of_thread() / 4, t = lane_of_thread() % 4, mine = threadIdx.x / 32 * 16;
+    constexpr u32 STRIDE = WIDTH / 8 + 1, ROWS = AT_ONCE * STRIDE, QUERIES_HELD = 64 * TILES;
+    static_assert(QUERIES_HELD <= 2 * AT_ONCE, "queries wait where the second keys and values will be");
+    // Keys and values of this turn and of the next.
+    __shared__ uint4 held[4 * ROWS];
+    const u32 lane = lane_of_thread(), mine = threadIdx.x / 32 * 16 * TILES;
+    const Shared room = shared_place(held);
+    // A lane's row of four matrices: two below each other and two beside, in the one order and in the other.
+    const u32 beside = 16 * ((lane / 16 * 8 + lane % 8) * STRIDE + lane / 8 % 2);
+    const u32 below = 16 * ((lane / 8 % 2 * 8 + lane % 8) * STRIDE + lane / 16);
     for (u64 item = blockIdx.x; item < (u64)count * heads; item += gridDim.x) {
         const u32 head = (u32)(item % heads);
         const u32* task = tasks + 3 * (item / heads);
         const u32 first = task[0], start = task[1], end = task[2];
-        float sums[WIDTH / 8][4] = {}, largest[2] = {minus_infinity(), minus_infinity()}, total[2] = {};
-        u32 queries[WIDTH / 16][4];
         __syncthreads();
-        bring_rows<WIDTH>(rows, q, first, end, head, heads, head_width);
+        send_rows<WIDTH, QUERIES_HELD>(room + 32 * ROWS, q, first, end, head, heads, head_width);
+        send_rows<WIDTH, AT_ONCE>(room, k, start, end, head, heads, head_width);
+        send_rows<WIDTH, AT_ONCE>(room + 16 * ROWS, v, start, end, head, heads, head_width);
+        wait_for_sent();
         __syncthreads();
+        u32 queries[TILES][WIDTH / 16][4];
+        float sums[TILES][WIDTH / 8][4] = {}, largest[TILES][2], total[TILES][2] = {};
 #pragma unroll
-        for (u32 step = 0; step < WIDTH / 16; step++) {
+        for (u32 tile = 0; tile < TILES; tile++) {
+            largest[tile][0] = largest[tile][1] = minus_infinity();
 #pragma unroll
-            for (u32 i = 0; i < 4; i++) {
-                queries[step][i] = rows[mine + g + i % 2 * 8][8 * step + t + i / 2 * 4];
+            for (u32 step = 0; step < WIDTH / 16; step++) {
+                const u32 row = mine + 16 * tile;
+                load_matrices(queries[tile][step], room + 32 * ROWS + below + 16 * (row * STRIDE + 2 * step));
             }
         }
-        for (u32 keys = start; keys < end; keys += TENSOR_KEYS) {
+        u32 turn = 0;
+        for (u32 keys = start; keys < end; keys += AT_ONCE, turn ^= 1u) {
+            const Shared here = room + turn * 32 * ROWS, there = room + (turn ^ 1u) * 32 * ROWS;
+            // What this turn needs is there for all, and nobody reads any more what the last one needed.
+            wait_for_sent();
             __syncthreads();
-            bring_rows<WIDTH>(rows, k, keys, end, head, heads, head_width);
-            bring_columns<WIDTH>(columns, v, keys, end, head, heads, head_width);
-            __syncthreads();
-            float scores[TENSOR_KEYS / 8][4] = {};
-#pragma unroll
-            for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
-#pragma unroll
-                for (u32 step = 0; step < WIDTH / 16; step++) {
-                    const u32* key = rows[8 * tile + g] + 8 * step + t;
-                    tensor_product(scores[tile], queries[step], key[0], key[4]);
-                }
-#pragma unroll
-                for (u32 i = 0; i < 4; i++) {
-                    scores[tile][i] = keys + 8 * tile + 2 * t + i % 2 < end ? scores[tile][i] : minus_infinity();
-                }
+            if (keys + AT_ONCE < end) {
+                send_rows<WIDTH, AT_ONCE>(there, k, keys + AT_ONCE, end, head, heads, head_width);
+                send_rows<WIDTH, AT_ONCE>(there + 16 * ROWS, v, keys + AT_ONCE, end, head, heads, head_width);
             }
+            // A warp without queries only helps to bring keys and values.
+            if (first + mine >= end) {
+                continue;
+            }
+            float scores[TILES][AT_ONCE / 8][4] = {};
+            score_keys<WIDTH, TILES, AT_ONCE>(scores, queries, here + beside);
 #pragma unroll
-            for (u32 half = 0; half < 2; half++) {
-                float now = largest[half];
+            for (u32 tile = 0; tile < TILES; tile++) {
+                if (keys + AT_ONCE > end) {
 #pragma unroll
-                for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
-                    now = fmaxf(now, fmaxf(scores[tile][2 * half], scores[tile][2 * half + 1]));
-                }
-                now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
-                now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
-                const float shrink = expf(largest[half] - now);
-                total[half] *= shrink;
-                largest[half] = now;
-#pragma unroll
-                for (u32 tile = 0; tile < TENSOR_KEYS / 8; tile++) {
-#pragma unroll
-                    for (u32 i = 2 * half; i < 2 * half + 2; i++) {
-                        scores[tile][i] = expf(scores[tile][i] - now);
-                        total[half] += scores[tile][i];
+                    for (u32 at = 0; at < AT_ONCE / 2; at++) {
+                        const bool inside = keys + at / 4 * 8 + lane % 4 * 2 + at % 2 < end;
+                        scores[tile][at / 4][at % 4] = inside ? scores[tile][at / 4][at % 4] : minus_infinity();
                     }
                 }
-#pragma unroll
-                for (u32 tile = 0; tile < WIDTH / 8; tile++) {
-                    sums[tile][2 * half] *= shrink;
-                    sums[tile][2 * half + 1] *= shrink;
-                }
+                weigh<WIDTH, AT_ONCE>(scores[tile], sums[tile], largest[tile], total[tile]);
             }
-#pragma unroll
-            for (u32 step = 0; step < TENSOR_KEYS / 16; step++) {
-                u32 weights[4];
-#pragma unroll
-                for (u32 i = 0; i < 4; i++) {
-                    const float* two = scores[2 * step + i / 2] + i % 2 * 2;
-                    weights[i] = neighbours(two[0], two[1]);
-                }
-#pragma unroll
-                for (u32 tile = 0; tile < WIDTH / 8; tile++) {
-                    const u32* value = columns[8 * tile + g] + 8 * step + t;
-                    tensor_product(sums[tile], weights, value[0], value[4]);
-                }
-            }
+            add_values<WIDTH, TILES, AT_ONCE>(sums, scores, here + 16 * ROWS + below);
+        }
+        if (first + mine >= end) {
+            continue;
         }
 #pragma unroll
-        for (u32 half = 0; half < 2; half++) {
-            float all = total[half];
-            all += __shfl_xor_sync(0xffffffffu, all, 1);
-            all += __shfl_xor_sync(0xffffffffu, all, 2);
-            const u32 query = first + mine + g + 8 * half;
-            const u64 row = (u64)query * heads + head;
-            if (query < end && lse && t == 0) {
-                lse[row] = largest[half] + logf(all);
-            }
-#pragma unroll
-            for (u32 tile = 0; tile < WIDTH / 8; tile++) {
-#pragma unroll
-                for (u32 i = 0; i < 2; i++) {
-                    const u32 column = 8 * tile + 2 * t + i;
-                    if (query < end && column < head_width) {
-                        put(out + row * head_width + column, sums[tile][2 * half + i] / all);
-                    }
-                }
-            }
+        for (u32 tile = 0; tile < TILES; tile++) {
+            const u32 query = first + mine + 16 * tile + lane / 4;
+            write_rows<WIDTH>(out, lse, sums[tile], largest[tile], total[tile], query, end, head, heads, head_width);
         }
     }
 }
 
-#define BY_TENSORS(name, width, Y, blocks)                                                                            \
+// Queries of a block: 128, and 64 of the widest heads, whose sums fill the registers.
+#define BY_TENSORS(name, width, tiles, keys, Y, blocks)                                                               \
     KERNEL(THREADS, blocks) name(const u32* tasks, const bf16* q, const bf16* k, const bf16* v, Y* out, float* lse,   \
                                  u32 count, u32 heads, u32 head_width) {                                              \
-        attend_by_tensors<width>(tasks, q, k, v, out, lse, count, heads, head_width);                                 \
+        attend_by_tensors<width, tiles, keys>(tasks, q, k, v, out, lse, count, heads, head_width);                    \
     }
 
-BY_TENSORS(attention_tensor_16_to_f32, 16, float, 4)
-BY_TENSORS(attention_tensor_16_to_bf16, 16, bf16, 4)
-BY_TENSORS(attention_tensor_32_to_f32, 32, float, 4)
-BY_TENSORS(attention_tensor_32_to_bf16, 32, bf16, 4)
-BY_TENSORS(attention_tensor_64_to_f32, 64, float, 4)
-BY_TENSORS(attention_tensor_64_to_bf16, 64, bf16, 4)
-BY_TENSORS(attention_tensor_128_to_f32, 128, float, 2)
-BY_TENSORS(attention_tensor_128_to_bf16, 128, bf16, 2)
+BY_TENSORS(attention_tensor_16_to_f32, 16, 2, 64, float, 3)
+BY_TENSORS(attention_tensor_16_to_bf16, 16, 2, 64, bf16, 3)
+BY_TENSORS(attention_tensor_32_to_f32, 32, 2, 64, float, 3)
+BY_TENSORS(attention_tensor_32_to_bf16, 32, 2, 64, bf16, 3)
+BY_TENSORS(attention_tensor_64_to_f32, 64, 2, 64, float, 2)
+BY_TENSORS(attention_tensor_64_to_bf16, 64, 2, 64, bf16, 2)
+BY_TENSORS(attention_tensor_128_to_f32, 128, 1, 32, float, 2)
+BY_TENSORS(attention_tensor_128_to_bf16, 128, 1, 32, bf16, 2)
 
 // q_i · k_j of one head, its columns ascending.
 template <typename T>

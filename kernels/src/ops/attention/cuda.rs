@@ -6,9 +6,13 @@ use crate::cuda::{Cuda, Grid};
 use crate::error::KernelError;
 use std::ops::Range;
 
-/// Queries of one task of the plain kernel, and of the one with tensor cores.
+/// Queries of one task of the plain kernel.
 const QUERIES: usize = 32;
-const TENSOR_QUERIES: usize = 64;
+
+/// Queries of one task of the kernel with tensor cores.
+const fn tensor_queries(head_width: usize) -> usize {
+    if head_width <= 64 { 128 } else { 64 }
+}
 
 /// First query, first token of the sequence, its end: for every stretch of so many queries of every sequence.
 fn tasks(offsets: &[usize], queries: usize) -> Vec<usize> {
@@ -70,7 +74,9 @@ pub(super) fn forward(
     lse: Option<&mut Buffer<f32>>,
 ) -> Result<(), KernelError> {
     let (kernel, queries) = match q {
-        Input::Bf16(_) if cuda.tensor_attention() => (tensor_kernel(sizes.head_width, &out), TENSOR_QUERIES),
+        Input::Bf16(_) if cuda.tensor_attention() => {
+            (tensor_kernel(sizes.head_width, &out), tensor_queries(sizes.head_width))
+        }
         _ => (kernel(sizes.head_width, q, &out), QUERIES),
     };
     let tasks = cuda.indices(OP, &tasks(offsets, queries))?;

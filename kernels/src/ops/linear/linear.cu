@@ -107,10 +107,24 @@ KERNEL(TILE_THREADS) linear_bf16_to_bf16(const bf16* x, const bf16* weights, con
 }
 
 // The last step alone, for sums [rows, columns] that a library left without bias. y may be the sums' own memory. One warp
-// takes one row.
+// takes one row; where nothing but the sums is read, four neighbours go together.
 template <typename Y>
 INLINE void finish_all(const float* sums, const float* bias, float* kept, const float* residual, Y* y, u32 rows,
                        u32 columns, u32 epilogue) {
+    if (columns % 4 == 0 && !bias && !kept && epilogue != RESIDUAL) {
+#pragma unroll 2
+        for (u64 at = first_element(); at < (u64)rows * (columns / 4); at += element_stride()) {
+            Four x = four_of(sums + 4 * at);
+            if (epilogue == GELU) {
+#pragma unroll
+                for (u32 i = 0; i < 4; i++) {
+                    x.at[i] = gelu(x.at[i]);
+                }
+            }
+            put_four(y + 4 * at, x);
+        }
+        return;
+    }
     for (u64 row = first_row(); row < rows; row += row_stride()) {
         for (u32 column = lane_of_thread(); column < columns; column += 32) {
             finish(sums[row * columns + column], bias, kept, residual, y, row, column, columns, epilogue);

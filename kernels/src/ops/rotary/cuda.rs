@@ -19,5 +19,5 @@ pub(super) fn forward(
     let (borders, sequences) = (cuda.indices(OP, offsets)?, offsets.len() - 1);
     let launch = cuda.launch(OP, kernel).reads(&borders).reads(&table.cos).reads(&table.sin).reads(x);
     let launch = launch.result(&mut y).count(sequences).count(sizes.tokens).count(sizes.heads);
-    launch.count(sizes.head_width).real(scale).over(Grid::Blocks(sizes.tokens))
+    launch.count(sizes.head_width).real(scale).over(Grid::Warps(sizes.tokens))
 }
