@@ -1,5 +1,6 @@
 //! Sixteen lanes in two 256-bit registers.
 
+use super::CpuPath;
 use super::simd::{LANES, Simd};
 use half::bf16;
 use std::arch::x86_64::*;
@@ -70,6 +71,7 @@ impl Simd for Avx2 {
     type Quads = Quads;
     const ROWS: usize = 6;
     const VECTORS: usize = 1;
+    const PATH: CpuPath = CpuPath::Avx2;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {

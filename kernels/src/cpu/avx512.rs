@@ -1,5 +1,6 @@
 //! Sixteen lanes in one 512-bit register.
 
+use super::CpuPath;
 use super::simd::{LANES, Simd};
 use half::bf16;
 use std::arch::x86_64::*;
@@ -104,6 +105,7 @@ impl Simd for Avx512 {
     type Quads = __m512i;
     const ROWS: usize = 14;
     const VECTORS: usize = 2;
+    const PATH: CpuPath = CpuPath::Avx512;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -286,6 +288,7 @@ impl Simd for Avx512Bf16 {
     type Quads = __m512i;
     const ROWS: usize = Avx512::ROWS;
     const VECTORS: usize = Avx512::VECTORS;
+    const PATH: CpuPath = CpuPath::Avx512Bf16;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {

@@ -1,5 +1,6 @@
 //! Sixteen lanes in an array: any processor.
 
+use super::CpuPath;
 use super::simd::{LANES, Simd};
 use half::bf16;
 
@@ -43,6 +44,7 @@ impl Simd for Portable {
     type Quads = [[i32; 4]; LANES];
     const ROWS: usize = 4;
     const VECTORS: usize = 1;
+    const PATH: CpuPath = CpuPath::Portable;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {

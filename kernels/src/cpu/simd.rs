@@ -52,6 +52,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const ROWS: usize;
     /// Vectors across a matrix tile: 1 or 2.
     const VECTORS: usize;
+    /// The path that these instructions make.
+    const PATH: CpuPath;
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F;
@@ -261,7 +263,7 @@ pub trait Work {
 /// Runs a piece with the instructions of `path`, which must be available.
 pub fn dispatch<W: Work>(path: CpuPath, work: &W, task: Task) {
     match path {
-        CpuPath::Portable => work.run(Portable, task),
+        CpuPath::Portable => run_portable(work, task),
         // SAFETY: a device only exists with a path whose `available` is true, so the processor has the
         // instructions that these functions enable.
         #[cfg(target_arch = "x86_64")]
@@ -273,24 +275,39 @@ pub fn dispatch<W: Work>(path: CpuPath, work: &W, task: Task) {
         #[cfg(target_arch = "x86_64")]
         CpuPath::Avx512Bf16 => unsafe { run_avx512_bf16(work, task) },
         #[cfg(not(target_arch = "x86_64"))]
-        _ => work.run(Portable, task),
+        _ => run_portable(work, task),
     }
+}
+
+/// Does a part of a piece in a function of its own, to which the compiler gives all registers: for inner loops that fill
+/// them, inside of work that has other uses for them.
+#[inline(always)]
+pub(crate) fn apart<S: Simd, W: Work>(_: S, work: &W) {
+    dispatch(S::PATH, work, Task { task: 0, worker: 0 });
+}
+
+#[inline(never)]
+fn run_portable<W: Work>(work: &W, task: Task) {
+    work.run(Portable, task);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 fn run_avx2<W: Work>(work: &W, task: Task) {
     work.run(Avx2, task);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[inline(never)]
 fn run_avx512<W: Work>(work: &W, task: Task) {
     work.run(Avx512, task);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")]
+#[inline(never)]
 fn run_avx512_bf16<W: Work>(work: &W, task: Task) {
     work.run(Avx512Bf16, task);
 }

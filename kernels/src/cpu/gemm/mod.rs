@@ -386,17 +386,21 @@ struct Place {
 }
 
 impl View<'_> {
-    /// Asks for what the last step reads, to be there when the sums are finished.
+    /// Asks for what the last step reads or writes, to be there when the sums are finished.
     #[inline(always)]
     fn foresee(&self, place: Place) {
         let column = place.panel * PANEL;
         for row in place.row..place.row + place.valid {
             for column in (column..self.columns.min(column + PANEL)).step_by(LANES) {
                 let at = row * self.columns + column;
-                match (&self.step, &self.target) {
-                    (Step::Accumulate, SharedTarget::F32(target)) => target.prefetch(at),
-                    (Step::Residual(values) | Step::GeluSlope(values), _) => prefetch(values, at),
-                    _ => {}
+                match &self.step {
+                    Step::Residual(values) | Step::GeluSlope(values) => prefetch(values, at),
+                    Step::Gelu(Some(before)) => before.prefetch(at),
+                    Step::Store | Step::Accumulate | Step::Gelu(None) => {}
+                }
+                match &self.target {
+                    SharedTarget::F32(target) => target.prefetch(at),
+                    SharedTarget::Bf16(target) => target.prefetch(at),
                 }
             }
         }
@@ -410,8 +414,73 @@ impl View<'_> {
         half: usize,
         sums: Sums<S, R, V>,
     ) {
+        let column = place.panel * PANEL + half * LANES;
+        if place.valid < R || column + V * LANES > self.columns {
+            return self.finish_any(s, place, column, sums);
+        }
+        let at = place.row * self.columns + column;
+        // What only stores takes a whole tile's sums from their registers.
+        match (&self.step, &self.target) {
+            (Step::Store, SharedTarget::F32(target)) => {
+                let bias = self.bias_of::<S, V>(s, column);
+                for r in 0..R {
+                    // SAFETY: every output belongs to one tile, and every tile to one task.
+                    let to = unsafe { target.part(at + r * self.columns, V * LANES) };
+                    for v in 0..V {
+                        s.store_any(s.add(sums[r][v], bias[v]), &mut to[v * LANES..]);
+                    }
+                }
+            }
+            (Step::Store, SharedTarget::Bf16(target)) => {
+                let bias = self.bias_of::<S, V>(s, column);
+                for r in 0..R {
+                    // SAFETY: as above.
+                    let to = unsafe { target.part(at + r * self.columns, V * LANES) };
+                    for v in 0..V {
+                        s.store_any_bf16(s.add(sums[r][v], bias[v]), &mut to[v * LANES..]);
+                    }
+                }
+            }
+            (Step::Residual(values), SharedTarget::F32(target)) => {
+                let bias = self.bias_of::<S, V>(s, column);
+                for r in 0..R {
+                    let from = &values[at + r * self.columns..][..V * LANES];
+                    // SAFETY: as above.
+                    let to = unsafe { target.part(at + r * self.columns, V * LANES) };
+                    for v in 0..V {
+                        let sum = s.add(sums[r][v], bias[v]);
+                        let sum = s.add(s.load_any(&from[v * LANES..]), sum);
+                        s.store_any(sum, &mut to[v * LANES..]);
+                    }
+                }
+            }
+            _ => self.finish_any(s, place, column, sums),
+        }
+    }
+
+    /// What is added to the columns of a tile that lies inside the matrix.
+    #[inline(always)]
+    fn bias_of<S: Simd, const V: usize>(&self, s: S, column: usize) -> [S::F; V] {
+        let mut parts = [s.splat(0.0); V];
+        if let Some(bias) = self.bias {
+            for v in 0..V {
+                parts[v] = s.load_any(&bias[column + v * LANES..]);
+            }
+        }
+        parts
+    }
+
+    /// Any step, for tiles that need not lie inside the matrix.
+    #[inline(always)]
+    fn finish_any<S: Simd, const R: usize, const V: usize>(
+        &self,
+        s: S,
+        place: Place,
+        first: usize,
+        sums: Sums<S, R, V>,
+    ) {
         for v in 0..V {
-            let column = place.panel * PANEL + (half + v) * LANES;
+            let column = first + v * LANES;
             let lanes = LANES.min(self.columns.saturating_sub(column));
             if lanes == 0 {
                 return;

@@ -12,7 +12,7 @@ use crate::cpu::gemm::{PANEL, Sums, strip_height, strip_occurs, tile_bf16, tile_
 use crate::cpu::math;
 use crate::cpu::pack::{Matrix, Values};
 use crate::cpu::shared::Shared;
-use crate::cpu::simd::{LANES, Simd, Task, Work};
+use crate::cpu::simd::{LANES, Simd, Task, Work, apart};
 use half::bf16;
 use std::ops::Range;
 
@@ -307,26 +307,9 @@ impl Job<'_> {
         let size = self.value_panel_words();
         // SAFETY: packing has ended, all tasks only read.
         let packed = unsafe { self.values.read(unit.panels_before * size, unit.panels() * size) };
-        let group_rows = packed.len() / groups / LANES;
-        let packed = packed.as_chunks::<LANES>().0;
+        let values = packed.as_chunks::<LANES>().0;
         let words = keys.start / self.words()..keys.end.div_ceil(self.words());
-        let group = |group: usize| &packed[group * group_rows..][words.clone()];
-        let mut done = 0;
-        if S::VECTORS == 2 {
-            while done + 2 <= groups {
-                weigh_tile::<S, R, 2, HALF>(
-                    s,
-                    weights,
-                    [group(done), group(done + 1)],
-                    &mut results[done * R..],
-                );
-                done += 2;
-            }
-        }
-        while done < groups {
-            weigh_tile::<S, R, 1, HALF>(s, weights, [group(done)], &mut results[done * R..]);
-            done += 1;
-        }
+        apart(s, &Weigh::<R, HALF> { weights, values, words, groups, results: Shared::new(results) });
     }
 
     /// Divides by the sums and stores.
@@ -398,20 +381,25 @@ fn keep<S: Simd, const R: usize, const V: usize>(
     scores: &mut [[u32; STRIDE]; R],
     largest: &mut [S::F; LANES],
 ) {
+    if valid >= V * LANES {
+        for r in 0..R {
+            for v in 0..V {
+                keep_vector(s, sums[r][v], &mut scores[r][place + v * LANES..], &mut largest[r]);
+            }
+        }
+        return;
+    }
+    let mut limits = [s.splat(0.0); V];
     for v in 0..V {
-        let left = valid.saturating_sub(v * LANES);
-        let at = place + v * LANES;
-        if left < LANES {
-            let mut limit = [f32::NEG_INFINITY; LANES];
-            limit[..left].fill(f32::INFINITY);
-            let limit = s.load(&limit);
-            for r in 0..R {
-                keep_vector(s, s.min(sums[r][v], limit), &mut scores[r][at..], &mut largest[r]);
-            }
-        } else {
-            for r in 0..R {
-                keep_vector(s, sums[r][v], &mut scores[r][at..], &mut largest[r]);
-            }
+        let mut limit = [f32::NEG_INFINITY; LANES];
+        limit[..valid.saturating_sub(v * LANES).min(LANES)].fill(f32::INFINITY);
+        limits[v] = s.load(&limit);
+    }
+    for r in 0..R {
+        for v in 0..V {
+            let cut = valid < (v + 1) * LANES;
+            let score = if cut { s.min(sums[r][v], limits[v]) } else { sums[r][v] };
+            keep_vector(s, score, &mut scores[r][place + v * LANES..], &mut largest[r]);
         }
     }
 }
@@ -488,52 +476,76 @@ fn narrow_weights<S: Simd>(s: S, shift: S::F, sum: S::F, scores: &mut [u32; STRI
     sum
 }
 
-#[inline(always)]
-fn weigh_tile<S: Simd, const R: usize, const V: usize, const HALF: bool>(
-    s: S,
-    weights: &[[u32; STRIDE]; R],
-    values: [&[[u32; LANES]]; V],
-    results: &mut [[f32; LANES]],
-) {
-    let mut sums: Sums<S, R, V> = [[s.splat(0.0); V]; R];
-    for (v, group) in results.chunks_exact(R).take(V).enumerate() {
-        for r in 0..R {
-            sums[r][v] = s.load(&group[r]);
-        }
-    }
-    let count = values[0].len().min(STRIDE);
-    let mut values = values;
-    for group in &mut values {
-        *group = &group[..count];
-    }
-    for key in 0..count {
-        if HALF {
-            let mut with = [s.splat_pair(0); V];
-            for v in 0..V {
-                with[v] = s.load_pairs(bytemuck::cast_ref(&values[v][key]));
-            }
-            for r in 0..R {
-                let weight = s.splat_pair(weights[r][key]);
-                for v in 0..V {
-                    sums[r][v] = s.dot_pairs(sums[r][v], weight, with[v]);
-                }
-            }
-        } else {
-            let mut with = [s.splat(0.0); V];
-            for v in 0..V {
-                with[v] = s.load(bytemuck::cast_ref(&values[v][key]));
-            }
-            for r in 0..R {
-                let weight = s.splat(f32::from_bits(weights[r][key]));
-                for v in 0..V {
-                    sums[r][v] = s.fma(weight, with[v], sums[r][v]);
-                }
+/// Weights of a block times its values, for all groups of columns. A function of its own: among what the softmax holds in
+/// registers, those of the sums would be too few.
+struct Weigh<'a, const R: usize, const HALF: bool> {
+    weights: &'a [[u32; STRIDE]; R],
+    /// Values of all keys, group by group.
+    values: &'a [[u32; LANES]],
+    /// Words of a group's values that belong to the block.
+    words: Range<usize>,
+    groups: usize,
+    results: Shared<'a, [f32; LANES]>,
+}
+
+impl<const R: usize, const HALF: bool> Work for Weigh<'_, R, HALF> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, _: Task) {
+        let mut done = 0;
+        if S::VECTORS == 2 {
+            while done + 2 <= self.groups {
+                self.tile::<S, 2>(s, done);
+                done += 2;
             }
         }
+        while done < self.groups {
+            self.tile::<S, 1>(s, done);
+            done += 1;
+        }
     }
-    for (v, group) in results.chunks_exact_mut(R).take(V).enumerate() {
+}
+
+impl<const R: usize, const HALF: bool> Weigh<'_, R, HALF> {
+    /// The groups from `first` on.
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize>(&self, s: S, first: usize) {
+        // SAFETY: the results are borrowed for this work alone, which is not shared out.
+        let results = unsafe { self.results.part(first * R, V * R) };
+        let mut sums: Sums<S, R, V> = [[s.splat(0.0); V]; R];
         for r in 0..R {
-            s.store(sums[r][v], &mut group[r]);
+            for v in 0..V {
+                sums[r][v] = s.load(&results[v * R + r]);
+            }
+        }
+        let rows = self.values.len() / self.groups;
+        let group = |group: usize| &self.values[group * rows..][self.words.clone()];
+        // A window begins with the weight of a key of the first row and ends with that of the last.
+        let keys = self.weights.as_flattened().windows((R - 1) * STRIDE + 1);
+        for (weights, (low, high)) in keys.zip(group(first).iter().zip(group(first + V - 1))) {
+            if HALF {
+                let mut with = [s.load_pairs(bytemuck::cast_ref(low)); V];
+                with[V - 1] = s.load_pairs(bytemuck::cast_ref(high));
+                for r in 0..R {
+                    let weight = s.splat_pair(weights[r * STRIDE]);
+                    for v in 0..V {
+                        sums[r][v] = s.dot_pairs(sums[r][v], weight, with[v]);
+                    }
+                }
+            } else {
+                let mut with = [s.load(bytemuck::cast_ref(low)); V];
+                with[V - 1] = s.load(bytemuck::cast_ref(high));
+                for r in 0..R {
+                    let weight = s.splat(f32::from_bits(weights[r * STRIDE]));
+                    for v in 0..V {
+                        sums[r][v] = s.fma(weight, with[v], sums[r][v]);
+                    }
+                }
+            }
+        }
+        for r in 0..R {
+            for v in 0..V {
+                s.store(sums[r][v], &mut results[v * R + r]);
+            }
         }
     }
 }
