@@ -280,7 +280,7 @@ pub fn dispatch<W: Work>(path: CpuPath, work: &W, task: Task) {
 }
 
 /// Does a part of a piece in a function of its own, to which the compiler gives all registers: for inner loops that fill
-/// them, inside of work that has other uses for them.
+/// them, inside of work that has other uses for them. That there is an `S` says that its path is available.
 #[inline(always)]
 pub(crate) fn apart<S: Simd, W: Work>(_: S, work: &W) {
     dispatch(S::PATH, work, Task { task: 0, worker: 0 });

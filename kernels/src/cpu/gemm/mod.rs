@@ -419,7 +419,7 @@ impl View<'_> {
             return self.finish_any(s, place, column, sums);
         }
         let at = place.row * self.columns + column;
-        // What only stores takes a whole tile's sums from their registers.
+        // Steps of one addition at most take a whole tile's sums from their registers, the others by way of memory.
         match (&self.step, &self.target) {
             (Step::Store, SharedTarget::F32(target)) => {
                 let bias = self.bias_of::<S, V>(s, column);

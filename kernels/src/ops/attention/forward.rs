@@ -476,8 +476,8 @@ fn narrow_weights<S: Simd>(s: S, shift: S::F, sum: S::F, scores: &mut [u32; STRI
     sum
 }
 
-/// Weights of a block times its values, for all groups of columns. A function of its own: among what the softmax holds in
-/// registers, those of the sums would be too few.
+/// Weights of a block times its values, for all groups of columns. A function of its own, so that what the softmax holds in
+/// registers does not compete with the sums; of two groups together the compiler still keeps some of them in memory.
 struct Weigh<'a, const R: usize, const HALF: bool> {
     weights: &'a [[u32; STRIDE]; R],
     /// Values of all keys, group by group.
