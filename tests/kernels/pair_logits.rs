@@ -119,6 +119,29 @@ fn exchanged_lists_give_the_same_bits_in_other_places() {
     }
 }
 
+/// Weights that are nothing, tiny beside others, not normal, all the same, of both signs, and larger than any a head has.
+#[test]
+fn weights_of_any_size_give_what_the_oracle_gives() {
+    let kinds: [(&str, fn(usize) -> f32); 6] = [
+        ("none", |_| 0.0),
+        ("some are none", |unit| if unit % 3 == 0 { 0.0 } else { 0.3 }),
+        ("tiny beside others", |unit| [1.0, -1e-3, 1e-6, -1e-9, 2.5][unit % 5]),
+        ("not normal", |unit| if unit % 2 == 0 { 1e-40 } else { -3e-41 }),
+        ("one large", |unit| if unit == 2 { 1e6 } else { 1e-2 }),
+        ("the same", |_| -0.125),
+    ];
+    for (name, weight) in kinds {
+        for shape in SHAPES {
+            let mut problem = Problem::new((7, 21, 22), shape);
+            problem.weights = (0..22).map(weight).collect();
+            for device in devices() {
+                let found = problem.fast(device)[0].values.reals();
+                assert_close(name, &found, &problem.plain(), tolerance(&problem.weights));
+            }
+        }
+    }
+}
+
 #[test]
 fn plain_and_fast_path_give_what_pytorch_gives() {
     let file = Fixture::open("pair_logits");

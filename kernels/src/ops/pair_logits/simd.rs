@@ -21,6 +21,68 @@ const LIMITS: [f32; 3] = [5.0, 10.0, 20.0];
 /// The number of limits that a protein is above.
 type Level = u8;
 
+/// Fractions of a head in units of this part of its largest weight, so that nearly all of them stand with 1 above the line.
+const PART: f32 = 1.0 / 4096.0;
+
+/// What the numbers below the line of four fractions, each at least 1 and multiplied, may add to their size: e^80 of four powers
+/// up to the first limit leave room for e^8.
+const ROOM: f32 = 256.0;
+
+/// The weighted fractions of a head, `-2·weight / (1 + x)` of each unit, four units at a time, as multiples of `scale`:
+///
+/// ```text
+/// quads with 1 above:  1 / (c + c·x),  c = scale / (-2·weight),  c·x = (sign·root·e^2first) · (root·e^2second),  root = √|c|
+/// others:              w / (1 + x),    w = -2·weight / scale
+/// ```
+///
+/// Numbers above the line cost two operations each when fractions are added, ones cost none. Others are those whose weight is
+/// tiny beside the largest, or which are missing.
+struct Fractions {
+    scale: f32,
+    /// `[K]` c, or 1.
+    constants: Vec<f32>,
+    /// `[K]` what powers of the first proteins are multiplied by, and without its sign of the second ones.
+    factors: Vec<f32>,
+    /// `[K]` w, or 1.
+    above: Vec<f32>,
+    /// Quads with 1 above, and others.
+    quads: [Vec<u32>; 2],
+}
+
+impl Fractions {
+    fn new(weights: &[f32], units: usize) -> Self {
+        let doubled: Vec<f32> =
+            weights.iter().map(|weight| -2.0 * weight).chain([0.0; UNITS]).take(units).collect();
+        let largest = doubled.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
+        // A head whose weights are next to nothing stands as it is.
+        let scale = if (largest * PART).is_normal() { largest * PART } else { 1.0 };
+        let mut all = Self {
+            scale,
+            constants: vec![1.0; units],
+            factors: vec![1.0; units],
+            above: vec![1.0; units],
+            quads: [Vec::new(), Vec::new()],
+        };
+        for (quad, own) in doubled.as_chunks::<UNITS>().0.iter().enumerate() {
+            let constants = own.map(|weight| scale / weight);
+            let size: f32 = constants.iter().map(|constant| constant.abs().max(1.0)).product();
+            // What is no number is no fit either.
+            let fits = size <= ROOM && (largest * PART).is_normal();
+            all.quads[usize::from(!fits)].push(quad as u32);
+            for (unit, &weight) in own.iter().enumerate() {
+                let place = quad * UNITS + unit;
+                if fits {
+                    all.constants[place] = constants[unit];
+                    all.factors[place] = constants[unit].abs().sqrt().copysign(weight);
+                } else {
+                    all.above[place] = weight / scale;
+                }
+            }
+        }
+        all
+    }
+}
+
 pub(super) fn forward(
     cpu: &Cpu,
     sizes: Sizes,
@@ -29,6 +91,7 @@ pub(super) fn forward(
     y: &mut Buffer<f32>,
 ) {
     let units = sizes.units.next_multiple_of(UNITS);
+    let fractions = &Fractions::new(weights, units);
     let panels = sizes.columns.div_ceil(LANES);
     let mut powers = Buffer::<f32>::scratch(cpu.pool(), sizes.rows * units);
     let mut lanes = Buffer::<f32>::scratch(cpu.pool(), panels * units * LANES);
@@ -39,7 +102,7 @@ pub(super) fn forward(
         sizes.rows.div_ceil(ROWS),
         &Rows {
             sizes,
-            units,
+            fractions,
             first,
             powers: Shared::new(powers.as_mut_slice()),
             levels: Shared::new(row_levels),
@@ -49,14 +112,12 @@ pub(super) fn forward(
         panels,
         &Columns {
             sizes,
-            units,
+            fractions,
             second,
             lanes: Shared::new(lanes.as_mut_slice()),
             levels: Shared::new(column_levels),
         },
     );
-    let mut doubled = vec![0.0; units];
-    doubled.iter_mut().zip(weights).for_each(|(to, weight)| *to = -2.0 * weight);
     let total: f64 = weights.iter().copied().map(f64::from).sum();
     let tiles = Tiles {
         sizes,
@@ -66,7 +127,7 @@ pub(super) fn forward(
         lanes: lanes.as_slice(),
         levels: (&levels[0], &levels[1]),
         weights,
-        doubled: &doubled,
+        fractions,
         bias,
         constant: (f64::from(bias) + total) as f32,
         y: Shared::new(y.as_mut_slice()),
@@ -95,11 +156,10 @@ fn power<S: Simd>(s: S, x: S::F) -> S::F {
     math::exp(s, s.add(x, x))
 }
 
-/// Powers `[R,K]` of the first proteins, and their levels.
+/// Powers `[R,K]` of the first proteins times the factors, and their levels.
 struct Rows<'a> {
     sizes: Sizes,
-    /// K, up to a multiple of [`UNITS`].
-    units: usize,
+    fractions: &'a Fractions,
     first: &'a [f32],
     powers: Shared<'a, f32>,
     levels: Shared<'a, Level>,
@@ -109,26 +169,27 @@ impl Work for Rows<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
         let (from, width) = (task.task * ROWS, self.sizes.units);
+        let factors = &self.fractions.factors;
         for row in from..self.sizes.rows.min(from + ROWS) {
             let numbers = &self.first[row * width..(row + 1) * width];
             // SAFETY: every task owns its rows.
             let (powers, own) =
-                unsafe { (self.powers.part(row * self.units, self.units), self.levels.part(row, 1)) };
+                unsafe { (self.powers.part(row * factors.len(), factors.len()), self.levels.part(row, 1)) };
             own[0] = level(numbers);
-            for start in (0..self.units).step_by(LANES) {
-                let end = self.units.min(start + LANES);
+            for start in (0..factors.len()).step_by(LANES) {
+                let end = factors.len().min(start + LANES);
                 let x = s.load_any(&numbers[start.min(width)..end.min(width)]);
-                s.store_any(power(s, x), &mut powers[start..end]);
+                let powered = s.mul(power(s, x), s.load_any(&factors[start..end]));
+                s.store_any(powered, &mut powers[start..end]);
             }
         }
     }
 }
 
-/// Powers of the second proteins in panels `[K,16]`, and their levels.
+/// Powers of the second proteins times the size of the factors in panels `[K,16]`, and their levels.
 struct Columns<'a> {
     sizes: Sizes,
-    /// K, up to a multiple of [`UNITS`].
-    units: usize,
+    fractions: &'a Fractions,
     second: &'a [f32],
     lanes: Shared<'a, f32>,
     levels: Shared<'a, Level>,
@@ -139,7 +200,8 @@ impl Work for Columns<'_> {
     fn run<S: Simd>(&self, s: S, task: Task) {
         let (from, width) = (task.task * LANES, self.sizes.units);
         let there = LANES.min(self.sizes.columns - from);
-        let length = self.units * LANES;
+        let units = self.fractions.factors.len();
+        let length = units * LANES;
         // SAFETY: every task owns its panel.
         let (lanes, levels) =
             unsafe { (self.lanes.part(task.task * length, length), self.levels.part(from, LANES)) };
@@ -147,8 +209,8 @@ impl Work for Columns<'_> {
         for lane in 0..there {
             levels[lane] = level(&numbers[lane * width..(lane + 1) * width]);
         }
-        for start in (0..self.units).step_by(LANES) {
-            let end = self.units.min(start + LANES);
+        for start in (0..units).step_by(LANES) {
+            let end = units.min(start + LANES);
             let mut rows = [power(s, s.splat(0.0)); LANES];
             for lane in 0..there {
                 let own = &numbers[lane * width..(lane + 1) * width];
@@ -156,7 +218,8 @@ impl Work for Columns<'_> {
             }
             let turned = s.transpose(rows);
             for unit in start..end {
-                s.store_any(turned[unit - start], &mut lanes[unit * LANES..(unit + 1) * LANES]);
+                let powered = s.mul(turned[unit - start], s.splat(self.fractions.factors[unit].abs()));
+                s.store_any(powered, &mut lanes[unit * LANES..(unit + 1) * LANES]);
             }
         }
     }
@@ -172,8 +235,7 @@ struct Tiles<'a> {
     lanes: &'a [f32],
     levels: (&'a [Level], &'a [Level]),
     weights: &'a [f32],
-    /// `-2 · weight`, zero for units that are missing.
-    doubled: &'a [f32],
+    fractions: &'a Fractions,
     bias: f32,
     /// `bias + Σ weight`
     constant: f32,
@@ -285,7 +347,8 @@ impl Tiles<'_> {
         let size = self.units * LANES;
         let lanes = &self.lanes[panel * size..(panel + 1) * size];
         let lanes = &lanes.as_chunks::<LANES>().0.as_chunks::<UNITS>().0[..quads];
-        let weights = &self.doubled.as_chunks::<UNITS>().0[..quads];
+        let constants = &self.fractions.constants.as_chunks::<UNITS>().0[..quads];
+        let above = &self.fractions.above.as_chunks::<UNITS>().0[..quads];
         let rows: [&[[f32; UNITS]]; M] = std::array::from_fn(
             #[inline(always)]
             |place| {
@@ -294,21 +357,26 @@ impl Tiles<'_> {
             },
         );
         let mut sums = [s.splat(0.0); M];
-        // Vectors stand in loops and not in `map`, whose body the compiler may leave outside, without the instructions.
-        for quad in 0..quads {
-            let (mut with, mut shares) = ([sums[0]; UNITS], [sums[0]; UNITS]);
-            for unit in 0..UNITS {
-                with[unit] = s.load(&lanes[quad][unit]);
-                shares[unit] = s.splat(weights[quad][unit]);
-            }
+        let [ones, others] = &self.fractions.quads;
+        for &quad in ones {
+            let quad = quad as usize;
+            let (with, constants) = (vectors(s, &lanes[quad]), all(s, &constants[quad]));
             for place in 0..M {
-                let own = &rows[place][quad];
-                sums[place] = fractions::<S, G>(s, sums[place], (own, with), shares);
+                let below = below(s, &rows[place][quad], with, constants);
+                sums[place] = with_ones::<S, G>(s, sums[place], below);
             }
         }
-        let constant = s.splat(self.constant);
+        for &quad in others {
+            let quad = quad as usize;
+            let (with, above) = (vectors(s, &lanes[quad]), all(s, &above[quad]));
+            for place in 0..M {
+                let below = below(s, &rows[place][quad], with, [s.splat(1.0); UNITS]);
+                sums[place] = with_weights::<S, G>(s, sums[place], above, below);
+            }
+        }
+        let (constant, scale) = (s.splat(self.constant), s.splat(self.fractions.scale));
         for sum in &mut sums {
-            *sum = s.add(*sum, constant);
+            *sum = s.fma(*sum, scale, constant);
         }
         sums
     }
@@ -341,37 +409,84 @@ fn ends(levels: &[Level]) -> (Level, Level) {
     ends
 }
 
-/// Adds `Σ weight / (1 + own · with)` of four units to `sum`, `G` fractions to a division.
+// Vectors stand in loops and not in `map`, whose body the compiler may leave outside, without the instructions.
+
+/// The vectors of a quad.
 #[inline(always)]
-fn fractions<S: Simd, const G: usize>(
-    s: S,
-    sum: S::F,
-    (own, with): (&[f32; UNITS], [S::F; UNITS]),
-    weights: [S::F; UNITS],
-) -> S::F {
-    let one = s.splat(1.0);
-    let mut below = [one; UNITS];
+fn vectors<S: Simd>(s: S, lanes: &[[f32; LANES]; UNITS]) -> [S::F; UNITS] {
+    let mut vectors = [s.splat(0.0); UNITS];
     for unit in 0..UNITS {
-        below[unit] = s.fma(s.splat(own[unit]), with[unit], one);
+        vectors[unit] = s.load(&lanes[unit]);
     }
+    vectors
+}
+
+/// Each number of a quad in all lanes.
+#[inline(always)]
+fn all<S: Simd>(s: S, values: &[f32; UNITS]) -> [S::F; UNITS] {
+    let mut vectors = [s.splat(0.0); UNITS];
+    for unit in 0..UNITS {
+        vectors[unit] = s.splat(values[unit]);
+    }
+    vectors
+}
+
+/// What stands below the line.
+#[inline(always)]
+fn below<S: Simd>(s: S, own: &[f32; UNITS], with: [S::F; UNITS], constants: [S::F; UNITS]) -> [S::F; UNITS] {
+    let mut below = constants;
+    for unit in 0..UNITS {
+        below[unit] = s.fma(s.splat(own[unit]), with[unit], constants[unit]);
+    }
+    below
+}
+
+/// Adds `Σ 1 / below` of four units to `sum`, `G` fractions to a division.
+#[inline(always)]
+fn with_ones<S: Simd, const G: usize>(s: S, mut sum: S::F, below: [S::F; UNITS]) -> S::F {
     if G == 1 {
-        let mut sum = sum;
+        let one = s.splat(1.0);
         for unit in 0..UNITS {
-            sum = s.add(sum, s.div(weights[unit], below[unit]));
+            sum = s.add(sum, s.div(one, below[unit]));
         }
         return sum;
     }
-    let (above_first, below_first) = joined(s, [weights[0], weights[1]], [below[0], below[1]]);
-    let (above_second, below_second) = joined(s, [weights[2], weights[3]], [below[2], below[3]]);
-    if G == 2 {
-        return s.add(s.add(sum, s.div(above_first, below_first)), s.div(above_second, below_second));
+    let first = (s.add(below[0], below[1]), s.mul(below[0], below[1]));
+    let second = (s.add(below[2], below[3]), s.mul(below[2], below[3]));
+    of_two::<S, G>(s, sum, first, second)
+}
+
+/// Adds `Σ above / below` of four units to `sum`, `G` fractions to a division.
+#[inline(always)]
+fn with_weights<S: Simd, const G: usize>(
+    s: S,
+    mut sum: S::F,
+    above: [S::F; UNITS],
+    below: [S::F; UNITS],
+) -> S::F {
+    if G == 1 {
+        for unit in 0..UNITS {
+            sum = s.add(sum, s.div(above[unit], below[unit]));
+        }
+        return sum;
     }
-    let (above, below) = joined(s, [above_first, above_second], [below_first, below_second]);
+    let first = joined(s, (above[0], below[0]), (above[1], below[1]));
+    let second = joined(s, (above[2], below[2]), (above[3], below[3]));
+    of_two::<S, G>(s, sum, first, second)
+}
+
+/// Adds two fractions to `sum`, by one division or two.
+#[inline(always)]
+fn of_two<S: Simd, const G: usize>(s: S, sum: S::F, first: (S::F, S::F), second: (S::F, S::F)) -> S::F {
+    if G == 2 {
+        return s.add(s.add(sum, s.div(first.0, first.1)), s.div(second.0, second.1));
+    }
+    let (above, below) = joined(s, first, second);
     s.add(sum, s.div(above, below))
 }
 
 /// Numerator and denominator of the sum of two fractions.
 #[inline(always)]
-fn joined<S: Simd>(s: S, above: [S::F; 2], below: [S::F; 2]) -> (S::F, S::F) {
-    (s.fma(above[0], below[1], s.mul(above[1], below[0])), s.mul(below[0], below[1]))
+fn joined<S: Simd>(s: S, one: (S::F, S::F), other: (S::F, S::F)) -> (S::F, S::F) {
+    (s.fma(one.0, other.1, s.mul(other.0, one.1)), s.mul(one.1, other.1))
 }
