@@ -25,6 +25,7 @@ mod not_finite;
 mod ordinal;
 mod pair_features;
 mod pair_logits;
+mod pair_sums;
 mod pool;
 mod products;
 mod reduce;

@@ -3,7 +3,7 @@
 use crate::{
     activation, adamw, attention, attention_pool, bce, contacts, conv1d, conv2d, cross_entropy, dropout,
     elementwise, embedding, gate, layer_norm, layout, linear, lstm, mse, ordinal, pair_features, pair_logits,
-    pool, reduce, rms_norm, rotary, selective_scan, soft_alignment, softmax,
+    pair_sums, pool, reduce, rms_norm, rotary, selective_scan, soft_alignment, softmax,
 };
 use pliant_tests::kernels::{Case, Gradient, Invariance};
 
@@ -33,6 +33,7 @@ const PARITY: &[Row<Case>] = &[
     ("ordinal", ordinal::parity),
     ("pair_features", pair_features::parity),
     ("pair_logits", pair_logits::parity),
+    ("pair_sums", pair_sums::parity),
     ("pool", pool::parity),
     ("reduce", reduce::parity),
     ("rms_norm", rms_norm::parity),

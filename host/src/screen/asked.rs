@@ -24,7 +24,25 @@ pub enum Side {
 impl Side {
     /// Whether one of each list can be found among the two.
     pub fn meets(self, other: Self) -> bool {
-        self != other || self == Self::Both
+        self.wanted() & other.bits() != 0
+    }
+
+    /// The lists that it stands in, a bit each.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+            Self::Both => 3,
+        }
+    }
+
+    /// The lists that its partners stand in.
+    pub fn wanted(self) -> u8 {
+        match self {
+            Self::First => 2,
+            Self::Second => 1,
+            Self::Both => 3,
+        }
     }
 }
 

@@ -9,15 +9,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
+use pliant_kernels::ops::pair_sums::Sums;
 use pliant_store::{Access, Action, AtomicFile, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::report::About;
-use super::tally::{Keep, Moments, Partner, Step, Tally, room};
+use super::tally::{Keep, Partner, Step, Tally, room};
 use super::{Edge, Proteins, ScreenError, Shard};
 
 /// How the file of a part begins.
-pub const MAGIC: &[u8; 16] = b"pliant-screen-1\n";
+pub const MAGIC: &[u8; 16] = b"pliant-screen-2\n";
 
 /// Bytes of the object, at most.
 const LARGEST_HEAD: u64 = 1 << 32;
@@ -222,14 +223,14 @@ impl Checked {
         Ok(Part { head, tally })
     }
 
-    fn moments(&mut self, moments: &mut [Moments]) -> io::Result<()> {
+    fn moments(&mut self, moments: &mut [Sums]) -> io::Result<()> {
         let count = moments.len() as u64;
         let counts = self.bytes(4 * count)?;
         let [sums, squares] = [self.bytes(8 * count)?, self.bytes(8 * count)?];
         let numbers = counts.as_chunks::<4>().0.iter().zip(sums.as_chunks::<8>().0);
         for (own, ((count, sum), squares)) in moments.iter_mut().zip(numbers.zip(squares.as_chunks::<8>().0))
         {
-            *own = Moments {
+            *own = Sums {
                 count: u32::from_le_bytes(*count),
                 sum: i64::from_le_bytes(*sum),
                 squares: i64::from_le_bytes(*squares),

@@ -104,12 +104,9 @@ impl Scorer {
         self.largest
     }
 
-    /// Threads that compute.
-    pub fn threads(&self) -> usize {
-        match &self.device {
-            Device::Cpu(cpu) => cpu.threads().count(),
-            Device::Cuda(_) => 1,
-        }
+    /// What computes.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Where a block ends that is to end about there.

@@ -1,44 +1,63 @@
 //! From a block of logits to the tally: which pairs are kept, and the moments of each protein's logits.
 //!
-//! Every thread takes some columns of the block, and with them the proteins of those columns. What concerns the proteins of
-//! the rows, which are those of every thread, is gathered and added when all are done.
+//! The sums come from the kernel, which also says which pairs reach what one of their proteins asks for. Every thread then
+//! takes those of some columns, and with them the proteins of these columns. What concerns the proteins of the rows, which
+//! are those of every thread, is gathered and added when all are done.
 
 use std::ops::Range;
 
-use super::asked::{Asked, Side};
-use super::tally::{Moments, Partner, Slice, Step, Tally, offer};
-use super::{Edge, tally};
+use pliant_kernels::ops::pair_sums::{self, Bars, Counted, Found, GROUP};
+use pliant_kernels::{Buffer, Device};
 
-/// Pairs that are looked at together.
-const LANES: usize = 16;
+use super::Edge;
+use super::asked::Asked;
+use super::tally::{Partner, Slice, Step, Tally, offer};
+
+/// Groups of pairs to look at that are worth a thread.
+const WORTH: usize = 4096;
 
 /// A block of pairs: each protein of the rows with those of the columns that come after it.
-pub struct Block<'a> {
+pub struct Block {
     /// The proteins of the rows.
     pub rows: Range<usize>,
     /// Those of the columns.
     pub columns: Range<usize>,
     /// Logits `[R,N]`.
-    pub logits: &'a [f32],
+    pub logits: Buffer<f32>,
 }
 
 /// What a thread found for the proteins of the rows, and pairs where all are kept.
 #[derive(Default)]
 struct Gathered {
-    /// `[R]`
-    moments: Vec<Moments>,
     /// Row of the block and partner.
     partners: Vec<(usize, Partner)>,
     edges: Vec<Edge>,
 }
 
 /// Takes all pairs of a block that are asked for.
-pub fn sift(tally: &mut Tally, asked: &Asked, step: Step, block: &Block<'_>, threads: usize) {
+///
+/// # Errors
+/// What the device says.
+pub fn sift(
+    device: &Device,
+    tally: &mut Tally,
+    asked: &Asked,
+    (step, block): (Step, &Block),
+) -> anyhow::Result<()> {
     let Block { rows, columns, .. } = block;
+    let found = sums(device, tally, asked, (step, block))?;
+    tally.moments[rows.clone()].iter_mut().zip(&found.rows).for_each(|(own, found)| own.add(found));
+    tally.moments[columns.clone()].iter_mut().zip(&found.columns).for_each(|(own, found)| own.add(found));
+    let looked_at = found.reached.iter().filter(|&&reached| reached != 0).count();
+    let threads = match device {
+        Device::Cpu(cpu) => cpu.threads().count().min(looked_at / WORTH),
+        Device::Cuda(_) => 1,
+    };
     let least: Vec<f32> = tally.least[rows.clone()].to_vec();
-    let size = columns.len().div_ceil(threads.max(1)).next_multiple_of(LANES);
+    let size = columns.len().div_ceil(threads.max(1)).next_multiple_of(GROUP);
     let best = tally.keep.best;
-    let sifter = Sifter { asked, block, least: &least, inverse: step.inverse(), best };
+    let logits = block.logits.as_slice();
+    let sifter = Sifter { block, logits, reached: &found.reached, least: &least, best };
     let mut slices = tally.slices(columns.clone(), size);
     let gathered: Vec<Gathered> = if let [only] = slices.as_mut_slice() {
         vec![sifter.columns(only)]
@@ -52,21 +71,45 @@ pub fn sift(tally: &mut Tally, asked: &Asked, step: Step, block: &Block<'_>, thr
             joined.map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         })
     };
-    for Gathered { moments, partners, edges } in gathered {
-        for (row, moments) in moments.iter().enumerate() {
-            tally.moments[rows.start + row].add(moments);
-        }
+    for Gathered { partners, edges } in gathered {
         for (row, partner) in partners {
             let own = rows.start + row;
             offer(&mut tally.best[own], &mut tally.least[own], best.unwrap_or(1), partner);
         }
         tally.edges.extend(edges);
     }
+    Ok(())
+}
+
+/// Sums over the pairs of a block, and those that must be looked at.
+fn sums(
+    device: &Device,
+    tally: &Tally,
+    asked: &Asked,
+    (step, block): (Step, &Block),
+) -> anyhow::Result<Found> {
+    let Block { rows, columns, logits } = block;
+    let lists = match asked {
+        Asked::Between(sides) => Some((
+            sides[rows.clone()].iter().map(|side| side.wanted()).collect::<Vec<_>>(),
+            sides[columns.clone()].iter().map(|side| side.bits()).collect::<Vec<_>>(),
+        )),
+        Asked::All | Asked::Listed(_) => None,
+    };
+    // Columns up to a row's protein itself are no partners that come after it.
+    let begins: Vec<usize> = rows.clone().map(|row| (row + 1).saturating_sub(columns.start)).collect();
+    let counted = Counted {
+        begins: &begins,
+        lists: lists.as_ref().map(|(own, others)| (own.as_slice(), others.as_slice())),
+    };
+    let bars = Bars { rows: &tally.least[rows.clone()], columns: &tally.least[columns.clone()] };
+    let size = (rows.len(), columns.len());
+    Ok(pair_sums::forward(device, size, (logits, step.inverse()), counted, bars)?)
 }
 
 /// Takes a pair alone.
 pub fn take(tally: &mut Tally, step: Step, edge: Edge) {
-    let steps = Step::count(edge.logit, step.inverse());
+    let steps = pair_sums::steps(edge.logit, step.inverse());
     for own in [edge.first, edge.second] {
         tally.moments[own as usize].push(steps);
     }
@@ -75,21 +118,14 @@ pub fn take(tally: &mut Tally, step: Step, edge: Edge) {
     }
 }
 
-/// Moments of the columns of a slice from groups that were taken together, each number by itself, so that neighbours are added
-/// together. A block has no more rows than a unit of work, and so many numbers of 22 bits add up to less than 32.
-struct Columns {
-    /// How often each group was taken.
-    counts: Vec<u32>,
-    sums: Vec<i32>,
-    squares: Vec<i64>,
-}
-
 struct Sifter<'a> {
-    asked: &'a Asked,
-    block: &'a Block<'a>,
+    block: &'a Block,
+    /// `[R,N]`
+    logits: &'a [f32],
+    /// `[R,⌈N/16⌉]` bits of the pairs that must be looked at.
+    reached: &'a [u16],
     /// `[R]` what a pair must reach for the protein of its row.
     least: &'a [f32],
-    inverse: f32,
     best: Option<usize>,
 }
 
@@ -103,104 +139,25 @@ struct Place {
 }
 
 impl Sifter<'_> {
-    /// All rows with the columns of a slice.
+    /// All rows with the columns of a slice, of which the first begins a group.
     fn columns(&self, slice: &mut Slice<'_>) -> Gathered {
-        let Block { rows, columns, logits } = self.block;
-        let mut gathered = Gathered { moments: vec![Moments::default(); rows.len()], ..Gathered::default() };
+        let Block { rows, columns, .. } = self.block;
         let (first, width) = (slice.first - columns.start, slice.least.len());
-        let mut added =
-            Columns { counts: vec![0; width / LANES], sums: vec![0; width], squares: vec![0; width] };
+        let (groups, own) = (columns.len().div_ceil(GROUP), first / GROUP..(first + width).div_ceil(GROUP));
+        let mut gathered = Gathered::default();
         for row in 0..rows.len() {
-            let own = &logits[row * columns.len() + first..][..width];
-            // Columns up to this one are no partners that come after the row's protein.
-            let begin = (rows.start + row + 1).saturating_sub(slice.first).min(width);
-            let whole = begin.next_multiple_of(LANES).min(width);
-            self.each(slice, &mut gathered, row, (own, begin..whole));
-            let end = width - width % LANES;
-            for at in (whole..end).step_by(LANES) {
-                if self.all_meet(row, slice.first + at) {
-                    self.together((&mut *slice, &mut added), &mut gathered, row, (own, at));
-                } else {
-                    self.each(slice, &mut gathered, row, (own, at..at + LANES));
+            let logits = &self.logits[row * columns.len() + first..][..width];
+            let reached = &self.reached[row * groups..][own.clone()];
+            for (group, &reached) in reached.iter().enumerate() {
+                let mut left = reached;
+                while left != 0 {
+                    let column = group * GROUP + left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    self.keep(slice, &mut gathered, Place { row, column, logit: logits[column] });
                 }
             }
-            self.each(slice, &mut gathered, row, (own, end.max(whole)..width));
-        }
-        for (column, moments) in slice.moments.iter_mut().enumerate() {
-            let count = added.counts.get(column / LANES).copied().unwrap_or_default();
-            let (sum, squares) = (i64::from(added.sums[column]), added.squares[column]);
-            moments.add(&Moments { count, sum, squares });
         }
         gathered
-    }
-
-    /// Whether the protein of a row is asked for with every one of a group of columns.
-    fn all_meet(&self, row: usize, first: usize) -> bool {
-        let Asked::Between(sides) = self.asked else { return true };
-        let own = sides[self.block.rows.start + row];
-        own == Side::Both || sides[first..first + LANES].iter().all(|side| own.meets(*side))
-    }
-
-    /// Pairs one by one, as some of them may not be asked for.
-    fn each(
-        &self,
-        slice: &mut Slice<'_>,
-        gathered: &mut Gathered,
-        row: usize,
-        (own, range): (&[f32], Range<usize>),
-    ) {
-        for column in range {
-            if !self.asked.holds(self.block.rows.start + row, slice.first + column) {
-                continue;
-            }
-            let logit = own[column];
-            let steps = Step::count(logit, self.inverse);
-            gathered.moments[row].push(steps);
-            slice.moments[column].push(steps);
-            self.keep(slice, gathered, Place { row, column, logit });
-        }
-    }
-
-    /// A group of pairs that all are asked for.
-    #[inline]
-    fn together(
-        &self,
-        (slice, added): (&mut Slice<'_>, &mut Columns),
-        gathered: &mut Gathered,
-        row: usize,
-        (own, at): (&[f32], usize),
-    ) {
-        let (Some(logits), Some(least)) =
-            (own[at..].first_chunk::<LANES>(), slice.least[at..].first_chunk::<LANES>())
-        else {
-            return;
-        };
-        let bar = self.least[row];
-        let is_any =
-            (0..LANES).fold(false, |any, lane| any | (logits[lane] >= bar) | (logits[lane] >= least[lane]));
-        let steps = logits.map(|logit| Step::count(logit, self.inverse));
-        let squares = steps.map(|steps| {
-            let size = u64::from(steps.unsigned_abs());
-            (size * size) as i64
-        });
-        let (Some(sums), Some(square_sums)) =
-            (added.sums[at..].first_chunk_mut::<LANES>(), added.squares[at..].first_chunk_mut::<LANES>())
-        else {
-            return;
-        };
-        for lane in 0..LANES {
-            sums[lane] += steps[lane];
-            square_sums[lane] += squares[lane];
-        }
-        added.counts[at / LANES] += 1;
-        // Sixteen numbers of 22 bits stay within 32.
-        let (sum, squares) = (i64::from(steps.iter().sum::<i32>()), squares.iter().sum());
-        gathered.moments[row].add(&Moments { count: LANES as u32, sum, squares });
-        if is_any {
-            for (lane, &logit) in logits.iter().enumerate() {
-                self.keep(slice, gathered, Place { row, column: at + lane, logit });
-            }
-        }
     }
 
     /// Keeps a pair for the protein of its row, for that of its column, or as one of all.
@@ -214,7 +171,7 @@ impl Sifter<'_> {
             return;
         };
         if logit >= self.least[row] {
-            gathered.partners.push((row, tally::Partner { logit, number: second }));
+            gathered.partners.push((row, Partner { logit, number: second }));
         }
         if logit >= slice.least[column] {
             let partner = Partner { logit, number: first };

@@ -3,14 +3,13 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use pliant_kernels::ops::pair_sums::{MOST, Sums};
+
 use super::Edge;
 
 /// Logits are added up as whole numbers of this part of the largest logit that a head can give: sums of them are exact, so
-/// that no order of adding matters.
-const STEPS: f64 = (1 << 20) as f64;
-
-/// Adding it rounds a number to the nearest whole one, which then stands in the low bits.
-const ROUND: f32 = 12_582_912.0;
+/// that no order of adding matters. One of up to twice the size that was said counts as what it is.
+const STEPS: f64 = MOST as f64 / 2.0;
 
 /// A partner of a protein.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,17 +41,6 @@ pub struct Keep {
     pub least: f32,
 }
 
-/// How many logits a protein has, and their sums and those of their squares in steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moments {
-    /// How many.
-    pub count: u32,
-    /// Σ q
-    pub sum: i64,
-    /// Σ q²
-    pub squares: i64,
-}
-
 /// The size of a step, a power of two.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step(f32);
@@ -69,17 +57,8 @@ impl Step {
         self.0.recip()
     }
 
-    /// The number of steps, of a logit and the inverse of the size. One of more than twice the size that was said counts as
-    /// that.
-    #[inline(always)]
-    pub(super) fn count(logit: f32, inverse: f32) -> i32 {
-        const MOST: f32 = 2.0 * STEPS as f32;
-        let steps = (logit * inverse).clamp(-MOST, MOST);
-        ((steps + ROUND).to_bits() as i32) - (ROUND.to_bits() as i32)
-    }
-
     /// Mean and standard deviation of the logits; nothing where there are fewer than two, or all are the same.
-    pub fn spread(self, moments: &Moments) -> Option<(f64, f64)> {
+    pub fn spread(self, moments: &Sums) -> Option<(f64, f64)> {
         let count = f64::from(moments.count);
         if moments.count < 2 {
             return None;
@@ -89,23 +68,6 @@ impl Step {
         let above = squares * i128::from(moments.count) - sum * sum;
         let deviation = (above as f64 / count / (count - 1.0)).sqrt() * f64::from(self.0);
         (deviation > 0.0).then(|| (sum as f64 / count * f64::from(self.0), deviation))
-    }
-}
-
-impl Moments {
-    /// Adds those of other pairs.
-    pub fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-
-    /// Adds a logit of so many steps.
-    #[inline(always)]
-    pub(super) fn push(&mut self, steps: i32) {
-        self.count += 1;
-        self.sum += i64::from(steps);
-        self.squares += i64::from(steps) * i64::from(steps);
     }
 }
 
@@ -119,7 +81,7 @@ pub struct Tally {
     /// `[proteins]` at least the best partners so far, in no order.
     pub(super) best: Vec<Vec<Partner>>,
     /// `[proteins]`
-    pub moments: Vec<Moments>,
+    pub moments: Vec<Sums>,
     /// Pairs, where all are kept, in no order.
     pub(super) edges: Vec<Edge>,
 }
@@ -131,7 +93,7 @@ impl Tally {
             keep,
             least: vec![keep.least; proteins],
             best: vec![Vec::new(); if keep.best.is_some() { proteins } else { 0 }],
-            moments: vec![Moments::default(); proteins],
+            moments: vec![Sums::default(); proteins],
             edges: Vec::new(),
         }
     }
@@ -210,7 +172,6 @@ pub(super) struct Slice<'a> {
     pub(super) first: usize,
     pub(super) least: &'a mut [f32],
     pub(super) best: &'a mut [Vec<Partner>],
-    pub(super) moments: &'a mut [Moments],
 }
 
 impl Tally {
@@ -222,13 +183,11 @@ impl Tally {
         } else {
             self.best[range.clone()].chunks_mut(size).collect()
         };
-        let least = self.least[range.clone()].chunks_mut(size);
-        let moments = self.moments[range].chunks_mut(size);
+        let least = self.least[range].chunks_mut(size);
         starts
             .zip(least)
-            .zip(moments)
             .zip(best.drain(..))
-            .map(|(((first, least), moments), best)| Slice { first, least, best, moments })
+            .map(|((first, least), best)| Slice { first, least, best })
             .collect()
     }
 }

@@ -39,9 +39,8 @@ pub fn work(
                     let end = proteins.min(scorer.end(start + columns.max(1)));
                     if is_any(asked, &rows, start..end) {
                         let logits = scorer.block(rows.clone(), start..end, asked)?;
-                        let block =
-                            Block { rows: rows.clone(), columns: start..end, logits: logits.as_slice() };
-                        sift(tally, asked, scorer.step(), &block, scorer.threads());
+                        let block = Block { rows: rows.clone(), columns: start..end, logits };
+                        sift(scorer.device(), tally, asked, (scorer.step(), &block))?;
                     }
                     start = end;
                 }

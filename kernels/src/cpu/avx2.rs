@@ -196,6 +196,14 @@ impl Simd for Avx2 {
         })
     }
     #[inline(always)]
+    fn less(self, a: Lanes, b: Lanes) -> u16 {
+        vector!({
+            let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a[0], b[0]));
+            let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a[1], b[1]));
+            (low | high << 8) as u16
+        })
+    }
+    #[inline(always)]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> Pairs {
         vector!({
             let from: *const __m256i = values.as_ptr().cast();

@@ -210,6 +210,10 @@ impl Simd for Avx512 {
         vector!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), value))
     }
     #[inline(always)]
+    fn less(self, a: __m512, b: __m512) -> u16 {
+        vector!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> __m512i {
         vector!(_mm512_loadu_si512(values.as_ptr().cast()))
     }
@@ -374,6 +378,10 @@ impl Simd for Avx512Bf16 {
     #[inline(always)]
     fn keep_if_less(self, a: __m512, b: __m512, value: __m512) -> __m512 {
         Avx512.keep_if_less(a, b, value)
+    }
+    #[inline(always)]
+    fn less(self, a: __m512, b: __m512) -> u16 {
+        Avx512.less(a, b)
     }
     #[inline(always)]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> __m512i {

@@ -120,6 +120,11 @@ impl Simd for Portable {
     }
     #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     #[cfg_attr(target_arch = "x86_64", inline(never))]
+    fn less(self, a: Lanes, b: Lanes) -> u16 {
+        (0..LANES).fold(0, |bits, lane| bits | u16::from(a[lane] < b[lane]) << lane)
+    }
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> [u32; LANES] {
         std::array::from_fn(|lane| {
             u32::from(values[2 * lane].to_bits()) | u32::from(values[2 * lane + 1].to_bits()) << 16

@@ -89,6 +89,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add_exponent(self, value: Self::F, steps: Self::F) -> Self::F;
     /// `value` where `a < b`, zero elsewhere
     fn keep_if_less(self, a: Self::F, b: Self::F, value: Self::F) -> Self::F;
+    /// Bit `i` says whether `a < b` in lane `i`.
+    fn less(self, a: Self::F, b: Self::F) -> u16;
 
     /// Loads sixteen pairs of bf16.
     fn load_pairs(self, values: &[bf16; 2 * LANES]) -> Self::Pairs;

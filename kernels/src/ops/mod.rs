@@ -19,6 +19,7 @@ pub mod mse;
 pub mod ordinal;
 pub mod pair_features;
 pub mod pair_logits;
+pub mod pair_sums;
 pub mod pool;
 pub mod reduce;
 pub mod rms_norm;

@@ -59,7 +59,8 @@ impl Memory {
         Self {
             fixed: proteins * (8 * units as u64 + 200) + vectors + kept,
             knows_kept: kept > 0,
-            column: (4 * ROWS + 8 * units) as u64,
+            // Logits, powers, bits of pairs to look at, and sums.
+            column: (4 * ROWS + 8 * units + ROWS / 8 + 96) as u64,
             limit,
             by,
         }

@@ -1,0 +1,258 @@
+//! Fast path of the sums over pairs: sixteen second proteins in the lanes of a vector.
+//!
+//! A number of steps has 22 bits, `q = 2^11·h + l`, and so 32-bit vectors hold sums of sixteen h, l, h², h·l and l² exactly.
+
+use super::{Bars, Counted, Found, GROUP, MOST, ROUND, Sums};
+use crate::Device;
+use crate::cpu::CpuPath;
+use crate::cpu::shared::Shared;
+use crate::cpu::simd::{LANES, Simd, Task, Work, dispatch};
+
+/// Numbers that are added up in vectors before they go to whole ones: rows of a tile, and vectors across it.
+const MANY: usize = 16;
+
+/// Columns of a task.
+const WIDE: usize = MANY * LANES;
+
+/// Sums of h, l, h², h·l and l².
+const PARTS: usize = 5;
+
+/// All lanes.
+const ALL: u16 = u16::MAX;
+
+pub(super) fn forward(
+    device: &Device,
+    (rows, columns): (usize, usize),
+    (y, inverse): (&[f32], f32),
+    counted: Counted<'_>,
+    bars: Bars<'_>,
+) -> Found {
+    let (tasks, groups) = (columns.div_ceil(WIDE), columns.div_ceil(GROUP));
+    let none = Sums::default();
+    let mut found =
+        Found { rows: vec![none; rows], columns: vec![none; columns], reached: vec![0; rows * groups] };
+    // What every task finds for the rows.
+    let mut shares = vec![none; tasks * rows];
+    let block = Block {
+        size: (rows, columns),
+        y,
+        inverse,
+        counted,
+        bars,
+        shares: Shared::new(&mut shares),
+        columns: Shared::new(&mut found.columns),
+        reached: Shared::new(&mut found.reached),
+    };
+    match device {
+        Device::Cpu(cpu) => cpu.run(tasks, &block),
+        Device::Cuda(_) => {
+            (0..tasks).for_each(|task| dispatch(CpuPath::best(), &block, Task { task, worker: 0 }));
+        }
+    }
+    for share in shares.chunks_exact(rows.max(1)) {
+        found.rows.iter_mut().zip(share).for_each(|(own, share)| own.add(share));
+    }
+    found
+}
+
+struct Block<'a> {
+    size: (usize, usize),
+    y: &'a [f32],
+    inverse: f32,
+    counted: Counted<'a>,
+    bars: Bars<'a>,
+    /// `[tasks, R]`
+    shares: Shared<'a, Sums>,
+    columns: Shared<'a, Sums>,
+    reached: Shared<'a, u16>,
+}
+
+impl Work for Block<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, s: S, task: Task) {
+        let (rows, columns) = self.size;
+        let from = task.task * WIDE;
+        let to = columns.min(from + WIDE);
+        // SAFETY: every task owns its share and its columns.
+        let (share, own) =
+            unsafe { (self.shares.part(task.task * rows, rows), self.columns.part(from, to - from)) };
+        for first in (0..rows).step_by(MANY) {
+            let count = MANY.min(rows - first);
+            let mut across = [Parts::new(s); MANY];
+            for start in (from..to).step_by(LANES) {
+                let panel = Panel::new(s, self, start);
+                let mut down = Parts::new(s);
+                for place in 0..count {
+                    panel.add(s, first + place, &mut across[place], &mut down);
+                }
+                down.lanes(s, &mut own[start - from..(start - from + LANES).min(to - from)]);
+            }
+            for place in 0..count {
+                share[first + place].add(&across[place].whole(s));
+            }
+        }
+    }
+}
+
+/// Sums of some numbers in each lane.
+#[derive(Clone, Copy)]
+struct Parts<S: Simd> {
+    sums: [S::F; PARTS],
+    /// Numbers in every lane.
+    whole: u32,
+    /// Numbers beside those in each lane.
+    lanes: [u32; LANES],
+    /// Whether there are any.
+    ragged: bool,
+}
+
+impl<S: Simd> Parts<S> {
+    #[inline(always)]
+    fn new(s: S) -> Self {
+        Self { sums: [s.splat(0.0); PARTS], whole: 0, lanes: [0; LANES], ragged: false }
+    }
+
+    #[inline(always)]
+    fn count(&mut self, counted: u16) {
+        if counted == ALL {
+            self.whole += 1;
+            return;
+        }
+        self.ragged = true;
+        for lane in 0..LANES {
+            self.lanes[lane] += u32::from(counted >> lane & 1);
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, s: S, (high, low): (S::F, S::F)) {
+        self.sums[0] = s.add(self.sums[0], high);
+        self.sums[1] = s.add(self.sums[1], low);
+        self.sums[2] = s.fma(high, high, self.sums[2]);
+        self.sums[3] = s.fma(high, low, self.sums[3]);
+        self.sums[4] = s.fma(low, low, self.sums[4]);
+    }
+
+    /// The whole numbers of each lane.
+    #[inline(always)]
+    fn numbers(&self, s: S) -> ([i64; LANES], [i64; LANES]) {
+        let mut parts = [[0i32; LANES]; PARTS];
+        for part in 0..PARTS {
+            let values = s.to_array(self.sums[part]);
+            for lane in 0..LANES {
+                parts[part][lane] = values[lane] as i32;
+            }
+        }
+        let (mut sums, mut squares) = ([0; LANES], [0; LANES]);
+        for lane in 0..LANES {
+            let [high, low, high_high, high_low, low_low] = parts.map(
+                #[inline(always)]
+                |part| i64::from(part[lane]),
+            );
+            sums[lane] = (high << 11) + low;
+            squares[lane] = (high_high << 22) + (high_low << 12) + low_low;
+        }
+        (sums, squares)
+    }
+
+    /// Adds the sums of each lane to those of a column.
+    #[inline(always)]
+    fn lanes(&self, s: S, to: &mut [Sums]) {
+        let (sums, squares) = self.numbers(s);
+        for (lane, to) in to.iter_mut().enumerate() {
+            to.count += self.whole + self.lanes[lane];
+            to.sum += sums[lane];
+            to.squares += squares[lane];
+        }
+    }
+
+    /// The sums of all lanes together.
+    #[inline(always)]
+    fn whole(&self, s: S) -> Sums {
+        let (sums, squares) = self.numbers(s);
+        let ragged: u32 = if self.ragged { self.lanes.iter().sum() } else { 0 };
+        let count = LANES as u32 * self.whole + ragged;
+        Sums { count, sum: sums.iter().sum(), squares: squares.iter().sum() }
+    }
+}
+
+/// Sixteen columns, or the last ones.
+struct Panel<'a, S: Simd> {
+    block: &'a Block<'a>,
+    start: usize,
+    /// Columns that there are.
+    there: u16,
+    bars: S::F,
+    /// Lists that any of the columns is in, and lists that all of them are in.
+    lists: (u8, u8),
+}
+
+impl<'a, S: Simd> Panel<'a, S> {
+    #[inline(always)]
+    fn new(s: S, block: &'a Block<'a>, start: usize) -> Self {
+        let end = block.size.1.min(start + LANES);
+        let mut lists = (0, u8::MAX);
+        if let Some((_, others)) = block.counted.lists {
+            for &other in &others[start..end] {
+                lists = (lists.0 | other, lists.1 & other);
+            }
+        }
+        let bars = s.load_any(&block.bars.columns[start..end]);
+        Self { block, start, there: ALL >> (LANES - (end - start)), bars, lists }
+    }
+
+    /// Adds a row's pairs with the columns to its sums and to theirs.
+    #[inline(always)]
+    fn add(&self, s: S, row: usize, across: &mut Parts<S>, down: &mut Parts<S>) {
+        let counted = self.counted(row);
+        if counted == 0 {
+            return;
+        }
+        let (block, columns) = (self.block, self.block.size.1);
+        let end = columns.min(self.start + LANES);
+        let y = s.load_any(&block.y[row * columns + self.start..row * columns + end]);
+        let bar = s.min(s.splat(block.bars.rows[row]), self.bars);
+        let reached = !s.less(y, bar) & counted;
+        if reached != 0 {
+            let place = row * columns.div_ceil(GROUP) + self.start / GROUP;
+            // SAFETY: every task owns its columns, and with them their bits.
+            unsafe { self.block.reached.part(place, 1)[0] = reached };
+        }
+        let most = s.splat(MOST as f32);
+        let mut steps = s.min(s.max(s.mul(y, s.splat(block.inverse)), s.sub(s.splat(0.0), most)), most);
+        if counted != ALL {
+            let mut kept = [0.0; LANES];
+            for (lane, kept) in kept.iter_mut().enumerate() {
+                *kept = f32::from(counted >> lane & 1);
+            }
+            steps = s.mul(steps, s.load(&kept));
+        }
+        let round = s.splat(ROUND);
+        let steps = s.sub(s.add(steps, round), round);
+        let high = s.sub(s.fma(steps, s.splat(1.0 / 2048.0), round), round);
+        let low = s.fma(high, s.splat(-2048.0), steps);
+        across.add(s, (high, low));
+        across.count(counted);
+        down.add(s, (high, low));
+        down.count(counted);
+    }
+
+    /// The lanes whose pairs with a row count.
+    #[inline(always)]
+    fn counted(&self, row: usize) -> u16 {
+        let begin = self.block.counted.begins[row].saturating_sub(self.start);
+        let from = if begin < LANES { ALL << begin } else { 0 };
+        let counted = self.there & from;
+        let Some((own, others)) = self.block.counted.lists else { return counted };
+        let own = own[row];
+        if own & self.lists.0 == 0 {
+            return 0;
+        }
+        if own & self.lists.1 != 0 {
+            return counted;
+        }
+        let others = others[self.start..].iter().take(LANES).enumerate();
+        let meet = others.fold(0, |bits, (lane, other)| bits | u16::from(own & other != 0) << lane);
+        counted & meet
+    }
+}
