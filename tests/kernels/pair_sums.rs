@@ -87,13 +87,13 @@ pub(crate) fn parity() -> Vec<Case> {
     SIZES.into_iter().flat_map(|size| kinds.map(|kind| case(size, kind))).collect()
 }
 
-/// What was found as numbers, which 64 bits hold exactly. One more than the bits, as nothing may be reached.
+/// What was found as numbers, which 64 bits hold exactly. Beside the bits stands a further one, as there may be none.
 fn numbers(found: &Found) -> [(&'static str, Vec<f64>); 3] {
     let of = |sums: &[Sums]| {
         let sums = sums.iter().flat_map(|sums| [f64::from(sums.count), sums.sum as f64, sums.squares as f64]);
         sums.collect()
     };
-    let reached = found.reached.iter().map(|&reached| f64::from(reached) + 1.0).collect();
+    let reached = found.reached.iter().map(|&reached| f64::from(1 << GROUP | u32::from(reached))).collect();
     [("rows", of(&found.rows)), ("columns", of(&found.columns)), ("reached", reached)]
 }
 
@@ -113,7 +113,7 @@ fn plain_and_fast_path_give_what_pytorch_gives() {
         inverse: 65_536.0,
     };
     let groups = problem.size.1.div_ceil(GROUP);
-    let mut reached = vec![1.0; problem.size.0 * groups];
+    let mut reached = vec![f64::from(1 << GROUP); problem.size.0 * groups];
     for (place, is_reached) in whole("reached").into_iter().enumerate() {
         let (row, column) = (place / problem.size.1, place % problem.size.1);
         reached[row * groups + column / GROUP] += (is_reached << (column % GROUP)) as f64;

@@ -1,6 +1,9 @@
 //! Fast path of the sums over pairs: sixteen second proteins in the lanes of a vector.
 //!
-//! A number of steps has 22 bits, `q = 2^11·h + l`, and so 32-bit vectors hold sums of sixteen h, l, h², h·l and l² exactly.
+//! A number of steps has 22 bits, `q = 2^11·h + l`, and so 32-bit vectors hold sums of sixteen h, l, h², h·l and l² exactly,
+//! and numbers of 64 bits those of 1024 squares.
+
+use std::ops::Range;
 
 use super::{Bars, Counted, Found, GROUP, MOST, ROUND, Sums};
 use crate::Device;
@@ -10,6 +13,9 @@ use crate::cpu::simd::{LANES, Simd, Task, Work, dispatch};
 
 /// Numbers that are added up in vectors before they go to whole ones: rows of a tile, and vectors across it.
 const MANY: usize = 16;
+
+/// Rows of a task that are added up before they become whole numbers.
+const TALL: usize = 1024;
 
 /// Columns of a task.
 const WIDE: usize = MANY * LANES;
@@ -76,21 +82,77 @@ impl Work for Block<'_> {
         // SAFETY: every task owns its share and its columns.
         let (share, own) =
             unsafe { (self.shares.part(task.task * rows, rows), self.columns.part(from, to - from)) };
-        for first in (0..rows).step_by(MANY) {
-            let count = MANY.min(rows - first);
-            let mut across = [Parts::new(s); MANY];
-            for start in (from..to).step_by(LANES) {
-                let panel = Panel::new(s, self, start);
-                let mut down = Parts::new(s);
-                for place in 0..count {
-                    panel.add(s, first + place, &mut across[place], &mut down);
-                }
-                down.lanes(s, &mut own[start - from..(start - from + LANES).min(to - from)]);
+        for first in (0..rows).step_by(TALL) {
+            let mut columns = [Reals::default(); MANY];
+            for first in (first..rows.min(first + TALL)).step_by(MANY) {
+                self.tile(s, first, from..to, (&mut columns, share));
             }
-            for place in 0..count {
-                share[first + place].add(&across[place].whole(s));
+            for (columns, own) in columns.iter().zip(own.chunks_mut(LANES)) {
+                for (lane, own) in own.iter_mut().enumerate() {
+                    own.add(&columns.lane(lane));
+                }
             }
         }
+    }
+}
+
+impl Block<'_> {
+    /// Some rows with the columns of a task: adds to what columns have, and to what rows have `[R]`.
+    #[inline(always)]
+    fn tile<S: Simd>(
+        &self,
+        s: S,
+        first: usize,
+        columns: Range<usize>,
+        (down, share): (&mut [Reals; MANY], &mut [Sums]),
+    ) {
+        let count = MANY.min(self.size.0 - first);
+        let mut across = [Parts::new(s); MANY];
+        for (start, down) in columns.step_by(LANES).zip(down) {
+            let panel = Panel::new(s, self, start);
+            let mut own = Parts::new(s);
+            for place in 0..count {
+                panel.add(s, first + place, &mut across[place], &mut own);
+            }
+            own.add_to(s, down);
+        }
+        for place in 0..count {
+            let mut row = Reals::default();
+            across[place].add_to(s, &mut row);
+            share[first + place].add(&row.all());
+        }
+    }
+}
+
+/// Whole numbers of each lane, exact.
+#[derive(Clone, Copy, Default)]
+struct Reals {
+    counts: [u32; LANES],
+    sums: [f64; LANES],
+    squares: [f64; LANES],
+}
+
+impl Reals {
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> Sums {
+        let (sum, squares) = (self.sums[lane] as i64, self.squares[lane] as i64);
+        Sums { count: self.counts[lane], sum, squares }
+    }
+
+    /// Those of all lanes together.
+    #[inline(always)]
+    fn all(&self) -> Sums {
+        let mut all = *self;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                all.counts[lane] += all.counts[lane + half];
+                all.sums[lane] += all.sums[lane + half];
+                all.squares[lane] += all.squares[lane + half];
+            }
+            half /= 2;
+        }
+        all.lane(0)
     }
 }
 
@@ -102,14 +164,12 @@ struct Parts<S: Simd> {
     whole: u32,
     /// Numbers beside those in each lane.
     lanes: [u32; LANES],
-    /// Whether there are any.
-    ragged: bool,
 }
 
 impl<S: Simd> Parts<S> {
     #[inline(always)]
     fn new(s: S) -> Self {
-        Self { sums: [s.splat(0.0); PARTS], whole: 0, lanes: [0; LANES], ragged: false }
+        Self { sums: [s.splat(0.0); PARTS], whole: 0, lanes: [0; LANES] }
     }
 
     #[inline(always)]
@@ -118,7 +178,6 @@ impl<S: Simd> Parts<S> {
             self.whole += 1;
             return;
         }
-        self.ragged = true;
         for lane in 0..LANES {
             self.lanes[lane] += u32::from(counted >> lane & 1);
         }
@@ -133,46 +192,20 @@ impl<S: Simd> Parts<S> {
         self.sums[4] = s.fma(low, low, self.sums[4]);
     }
 
-    /// The whole numbers of each lane.
+    /// Adds the whole numbers of each lane.
     #[inline(always)]
-    fn numbers(&self, s: S) -> ([i64; LANES], [i64; LANES]) {
-        let mut parts = [[0i32; LANES]; PARTS];
+    fn add_to(&self, s: S, to: &mut Reals) {
+        let mut parts = [[0.0; LANES]; PARTS];
         for part in 0..PARTS {
-            let values = s.to_array(self.sums[part]);
-            for lane in 0..LANES {
-                parts[part][lane] = values[lane] as i32;
-            }
+            s.store(self.sums[part], &mut parts[part]);
         }
-        let (mut sums, mut squares) = ([0; LANES], [0; LANES]);
+        let [high, low, high_high, high_low, low_low] = &parts;
         for lane in 0..LANES {
-            let [high, low, high_high, high_low, low_low] = parts.map(
-                #[inline(always)]
-                |part| i64::from(part[lane]),
-            );
-            sums[lane] = (high << 11) + low;
-            squares[lane] = (high_high << 22) + (high_low << 12) + low_low;
+            to.counts[lane] += self.whole + self.lanes[lane];
+            to.sums[lane] += f64::from(high[lane]) * 2048.0 + f64::from(low[lane]);
+            let squares = f64::from(high_high[lane]) * 1024.0 + f64::from(high_low[lane]);
+            to.squares[lane] += squares * 4096.0 + f64::from(low_low[lane]);
         }
-        (sums, squares)
-    }
-
-    /// Adds the sums of each lane to those of a column.
-    #[inline(always)]
-    fn lanes(&self, s: S, to: &mut [Sums]) {
-        let (sums, squares) = self.numbers(s);
-        for (lane, to) in to.iter_mut().enumerate() {
-            to.count += self.whole + self.lanes[lane];
-            to.sum += sums[lane];
-            to.squares += squares[lane];
-        }
-    }
-
-    /// The sums of all lanes together.
-    #[inline(always)]
-    fn whole(&self, s: S) -> Sums {
-        let (sums, squares) = self.numbers(s);
-        let ragged: u32 = if self.ragged { self.lanes.iter().sum() } else { 0 };
-        let count = LANES as u32 * self.whole + ragged;
-        Sums { count, sum: sums.iter().sum(), squares: squares.iter().sum() }
     }
 }
 
