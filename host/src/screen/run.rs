@@ -1,7 +1,7 @@
 //! A screen, or a shard of one, from its checkpoint to its file.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pliant_store::OutputSet;
 
@@ -46,6 +46,8 @@ pub struct Counts {
     pub units: usize,
     /// Those of them that were done before this process began.
     pub units_resumed: usize,
+    /// What scoring and keeping took this process, without writing.
+    pub scoring: Duration,
 }
 
 /// Scores what is left, writes the answer, lets `more` add to its files, gives all of them their names and removes the
@@ -69,7 +71,9 @@ pub fn run(
     let pairs: Vec<u64> = pairs.drain(units).collect();
     let (scored, resumed) = (pairs.iter().sum(), pairs.iter().take(units_resumed).sum());
     let place = (order.scorer, order.asked);
+    let begin = Instant::now();
     work(place, (&mut order.head, &mut tally), checkpoint.as_mut(), order.limits, &mut done)?;
+    let scoring = begin.elapsed();
     let (mut files, kept) = match order.format {
         None => {
             let kept = tally.kept();
@@ -81,7 +85,8 @@ pub fn run(
             (report::write(order.out, format, from, &order.head.about)?, answer.len())
         }
     };
-    more(&mut files, Counts { scored, resumed, kept, units: pairs.len(), units_resumed })?;
+    let counts = Counts { scored, resumed, kept, units: pairs.len(), units_resumed, scoring };
+    more(&mut files, counts)?;
     point("answer: written");
     files.commit()?;
     point("answer: named");

@@ -86,10 +86,8 @@ pub fn run(plan: &ScreenPlan, context: &Context) -> anyhow::Result<()> {
         out: &plan.out,
         format: plan.format.filter(|_| plan.shard.is_none()),
     };
-    let begin = Instant::now();
     let more = |files: &mut OutputSet, counts| {
-        let times = [begin.elapsed(), start.elapsed()];
-        beside(files, plan, (&intake, were_kept), (counts, times), context)
+        beside(files, plan, (&intake, were_kept), (counts, start.elapsed()), context)
     };
     let ended = crate::screen::run::run(order, |pairs| progress.advance(pairs), more);
     drop(progress);
@@ -293,7 +291,7 @@ fn beside(
     set: &mut OutputSet,
     plan: &ScreenPlan,
     (intake, were_kept): (&Intake, bool),
-    (counts, [scoring, whole]): (Counts, [Duration; 2]),
+    (counts, whole): (Counts, Duration),
     context: &Context,
 ) -> anyhow::Result<()> {
     if let Some(path) = &plan.run.failures {
@@ -317,8 +315,8 @@ fn beside(
         "failures": intake.failures.len(),
         "warnings": warnings,
         "threads": plan.run.compute.threads,
-        "scoring_seconds": scoring.as_secs_f64(),
-        "pairs_per_second": (counts.scored - counts.resumed) as f64 / scoring.as_secs_f64(),
+        "scoring_seconds": counts.scoring.as_secs_f64(),
+        "pairs_per_second": (counts.scored - counts.resumed) as f64 / counts.scoring.as_secs_f64(),
         "wall_seconds": whole.as_secs_f64(),
         "peak_memory_bytes": machine::peak_memory(),
     });
