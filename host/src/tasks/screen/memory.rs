@@ -15,7 +15,7 @@ use crate::screen::{Shard, tally};
 const ROWS: usize = 512;
 
 /// Proteins across a piece of a block where memory admits as many: more make nothing faster.
-const MOST_COLUMNS: usize = 4096;
+const MOST_COLUMNS: usize = 2048;
 
 /// Bytes of a pair that is kept for its score, and in the answer.
 const KEPT: u64 = 40;

@@ -111,8 +111,18 @@ impl Block<'_> {
         for (start, down) in columns.step_by(LANES).zip(down) {
             let panel = Panel::new(s, self, start);
             let mut own = Parts::new(s);
+            let mut counted = [0; MANY];
             for place in 0..count {
-                panel.add(s, first + place, &mut across[place], &mut own);
+                counted[place] = panel.counted(first + place);
+            }
+            if counted[..count].iter().all(|&counted| counted == ALL) {
+                for place in 0..count {
+                    panel.add::<true>(s, (first + place, ALL), &mut across[place], &mut own);
+                }
+            } else {
+                for place in 0..count {
+                    panel.add::<false>(s, (first + place, counted[place]), &mut across[place], &mut own);
+                }
             }
             own.add_to(s, down);
         }
@@ -234,15 +244,17 @@ impl<'a, S: Simd> Panel<'a, S> {
         Self { block, start, there: ALL >> (LANES - (end - start)), bars, lists }
     }
 
-    /// Adds a row's pairs with the columns to its sums and to theirs.
+    /// Adds a row's pairs with the columns that count to its sums and to theirs; `FULL` says that all do.
     #[inline(always)]
-    fn add(&self, s: S, row: usize, across: &mut Parts<S>, down: &mut Parts<S>) {
-        let counted = self.counted(row);
-        if counted == 0 {
-            return;
-        }
+    fn add<const FULL: bool>(
+        &self,
+        s: S,
+        (row, counted): (usize, u16),
+        across: &mut Parts<S>,
+        down: &mut Parts<S>,
+    ) {
         let (block, columns) = (self.block, self.block.size.1);
-        let end = columns.min(self.start + LANES);
+        let end = if FULL { self.start + LANES } else { columns.min(self.start + LANES) };
         let y = s.load_any(&block.y[row * columns + self.start..row * columns + end]);
         let bar = s.min(s.splat(block.bars.rows[row]), self.bars);
         let reached = !s.less(y, bar) & counted;
@@ -253,7 +265,7 @@ impl<'a, S: Simd> Panel<'a, S> {
         }
         let most = s.splat(MOST as f32);
         let mut steps = s.min(s.max(s.mul(y, s.splat(block.inverse)), s.sub(s.splat(0.0), most)), most);
-        if counted != ALL {
+        if !FULL {
             let mut kept = [0.0; LANES];
             for (lane, kept) in kept.iter_mut().enumerate() {
                 *kept = f32::from(counted >> lane & 1);
@@ -264,10 +276,10 @@ impl<'a, S: Simd> Panel<'a, S> {
         let steps = s.sub(s.add(steps, round), round);
         let high = s.sub(s.fma(steps, s.splat(1.0 / 2048.0), round), round);
         let low = s.fma(high, s.splat(-2048.0), steps);
-        across.add(s, (high, low));
-        across.count(counted);
-        down.add(s, (high, low));
-        down.count(counted);
+        for parts in [across, down] {
+            parts.add(s, (high, low));
+            parts.count(counted);
+        }
     }
 
     /// The lanes whose pairs with a row count.
