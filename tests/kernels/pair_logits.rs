@@ -119,10 +119,13 @@ fn exchanged_lists_give_the_same_bits_in_other_places() {
     }
 }
 
+/// The weight of a unit.
+type Weight = fn(usize) -> f32;
+
 /// Weights that are nothing, tiny beside others, not normal, all the same, of both signs, and larger than any a head has.
 #[test]
 fn weights_of_any_size_give_what_the_oracle_gives() {
-    let kinds: [(&str, fn(usize) -> f32); 6] = [
+    let kinds: [(&str, Weight); 6] = [
         ("none", |_| 0.0),
         ("some are none", |unit| if unit % 3 == 0 { 0.0 } else { 0.3 }),
         ("tiny beside others", |unit| [1.0, -1e-3, 1e-6, -1e-9, 2.5][unit % 5]),
