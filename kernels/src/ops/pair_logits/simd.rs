@@ -66,7 +66,7 @@ impl Fractions {
         for (quad, own) in doubled.as_chunks::<UNITS>().0.iter().enumerate() {
             let constants = own.map(|weight| scale / weight);
             let size: f32 = constants.iter().map(|constant| constant.abs().max(1.0)).product();
-            // What is no number is no fit either.
+            // A weight of nothing has an infinite constant, which is no fit.
             let fits = size <= ROOM && (largest * PART).is_normal();
             all.quads[usize::from(!fits)].push(quad as u32);
             for (unit, &weight) in own.iter().enumerate() {
