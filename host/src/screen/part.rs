@@ -20,6 +20,9 @@ use super::{Edge, Proteins, ScreenError, Shard};
 /// How the file of a part begins.
 pub const MAGIC: &[u8; 16] = b"pliant-screen-2\n";
 
+/// Bytes of it that parts of every version have.
+const KIND: usize = 14;
+
 /// Bytes of the object, at most.
 const LARGEST_HEAD: u64 = 1 << 32;
 
@@ -68,10 +71,10 @@ impl Head {
     }
 }
 
-/// Whether a file begins as a part does.
+/// Whether a file begins as a part does, of this version or another.
 pub fn is_part(path: &Path) -> bool {
-    let mut begin = [0; MAGIC.len()];
-    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == *MAGIC
+    let mut begin = [0; KIND];
+    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC[..KIND]
 }
 
 /// Writes a part, complete but for its name.
@@ -191,8 +194,11 @@ impl Checked {
     }
 
     fn part(&mut self) -> io::Result<Part> {
-        if self.bytes(MAGIC.len() as u64)? != MAGIC {
-            return Err(bad("it does not begin as one"));
+        let begin = self.bytes(MAGIC.len() as u64)?;
+        if begin != MAGIC {
+            let is_other = begin.starts_with(&MAGIC[..KIND]);
+            let version = "another version of pliant wrote it, whose logits differ: score its shard again";
+            return Err(bad(if is_other { version } else { "it does not begin as one" }));
         }
         let length = self.number()?;
         if length > LARGEST_HEAD {

@@ -376,6 +376,16 @@ fn a_damaged_checkpoint_is_begun_anew() {
 }
 
 #[test]
+fn a_part_of_another_version_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.screen");
+    std::fs::write(&path, b"pliant-screen-1\nand what followed").unwrap();
+    assert!(part::is_part(&path));
+    let error = part::read(&path).unwrap_err().to_string();
+    assert!(error.contains("old.screen") && error.contains("another version of pliant wrote it"), "{error}");
+}
+
+#[test]
 fn a_damaged_part_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let scorer = scorer(1);

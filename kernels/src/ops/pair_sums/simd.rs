@@ -23,6 +23,9 @@ const WIDE: usize = MANY * LANES;
 /// Sums of h, l, h², h·l and l².
 const PARTS: usize = 5;
 
+// A bit field is a vector's.
+const _: () = assert!(GROUP == LANES);
+
 /// All lanes.
 const ALL: u16 = u16::MAX;
 
