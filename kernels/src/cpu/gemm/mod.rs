@@ -132,7 +132,7 @@ fn strip_length(precision: Precision, inner: usize) -> usize {
 }
 
 /// Rows of a full strip on the device's path.
-fn strip_rows(cpu: &Cpu) -> usize {
+pub(crate) fn strip_rows(cpu: &Cpu) -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
     struct Height(AtomicUsize);
     impl Work for Height {
@@ -253,10 +253,23 @@ impl Work for PackAndMultiply<'_> {
 /// whose missing rows count as zeros.
 #[inline(always)]
 pub(crate) const fn strip_height<S: Simd>(left: usize) -> usize {
+    height_of(S::ROWS, left)
+}
+
+#[inline(always)]
+const fn height_of(full: usize, left: usize) -> usize {
     match left {
-        0..=4 if S::ROWS > 4 => 4,
-        5..=8 if S::ROWS > 8 => 8,
-        _ => S::ROWS,
+        0..=4 if full > 4 => 4,
+        5..=8 if full > 8 => 8,
+        _ => full,
+    }
+}
+
+/// Rows of all strips of `rows` rows, those that count as zeros included, where a full strip has `full`.
+pub(crate) const fn rows_of_strips(rows: usize, full: usize) -> usize {
+    match rows % full {
+        0 => rows,
+        left => rows - left + height_of(full, left),
     }
 }
 

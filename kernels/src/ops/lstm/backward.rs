@@ -2,7 +2,7 @@
 //! with the weights of all four gates, panel by panel, and each panel's units are finished at once.
 
 use super::crew::{Crew, Meeting};
-use super::plan::Plan;
+use super::plan::{Cost, Plan};
 use super::strips::{ROWS_MOST, Strips, Sums, Units, VECTORS, multiply, units_mut};
 use super::{GATES, Kept, Sizes, first_column};
 use crate::buffer::Buffer;
@@ -35,19 +35,21 @@ struct Step {
     place: usize,
     direction: Direction,
     step: usize,
-    /// Sequences that make this step, and the one after.
+    /// Lanes that make this step, and the one after.
     live: usize,
     later: usize,
 }
 
-/// A panel's units of one sequence at one step.
+/// A panel's units of one lane at one step.
 #[derive(Clone, Copy)]
 struct Spot {
     panel: usize,
-    sequence: usize,
+    lane: usize,
     row: usize,
-    /// The row of the step before.
+    /// The row of the sequence's step before.
     before: Option<usize>,
+    /// Whether the sequence ends here.
+    ends: bool,
 }
 
 impl Work for Backward<'_> {
@@ -92,10 +94,10 @@ impl Backward<'_> {
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "panels are disjoint by the caller's promise")]
     unsafe fn part<'b>(&self, state: &'b Shared<'_, f32>, place: usize, panel: usize) -> &'b mut [f32] {
-        let sequences = self.plan.sequences();
-        let length = sequences * PANEL;
+        let lanes = self.plan.count();
+        let length = lanes * PANEL;
         // SAFETY: promised by the caller.
-        unsafe { state.part(place * self.strips.state(sequences) + panel * length, length) }
+        unsafe { state.part(place * self.strips.state(lanes) + panel * length, length) }
     }
 
     /// Packs the gradients of a panel as operands of the step before.
@@ -109,10 +111,10 @@ impl Backward<'_> {
         }
     }
 
-    /// One panel of units of all sequences that make the step.
+    /// One panel of units of all lanes that make the step.
     #[inline(always)]
     fn panel<S: Simd>(&self, s: S, now: Step, panel: usize) {
-        // Strips begin at the same sequences at every step: all but the last are full.
+        // Strips begin at the same lanes at every step: all but the last are full.
         for first in (0..now.live).step_by(S::ROWS) {
             let count = S::ROWS.min(now.live - first);
             self.foresee(now, panel, first..first + count);
@@ -126,13 +128,18 @@ impl Backward<'_> {
                 }
             }
             for r in 0..count {
-                let sequence = first + r;
-                let row = |step| self.plan.row(now.direction, sequence, step);
-                let before = now.step.checked_sub(1).map(row);
-                let spot = Spot { panel, sequence, row: row(now.step), before };
+                let spot = self.spot(now, (panel, first + r));
                 self.finish(s, now, spot, [&sums[0][r], &sums[1][r], &sums[2][r], &sums[3][r]]);
             }
         }
+    }
+
+    #[inline(always)]
+    fn spot(&self, now: Step, (panel, lane): (usize, usize)) -> Spot {
+        let row = |step| self.plan.row(now.direction, lane, step);
+        let begins = self.plan.begins(lane, now.step);
+        let before = if begins { None } else { Some(row(now.step - 1)) };
+        Spot { panel, lane, row: row(now.step), before, ends: self.plan.ends(lane, now.step) }
     }
 
     /// What the step after hands back to one panel of units of one strip, gate by gate.
@@ -157,11 +164,11 @@ impl Backward<'_> {
 
     /// Asks for what finishing reads.
     #[inline(always)]
-    fn foresee(&self, now: Step, panel: usize, sequences: std::ops::Range<usize>) {
+    fn foresee(&self, now: Step, panel: usize, lanes: std::ops::Range<usize>) {
         let (hidden, kept) = (self.strips.hidden, &self.kept[now.place]);
         let (gates, cells) = (kept.gates.as_slice(), kept.cells.as_slice());
-        for sequence in sequences {
-            let row = self.plan.row(now.direction, sequence, now.step);
+        for lane in lanes {
+            let row = self.plan.row(now.direction, lane, now.step);
             for column in [panel * PANEL, panel * PANEL + LANES] {
                 for gate in 0..GATES {
                     prefetch(gates, (row * GATES + gate) * hidden + column);
@@ -172,13 +179,13 @@ impl Backward<'_> {
         }
     }
 
-    /// Gradients of a panel's units of one sequence.
+    /// Gradients of a panel's units of one lane.
     #[inline(always)]
     fn finish<S: Simd>(&self, s: S, now: Step, spot: Spot, sums: [&Units; GATES]) {
-        let (hidden, Spot { panel, sequence, row, .. }) = (self.strips.hidden, spot);
+        let (hidden, Spot { panel, lane, row, ends, .. }) = (self.strips.hidden, spot);
         // SAFETY: every panel belongs to one task.
         let cells = unsafe { self.part(&self.cells, now.place, panel) };
-        let cells = &mut units_mut(cells)[sequence];
+        let cells = &mut units_mut(cells)[lane];
         for v in 0..VECTORS {
             let column = panel * PANEL + v * LANES;
             let lanes = LANES.min(hidden.saturating_sub(column));
@@ -186,8 +193,9 @@ impl Backward<'_> {
             if lanes > 0 {
                 let back = s.add(s.load(&sums[0][v]), s.load(&sums[1][v]));
                 let back = s.add(s.add(back, s.load(&sums[2][v])), s.load(&sums[3][v]));
-                let starts = sequence >= now.later;
-                let cell = if starts { s.splat(0.0) } else { s.load(&cells[v]) };
+                // What the lane's sequence after hands back is not this one's.
+                let none = s.splat(0.0);
+                let (back, cell) = if ends { (none, none) } else { (back, s.load(&cells[v])) };
                 let (found, left) = self.slopes(s, now, spot, (column, lanes), (back, cell));
                 s.store(left, &mut cells[v]);
                 slopes = found;
@@ -195,7 +203,7 @@ impl Backward<'_> {
             for (gate, slope) in slopes.into_iter().enumerate() {
                 // SAFETY: as above.
                 let kept = unsafe { self.part(&self.slopes, now.place * GATES + gate, panel) };
-                s.store(slope, &mut units_mut(kept)[sequence][v]);
+                s.store(slope, &mut units_mut(kept)[lane][v]);
                 let place = (row * GATES + gate) * hidden + column;
                 if lanes > 0 {
                     // SAFETY: these units of this row belong to this task alone.
@@ -259,12 +267,13 @@ pub(super) fn backward(
     dy: &Buffer<f32>,
     dx: [&mut Buffer<f32>; 2],
 ) {
-    let plan = Plan::new(offsets);
-    let strips = Strips::new(weights[0][0].precision(), sizes.hidden, plan.sequences());
+    let precision = weights[0][0].precision();
+    let plan = Plan::lanes(offsets, Cost::on(cpu, precision));
+    let strips = Strips::new(precision, sizes.hidden, plan.count());
     let crew = Crew::of(cpu.threads().count(), strips.panels());
     let meetings: Vec<Meeting> = (0..crew.teams).map(|_| Meeting::of(crew.members)).collect();
     let mut operands = Buffer::scratch(cpu.pool(), 4 * GATES * strips.words());
-    let length = 2 * strips.state(plan.sequences());
+    let length = 2 * strips.state(plan.count());
     let mut slopes = Buffer::scratch(cpu.pool(), GATES * length);
     let mut cells = Buffer::scratch(cpu.pool(), length);
     let work = Backward {

@@ -18,7 +18,7 @@ pub(super) fn forward(
     weights: [[&Weights; GATES]; 2],
     h: &mut Buffer<f32>,
 ) -> Result<(), KernelError> {
-    let (plan, hidden) = (Plan::new(offsets), sizes.hidden);
+    let (plan, hidden) = (Plan::apart(offsets), sizes.hidden);
     let (starts, lengths): (Vec<usize>, Vec<usize>) =
         plan.spans().iter().map(|span| (span.start, span.len())).unzip();
     let (starts, lengths) = (cuda.indices(OP, &starts)?, cuda.indices(OP, &lengths)?);
@@ -27,7 +27,7 @@ pub(super) fn forward(
         Values::F32(_) => "lstm_step_f32",
         Values::Bf16(_) => "lstm_step_bf16",
     };
-    let mut cells: Buffer<f32> = cuda.scratch(2 * plan.sequences() * hidden);
+    let mut cells: Buffer<f32> = cuda.scratch(2 * plan.count() * hidden);
     for step in 0..plan.steps() {
         let live = plan.live(step);
         let mut launch = cuda.launch(OP, kernel).reads(&starts).reads(&lengths);
@@ -38,7 +38,7 @@ pub(super) fn forward(
                 Values::Bf16(values) => launch.reads_from(values, *first),
             };
         }
-        let launch = launch.writes(&mut cells).writes(h).count(live).count(plan.sequences()).count(hidden);
+        let launch = launch.writes(&mut cells).writes(h).count(live).count(plan.count()).count(hidden);
         launch.count(step).over(Grid::Blocks(2 * live.div_ceil(TILE) * hidden.div_ceil(TILE)))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! The forward over vectors: at every step the rows of all sequences that still run are multiplied with the weights of
-//! all four gates, panel by panel, and each panel's units are finished at once.
+//! The forward over vectors: at every step the rows of all lanes that still run are multiplied with the weights of all
+//! four gates, panel by panel, and each panel's units are finished at once.
 
 use super::crew::{Crew, Meeting};
-use super::plan::Plan;
+use super::plan::{Cost, Plan};
 use super::strips::{ROWS_MOST, Strips, Sums, Units, VECTORS, multiply, units_mut};
 use super::{GATES, Kept, Sizes, first_column};
 use crate::buffer::Buffer;
@@ -44,6 +44,19 @@ struct Step {
     live: usize,
 }
 
+/// A panel's units of one lane at one step.
+#[derive(Clone, Copy)]
+struct Spot {
+    panel: usize,
+    lane: usize,
+    row: usize,
+    /// Whether a sequence begins here.
+    begins: bool,
+}
+
+/// Sums of the first step of a sequence.
+const NOTHING: Units = [[0.0; LANES]; VECTORS];
+
 impl Work for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, task: Task) {
@@ -84,13 +97,13 @@ impl Forward<'_> {
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "panels are disjoint by the caller's promise")]
     unsafe fn part<'b>(&self, state: &'b Shared<'_, f32>, place: usize, panel: usize) -> &'b mut [f32] {
-        let sequences = self.plan.sequences();
-        let length = sequences * PANEL;
+        let lanes = self.plan.count();
+        let length = lanes * PANEL;
         // SAFETY: promised by the caller.
-        unsafe { state.part(place * self.strips.state(sequences) + panel * length, length) }
+        unsafe { state.part(place * self.strips.state(lanes) + panel * length, length) }
     }
 
-    /// Packs the states of a panel as operands of the next step, which `next` sequences make.
+    /// Packs the states of a panel as operands of the next step, which `next` lanes make.
     #[inline(always)]
     fn pack<S: Simd>(&self, s: S, now: Step, (panel, next): (usize, usize)) {
         let base = self.operands(now.place, now.step + 1);
@@ -116,7 +129,7 @@ impl Forward<'_> {
         }
     }
 
-    /// One panel of units of the sequences of one strip.
+    /// One panel of units of the lanes of one strip.
     #[inline(always)]
     fn strip<S: Simd, const R: usize>(&self, s: S, now: Step, panel: usize, first: usize) {
         if !const { strip_occurs::<S>(R) } {
@@ -134,38 +147,37 @@ impl Forward<'_> {
             }
         }
         for r in 0..count {
-            let row = self.plan.row(now.direction, first + r, now.step);
-            let sums = [&sums[0][r], &sums[1][r], &sums[2][r], &sums[3][r]];
-            self.finish(s, now, (panel, first + r, row), sums);
+            let lane = first + r;
+            let row = self.plan.row(now.direction, lane, now.step);
+            let begins = self.plan.begins(lane, now.step);
+            // What the lane's sequence before has left is not this one's.
+            let sums =
+                if begins { [&NOTHING; GATES] } else { [&sums[0][r], &sums[1][r], &sums[2][r], &sums[3][r]] };
+            self.finish(s, now, Spot { panel, lane, row, begins }, sums);
         }
     }
 
     /// Asks for the inputs of a gate, to be there when its sums are finished.
     #[inline(always)]
-    fn foresee(&self, now: Step, (gate, panel): (usize, usize), sequences: std::ops::Range<usize>) {
+    fn foresee(&self, now: Step, (gate, panel): (usize, usize), lanes: std::ops::Range<usize>) {
         let hidden = self.strips.hidden;
-        for sequence in sequences {
-            let row = self.plan.row(now.direction, sequence, now.step);
+        for lane in lanes {
+            let row = self.plan.row(now.direction, lane, now.step);
             let place = (row * GATES + gate) * hidden + panel * PANEL;
             prefetch(self.inputs[now.place], place);
             prefetch(self.inputs[now.place], place + LANES);
         }
     }
 
-    /// Gates, cells and results of a panel's units of one sequence.
+    /// Gates, cells and results of a panel's units of one lane.
     #[inline(always)]
-    fn finish<S: Simd>(
-        &self,
-        s: S,
-        now: Step,
-        (panel, sequence, row): (usize, usize, usize),
-        sums: [&Units; GATES],
-    ) {
+    fn finish<S: Simd>(&self, s: S, now: Step, spot: Spot, sums: [&Units; GATES]) {
+        let Spot { panel, lane, row, begins } = spot;
         let (hidden, input) = (self.strips.hidden, self.inputs[now.place]);
         // SAFETY: every panel belongs to one task.
         let (cells, states) =
             unsafe { (self.part(&self.cells, now.place, panel), self.part(&self.states, now.place, panel)) };
-        let (cells, states) = (&mut units_mut(cells)[sequence], &mut units_mut(states)[sequence]);
+        let (cells, states) = (&mut units_mut(cells)[lane], &mut units_mut(states)[lane]);
         for v in 0..VECTORS {
             let column = panel * PANEL + v * LANES;
             let lanes = LANES.min(hidden.saturating_sub(column));
@@ -178,7 +190,7 @@ impl Forward<'_> {
             // One by one: a map over an array is a function without the path's instructions.
             let (i, f) = (math::logistic(s, z[0]), math::logistic(s, z[1]));
             let (g, o) = (math::tanh(s, z[2]), math::logistic(s, z[3]));
-            let before = if now.step == 0 { s.splat(0.0) } else { s.load(&cells[v]) };
+            let before = if begins { s.splat(0.0) } else { s.load(&cells[v]) };
             let cell = s.fma(f, before, s.mul(i, g));
             let state = s.mul(o, math::tanh(s, cell));
             s.store(cell, &mut cells[v]);
@@ -220,12 +232,13 @@ pub(super) fn forward(
     kept: Option<&mut [Kept; 2]>,
     h: &mut Buffer<f32>,
 ) {
-    let plan = Plan::new(offsets);
-    let strips = Strips::new(weights[0][0].precision(), sizes.hidden, plan.sequences());
+    let precision = weights[0][0].precision();
+    let plan = Plan::lanes(offsets, Cost::on(cpu, precision));
+    let strips = Strips::new(precision, sizes.hidden, plan.count());
     let crew = Crew::of(cpu.threads().count(), strips.panels());
     let meetings: Vec<Meeting> = (0..crew.teams).map(|_| Meeting::of(crew.members)).collect();
     let mut operands = Buffer::scratch(cpu.pool(), 4 * strips.words());
-    let length = 2 * strips.state(plan.sequences());
+    let length = 2 * strips.state(plan.count());
     let [mut states, mut cells] = [(); 2].map(|()| Buffer::scratch(cpu.pool(), length));
     let kept = kept.map(|[forward, reverse]| {
         [forward, reverse].map(|kept| Places {

@@ -11,8 +11,9 @@
 //! `dc = dc_{+1} ⊙ f_{+1} + dh ⊙ o ⊙ (1 - tanh² c)`, `dz_o = dh ⊙ tanh c ⊙ o(1-o)`, `dz_i = dc ⊙ g ⊙ i(1-i)`,
 //! `dz_f = dc ⊙ c_{-1} ⊙ f(1-f)`, `dz_g = dc ⊙ i ⊙ (1-g²)`; `dx = dz`, `dW += Σ_t dz_tᵀ·h_{t-1}`.
 //!
-//! Order of the work: sequences are sorted by length, longest first, and all that still run make one step together, so
-//! that a step is a product of as many rows as there are such sequences. Memory grows with T alone.
+//! Order of the work: sequences are laid into lanes one after the other, longest first, and all lanes make one step
+//! together, so that a step is a product of as many rows as there are lanes; there are as many as make all steps together
+//! cheapest. On a device of CUDA every sequence has a lane of its own. Memory grows with T alone.
 //!
 //! Rounding: one sum per gate and unit takes H in ascending order (pairs with bf16) and begins with zero; `x` is added
 //! to it. With bf16 matrices `h`, `W` and, in the backward, `dz` are rounded to bf16 as operands of products; all else is

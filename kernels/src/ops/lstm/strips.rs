@@ -39,9 +39,9 @@ pub(super) struct Strips {
 }
 
 impl Strips {
-    pub(super) fn new(precision: Precision, hidden: usize, sequences: usize) -> Self {
+    pub(super) fn new(precision: Precision, hidden: usize, lanes: usize) -> Self {
         // Room for a full strip on every path.
-        let rows = sequences.div_ceil(ROWS_MOST) * ROWS_MOST + ROWS_MOST;
+        let rows = lanes.div_ceil(ROWS_MOST) * ROWS_MOST + ROWS_MOST;
         Self { hidden, rows, half: precision != Precision::F32 }
     }
 
@@ -61,9 +61,9 @@ impl Strips {
         self.hidden.div_ceil(PANEL)
     }
 
-    /// Numbers of a state of `sequences`.
-    pub(super) fn state(self, sequences: usize) -> usize {
-        self.panels() * sequences * PANEL
+    /// Numbers of a state of `lanes`.
+    pub(super) fn state(self, lanes: usize) -> usize {
+        self.panels() * lanes * PANEL
     }
 
     /// Units of a panel.
