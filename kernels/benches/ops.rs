@@ -304,7 +304,9 @@ fn recurrence(
 
 fn recurrences(device: &Device, wanted: &Wanted) {
     for precision in [Precision::F32, Precision::Bf16] {
-        for (hidden, count) in [(512, 64), (1024, 1), (1024, 4), (1024, 8), (1024, 14), (1024, 28), (1024, 56)] {
+        for (hidden, count) in
+            [(512, 64), (1024, 1), (1024, 4), (1024, 8), (1024, 14), (1024, 28), (1024, 56)]
+        {
             for (name, backward) in [("forward", false), ("backward", true)] {
                 let line = format!("{} lstm H {hidden:4} B {count:3} {name}", precision.name());
                 wanted.measure(&line, || recurrence(device, precision, (hidden, count, 16), backward));

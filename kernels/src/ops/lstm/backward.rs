@@ -268,9 +268,9 @@ pub(super) fn backward(
     dx: [&mut Buffer<f32>; 2],
 ) {
     let precision = weights[0][0].precision();
-    let plan = Plan::lanes(offsets, Cost::on(cpu, precision));
+    let crew = Crew::of(cpu.threads().count(), sizes.hidden.div_ceil(PANEL));
+    let plan = Plan::lanes(offsets, Cost::on(cpu, precision, sizes.hidden, crew.members));
     let strips = Strips::new(precision, sizes.hidden, plan.count());
-    let crew = Crew::of(cpu.threads().count(), strips.panels());
     let meetings: Vec<Meeting> = (0..crew.teams).map(|_| Meeting::of(crew.members)).collect();
     let mut operands = Buffer::scratch(cpu.pool(), 4 * GATES * strips.words());
     let length = 2 * strips.state(plan.count());

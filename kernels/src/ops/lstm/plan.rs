@@ -5,9 +5,10 @@
 //! fewer lanes every step is a product of about as many rows. A sequence begins with zeros wherever its lane takes it up,
 //! so that what becomes of it does not depend on its lane.
 
+use super::GATES;
 use crate::Precision;
 use crate::cpu::Cpu;
-use crate::cpu::gemm::{rows_of_strips, strip_rows};
+use crate::cpu::gemm::{PANEL, rows_of_strips, strip_rows};
 use crate::sequences::Direction;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,17 +29,26 @@ pub(super) struct Cost {
     full: usize,
     /// Rows whose multiplication takes as long as reading the weights.
     reading: usize,
+    /// Rows whose multiplication takes as long as what a step of any number of rows has to do.
+    step: usize,
 }
+
+/// Multiply-adds of a thread in the time in which several wait for each other, about a microsecond.
+const MEETING: usize = 100_000;
 
 impl Cost {
     /// Measured with 1024 units, of which steps in f32 read the weights from memory and those in bf16 from a cache.
-    pub(super) fn on(cpu: &Cpu, precision: Precision) -> Self {
-        Self { full: strip_rows(cpu), reading: if precision == Precision::F32 { 10 } else { 4 } }
+    pub(super) fn on(cpu: &Cpu, precision: Precision, hidden: usize, members: usize) -> Self {
+        let reading = if precision == Precision::F32 { 10 } else { 4 };
+        // What a thread of the team does for a row.
+        let row = GATES * hidden * PANEL * hidden.div_ceil(PANEL).div_ceil(members);
+        let meeting = if members > 1 { MEETING / row } else { 0 };
+        // And one, as gates begin when the sums of all rows are there.
+        Self { full: strip_rows(cpu), reading, step: 1 + meeting }
     }
 
     fn of(self, live: &[usize]) -> usize {
-        // One more for each step: its gates begin when its sums are there, and threads wait for each other.
-        live.iter().map(|&rows| rows_of_strips(rows, self.full).max(self.reading) + 1).sum()
+        live.iter().map(|&rows| rows_of_strips(rows, self.full).max(self.reading) + self.step).sum()
     }
 }
 
@@ -179,7 +189,7 @@ fn live(steps: &[usize]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    const COST: Cost = Cost { full: 4, reading: 4 };
+    const COST: Cost = Cost { full: 4, reading: 4, step: 1 };
 
     #[test]
     fn the_longest_go_first_and_the_others_drop_out() {
@@ -207,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn where_steps_are_dear_there_are_few() {
+        // Lengths 8, 6, 5, 5, 4, 3, 2: nine steps of four rows, or eight of which the first are of eight.
+        let offsets = [0, 8, 14, 19, 24, 28, 31, 33];
+        let made = |step| {
+            let plan = Plan::lanes(&offsets, Cost { step, ..COST });
+            (plan.steps(), plan.count())
+        };
+        assert_eq!((made(1), made(20)), ((9, 4), (8, 7)));
+    }
+
+    #[test]
     fn every_row_is_made_once() {
         let lengths: Vec<usize> = (0..60).map(|sequence| sequence * sequence % 37).collect();
         let offsets: Vec<usize> = std::iter::once(0)
@@ -218,7 +239,8 @@ mod tests {
         for (plan, most) in [(Plan::apart(&offsets), 60), (Plan::lanes(&offsets, COST), 32)] {
             assert!(plan.count() <= most, "{}", plan.count());
             for direction in Direction::BOTH {
-                let made = (0..plan.steps()).flat_map(|step| (0..plan.live(step)).map(move |lane| (lane, step)));
+                let made =
+                    (0..plan.steps()).flat_map(|step| (0..plan.live(step)).map(move |lane| (lane, step)));
                 let mut rows: Vec<_> = made.map(|(lane, step)| plan.row(direction, lane, step)).collect();
                 rows.sort_unstable();
                 assert_eq!(rows, (0..offsets[60]).collect::<Vec<_>>());
