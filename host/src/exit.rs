@@ -258,6 +258,10 @@ pub fn report(error: &anyhow::Error) -> Report {
     let head = error.chain().find_map(|cause| cause.downcast_ref::<HeadError>());
     let kernel = error.chain().find_map(|cause| cause.downcast_ref::<KernelError>());
     let screen = error.chain().find_map(|cause| cause.downcast_ref::<ScreenError>());
+    let table = error.chain().find_map(|cause| match cause.downcast_ref::<InputError>() {
+        Some(InputError::Table(table)) => Some(table.as_ref()),
+        _ => cause.downcast_ref::<TableError>(),
+    });
     let hint = hint
         .or_else(|| kernel.and_then(kernel_hint))
         .or_else(|| variants.and_then(VariantError::hint))
@@ -265,7 +269,8 @@ pub fn report(error: &anyhow::Error) -> Report {
         .or_else(|| plot.and_then(PlotError::hint))
         .or_else(|| training.and_then(TrainError::hint))
         .or_else(|| head.and_then(HeadError::hint))
-        .or_else(|| screen.and_then(ScreenError::hint));
+        .or_else(|| screen.and_then(ScreenError::hint))
+        .or_else(|| table.and_then(table_hint));
     Report {
         details: task
             .map(TaskError::details)
@@ -277,6 +282,17 @@ pub fn report(error: &anyhow::Error) -> Report {
         message,
         causes,
     }
+}
+
+/// What to do about a table without a column.
+fn table_hint(error: &TableError) -> Option<String> {
+    let TableError::NoColumn { found, .. } = error else { return None };
+    let text = if found.contains(';') && !found.contains(", ") {
+        "put commas or tabs between the cells, in the place of semicolons"
+    } else {
+        "name the columns in the first line; options such as --sequence-column and --label-column choose others, where the command has them"
+    };
+    Some(text.to_owned())
 }
 
 /// What to do about a device.
@@ -420,6 +436,7 @@ fn input_code(error: &InputError) -> Code {
         InputError::StdinTwice => Code::Usage,
         InputError::Damaged { .. }
         | InputError::NotFasta { .. }
+        | InputError::Table(_)
         | InputError::NotHash { .. }
         | InputError::NoHashes { .. } => Code::Data,
         InputError::Open { source, .. }

@@ -90,7 +90,40 @@ fn a_head_on_letters_beats_who_looks_at_nothing() {
         assert_eq!((&line["id"], &line["length"]), (&"p0".into(), &20.into()), "{task}");
     }
     other_forms(&scratch);
+    tables_of_proteins(&scratch);
     each_example(&scratch);
+}
+
+/// The table that taught a head is asked about as it stands, and gives the bytes of the same proteins in FASTA.
+fn tables_of_proteins(scratch: &Scratch) {
+    let predict = |input: &str, more: &[&str]| {
+        let words = ["predict", input, "--head", "classification", "--out", "told.tsv"];
+        scratch.run(&[&words[..], more].concat()).go()
+    };
+    let told = |input: &str, more: &[&str]| {
+        predict(input, more).code(0);
+        scratch.text("told.tsv")
+    };
+    let wanted = told("t.fasta", &[]);
+    assert_eq!(told("t.tsv", &[]), wanted);
+    // Cells with commas and other names of columns.
+    let renamed = table(100).replacen("id\tsequence", "accession\tprotein", 1).replace('\t', ",");
+    scratch.write("t.csv", renamed);
+    assert_eq!(told("t.csv", &["--sequence-column", "protein", "--id-column", "accession"]), wanted);
+    let lines = told("t.csv", &["--sequence-column", "protein"]);
+    assert_eq!(lines.lines().nth(2).unwrap().split('\t').next(), Some("line2"));
+    let missing = predict("t.csv", &[]).code(65).stderr;
+    assert!(
+        missing.contains("t.csv has no column 'sequence'") && missing.contains("--sequence-column"),
+        "{missing}"
+    );
+    scratch.write("bad.csv", "id,sequence\na,MKV\nb,MK1\nc,AC\n");
+    let bad = predict("bad.csv", &[]).code(65).stderr;
+    assert!(bad.contains("bad.csv:3 b") && bad.contains("--on-error skip"), "{bad}");
+    assert_eq!(told("bad.csv", &["--on-error", "skip"]).lines().count(), 4);
+    // FASTA is FASTA whatever its name.
+    scratch.write("fasta.tsv", ">p0\nMKV\n");
+    assert_eq!(told("fasta.tsv", &[]).lines().count(), 3);
 }
 
 /// What was told of every example, and what an evaluation would take.
@@ -338,7 +371,10 @@ fn what_is_wrong_is_named_with_what_to_do() {
     };
     refused(2, &train("cooking", "t.tsv", &[]), &["there is no task \"cooking\"", "solubility"]);
     let missing = train("classification", "t.tsv", &["--label-column", "colour"]);
-    refused(65, &missing, &["t.tsv has no column 'colour'", "kind"]);
+    refused(65, &missing, &["t.tsv has no column 'colour'", "kind", "hint: ", "--label-column"]);
+    scratch.write("semicolons.csv", "id;sequence;label\npa;MKV;x\npb;MKL;y\n");
+    let semicolons = train("classification", "semicolons.csv", &[]);
+    refused(65, &semicolons, &["semicolons.csv has no column 'sequence'", "in the place of semicolons"]);
     refused(65, &train("classification", "one.tsv", &["--label-column", "kind"]), &["one.tsv", "one class"]);
     let number = train("regression", "bad.tsv", &["--label-column", "number"]);
     refused(65, &number, &["bad.tsv:2", "'number'", "many", "--on-error skip"]);

@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   pliant predict proteins.fasta --head head --model esm2_t6_8M --out labels.tsv
   pliant predict proteins.fasta --head head --out labels.jsonl --model esm2_t6_8M --on-error skip
+  pliant predict proteins.csv --head head --model esm2_t6_8M --out labels.tsv --sequence-column protein
   pliant predict --embeddings embeddings.npz --head head --out labels.parquet
   pliant predict pairs.tsv --sequences domains.fasta --head head --model esm2_t6_8M --out levels.tsv
   pliant predict proteins.fasta --head my_head/plugin.toml --model esm2_t6_8M --out labels.tsv
@@ -27,7 +28,8 @@ plugin stand in columns of their own names, those of residues with a row for eac
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PredictArgs {
-    /// FASTA files, plain or gz, bz2, xz or zst; '-' is standard input. For pairs a table, .csv or .tsv
+    /// FASTA files, or tables of sequences with a name in .csv or .tsv; plain or gz, bz2, xz or zst; '-' is standard input.
+    /// For pairs a table, .csv or .tsv
     #[arg(value_name = "INPUT", required_unless_present = "embeddings")]
     inputs: Vec<PathBuf>,
     /// The head: the folder that 'pliant finetune --out' made, or the plugin.toml of a plugin
@@ -50,7 +52,11 @@ pub struct PredictArgs {
     /// The sequences of the proteins that pairs name: FASTA
     #[arg(long, env = "PLIANT_SEQUENCES", value_name = "FILE")]
     sequences: Option<PathBuf>,
-    /// The columns of the ids of both proteins of a pair [default: those of the training, else id_a,id_b]
+    /// The column of sequences of a table [default: that of the training, else sequence]
+    #[arg(long, env = "PLIANT_SEQUENCE_COLUMN", value_name = "NAME")]
+    sequence_column: Option<String>,
+    /// The columns that name a row of a table; of pairs those of the ids of both proteins [default: those of the training,
+    /// else id, or id_a,id_b]
     #[arg(long, env = "PLIANT_ID_COLUMN", value_name = "NAME", value_delimiter = ',')]
     id_column: Vec<String>,
     /// Where the labels go; the suffix names the format: .tsv, .jsonl or .parquet. '-' is standard output
@@ -108,7 +114,9 @@ pub struct PredictPlan {
     pub embeddings: Option<PathBuf>,
     /// Sequences that pairs name.
     pub sequences: Option<PathBuf>,
-    /// Columns of the ids of pairs.
+    /// The column of sequences of a table.
+    pub sequence_column: Option<String>,
+    /// Columns of ids: those of rows, or of pairs.
     pub id_columns: Vec<String>,
     /// The labels; nowhere in a dry run that names no file.
     pub out: Option<PathBuf>,
@@ -152,6 +160,7 @@ impl PredictArgs {
             unused,
             embeddings: self.embeddings,
             sequences,
+            sequence_column: self.sequence_column,
             id_columns: self.id_column,
             out: self.out,
             format,

@@ -7,6 +7,7 @@ use pliant_kernels::Device;
 use pliant_models::heads::HeadKind;
 use pliant_onnx::OnnxError;
 use pliant_plugin::{LogLine, Manifest, PluginError, Way};
+use pliant_seq::SequenceColumns;
 use pliant_seq::tables::{LabelledSet, Members};
 use pliant_store::{Metadata, Sheet};
 use serde_json::{Value, json};
@@ -253,6 +254,28 @@ impl Asked {
             Self::Taught(head) => head.card.reader.id_columns.iter().map(String::as_str).collect(),
             Self::Brought(_) | Self::Onnx(_) => PAIR_COLUMNS.to_vec(),
         }
+    }
+
+    /// The columns of a table of sequences, where nobody names others.
+    pub(super) fn sequence_columns(&self) -> SequenceColumns {
+        let texts = |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+        let Self::Taught(head) = self else {
+            return SequenceColumns {
+                sequence: texts(&["sequence"]),
+                id: vec![texts(&["id"])],
+                must_be_named: false,
+            };
+        };
+        let (form, task) = (&head.card.reader, &head.task);
+        let own = || std::iter::once(&task.columns).chain(task.others.iter().map(|other| &other.columns));
+        let sequence = match form.sequence_columns.as_slice() {
+            // Mutants have their changes there.
+            named if form.wild_type.is_none() && !named.is_empty() => named.to_vec(),
+            _ => own().flat_map(|columns| texts(columns.sequences)).collect(),
+        };
+        let named = !form.id_columns.is_empty();
+        let id = if named { vec![form.id_columns.clone()] } else { own().map(|own| texts(own.id)).collect() };
+        SequenceColumns { sequence, id, must_be_named: named }
     }
 
     /// What stored vectors must say of themselves: what, under which key, and the value.

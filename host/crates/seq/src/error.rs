@@ -86,6 +86,9 @@ pub enum InputError {
         /// The first character found, quoted, or its byte value.
         found: String,
     },
+    /// A table of sequences cannot be read.
+    #[error("{0}")]
+    Table(#[source] Box<TableError>),
     /// A line of an exclude list is no hash.
     #[error(
         "{file}: line {line}: found {found} where the SHA-256 of a sequence was wanted, 64 hexadecimal digits; \

@@ -104,6 +104,23 @@ impl<R: BufRead> FastaReader<R> {
     }
 }
 
+/// A record that stands in a row of a table: its id and its residues, which may go over several lines.
+pub(crate) fn record_of_cells(
+    line: u64,
+    id: &[u8],
+    residues: &[u8],
+    (letters, max_residues): (&Letters, u32),
+) -> RawRecord {
+    let mut draft = Draft::new(line);
+    draft.extend_header(id);
+    let (mut at, mut place) = (0, line);
+    while let Some(&byte) = residues.get(at) {
+        at += draft.take(&residues[at..], (letters, max_residues), place);
+        place += u64::from(byte == b'\n');
+    }
+    draft.finish()
+}
+
 /// Where in the text the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -242,25 +259,11 @@ impl Parser {
         };
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {
-            match self.letters.class(byte) {
-                Class::Letter => {
-                    let run = &chunk[at..];
-                    let length =
-                        run.iter().take_while(|&&byte| self.letters.class(byte) == Class::Letter).count();
-                    draft.extend_residues(&run[..length], self.max_residues);
-                    at += length;
-                    continue;
-                }
-                Class::Gap => draft.gap(),
-                Class::Stop => draft.stop(self.line),
-                Class::Blank => {}
-                Class::Other => draft.other(byte, self.line),
-                Class::LineEnd => {
-                    self.end_line(byte);
-                    return Ok(at + 1);
-                }
+            if self.letters.class(byte) == Class::LineEnd {
+                self.end_line(byte);
+                return Ok(at + 1);
             }
-            at += 1;
+            at += draft.take(&chunk[at..], (&self.letters, self.max_residues), self.line);
         }
         Ok(at)
     }
@@ -335,6 +338,23 @@ impl Draft {
                 self.raw.header.push(byte);
             }
         }
+    }
+
+    /// Takes letters of a sequence from the front of `chunk`, or one byte that is none, an end of a line included.
+    fn take(&mut self, chunk: &[u8], (letters, max_residues): (&Letters, u32), line: u64) -> usize {
+        let Some(&byte) = chunk.first() else { return 0 };
+        match letters.class(byte) {
+            Class::Letter => {
+                let length = chunk.iter().take_while(|&&byte| letters.class(byte) == Class::Letter).count();
+                self.extend_residues(&chunk[..length], max_residues);
+                return length;
+            }
+            Class::Gap => self.gap(),
+            Class::Stop => self.stop(line),
+            Class::Blank | Class::LineEnd => {}
+            Class::Other => self.other(byte, line),
+        }
+        1
     }
 
     fn extend_residues(&mut self, run: &[u8], max_residues: u32) {

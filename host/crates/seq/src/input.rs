@@ -27,6 +27,18 @@ pub struct Source {
     name: Arc<str>,
     origin: Origin,
     bytes: u64,
+    columns: Option<Arc<SequenceColumns>>,
+}
+
+/// The columns of a table of sequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceColumns {
+    /// Those that may hold the sequences: the first that is there does.
+    pub sequence: Vec<String>,
+    /// Those that together may name a protein, with `/` between them: the first of which all are there do.
+    pub id: Vec<Vec<String>>,
+    /// Whether one of them must be there; else rows without a name are called by their lines, `line7`.
+    pub must_be_named: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -68,7 +80,8 @@ impl Source {
         }
         let mut file = File::open(path).map_err(|source| open_error(&name, source))?;
         if metadata.is_file() {
-            return Ok(Self { name, origin: Origin::File(path.to_owned()), bytes: metadata.len() });
+            let origin = Origin::File(path.to_owned());
+            return Ok(Self { name, origin, bytes: metadata.len(), columns: None });
         }
         Self::spooled(name, &mut file)
     }
@@ -76,7 +89,7 @@ impl Source {
     /// Text or compressed text at hand; `name` is what messages call it.
     pub fn from_bytes(name: &str, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes: Arc<[u8]> = bytes.into();
-        Self { name: name.into(), bytes: bytes.len() as u64, origin: Origin::Memory(bytes) }
+        Self { name: name.into(), bytes: bytes.len() as u64, origin: Origin::Memory(bytes), columns: None }
     }
 
     fn spooled(name: Arc<str>, input: &mut dyn Read) -> Result<Self, InputError> {
@@ -88,7 +101,18 @@ impl Source {
         };
         let mut spool = tempfile::tempfile_in(&folder).map_err(spool_error)?;
         let bytes = io::copy(input, &mut spool).map_err(spool_error)?;
-        Ok(Self { name, origin: Origin::Spooled(Arc::new(spool)), bytes })
+        Ok(Self { name, origin: Origin::Spooled(Arc::new(spool)), bytes, columns: None })
+    }
+
+    /// The same input, of which records are read as rows of a table with these columns.
+    #[must_use]
+    pub fn as_table(self, columns: &Arc<SequenceColumns>) -> Self {
+        Self { columns: Some(Arc::clone(columns)), ..self }
+    }
+
+    /// The columns of its sequences, where it is a table; else it is FASTA.
+    pub(crate) fn columns(&self) -> Option<&SequenceColumns> {
+        self.columns.as_deref()
     }
 
     /// The input as it was named.

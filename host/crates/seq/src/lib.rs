@@ -51,7 +51,7 @@ pub use families::{
 };
 pub use hash::InputHasher;
 pub use id::{IdStyle, MAX_ID_BYTES};
-pub use input::{Progress, Source};
+pub use input::{Progress, SequenceColumns, Source};
 pub use kmers::{LEAST_WORDS, Nearest, WORD_LENGTHS, WordIndex};
 pub use long::{Cut, LongPolicy, Span, Windows};
 pub use order::epoch_order;

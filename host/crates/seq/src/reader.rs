@@ -16,6 +16,7 @@ use crate::id::{self, IdStyle};
 use crate::input::{Progress, Source, read_error};
 use crate::letters;
 use crate::record::{Duplicate, Failure, Item, Record, Warnings};
+use crate::tables::{SequenceRows, TableError};
 
 /// The `max_residues` that holds where the user names none.
 pub const DEFAULT_MAX_RESIDUES: u32 = 65_536;
@@ -72,7 +73,43 @@ pub struct RecordReader {
 
 struct Current {
     file: Arc<str>,
-    fasta: FastaReader<Box<dyn BufRead + Send>>,
+    text: Text,
+}
+
+enum Text {
+    Fasta(FastaReader<Box<dyn BufRead + Send>>),
+    Table(SequenceRows),
+}
+
+impl Current {
+    /// A cell of ids is an id as it stands.
+    fn id_style(&self, options: ReadOptions) -> IdStyle {
+        match self.text {
+            Text::Fasta(_) => options.id_style,
+            Text::Table(_) => IdStyle::Full,
+        }
+    }
+
+    fn next_record(&mut self) -> Result<Option<RawRecord>, InputError> {
+        let fasta = match &mut self.text {
+            Text::Fasta(fasta) => fasta,
+            Text::Table(rows) => return rows.next_record().map_err(table_error),
+        };
+        fasta.next_record().map_err(|error| match error {
+            FastaError::Io(source) => read_error(&self.file, fasta.line(), source),
+            FastaError::NotFasta(found) => {
+                InputError::NotFasta { file: Arc::clone(&self.file), line: fasta.line(), found }
+            }
+        })
+    }
+}
+
+/// What cannot be read is that, whatever stands in it.
+fn table_error(error: TableError) -> InputError {
+    match error {
+        TableError::Input(error) => error,
+        error => InputError::Table(Box::new(error)),
+    }
 }
 
 /// The record that has an id. Hashes instead of texts: a proteome collection has tens of millions of ids.
@@ -129,35 +166,35 @@ impl RecordReader {
                 }
                 continue;
             };
-            match current.fasta.next_record() {
-                Ok(Some(raw)) => {
-                    let file = Arc::clone(&current.file);
-                    return Ok(Some(self.item(raw, file)));
+            match current.next_record()? {
+                Some(raw) => {
+                    let (file, style) = (Arc::clone(&current.file), current.id_style(self.options));
+                    return Ok(Some(self.item(raw, file, style)));
                 }
-                Ok(None) => self.current = None,
-                Err(FastaError::Io(source)) => {
-                    return Err(read_error(&current.file, current.fasta.line(), source));
-                }
-                Err(FastaError::NotFasta(found)) => {
-                    let (file, line) = (Arc::clone(&current.file), current.fasta.line());
-                    return Err(InputError::NotFasta { file, line, found });
-                }
+                None => self.current = None,
             }
         }
     }
 
     fn open_next(&mut self) -> Result<bool, InputError> {
         let Some(source) = self.sources.next() else { return Ok(false) };
-        let fasta = FastaReader::new(source.open(&self.progress)?, self.options.max_residues);
+        let most = self.options.max_residues;
+        let text = match source.columns() {
+            Some(columns) => {
+                let rows = SequenceRows::open(&source, columns, (most, &self.progress));
+                Text::Table(rows.map_err(table_error)?)
+            }
+            None => Text::Fasta(FastaReader::new(source.open(&self.progress)?, most)),
+        };
         let file = Arc::clone(source.name());
         self.files.push(Arc::clone(&file));
-        self.current = Some(Current { file, fasta });
+        self.current = Some(Current { file, text });
         Ok(true)
     }
 
-    fn item(&mut self, raw: RawRecord, file: Arc<str>) -> Item {
+    fn item(&mut self, raw: RawRecord, file: Arc<str>, style: IdStyle) -> Item {
         self.totals.headers += 1;
-        let checked = self.options.id_style.choose(&raw.header, raw.header_cut).map(str::to_owned);
+        let checked = style.choose(&raw.header, raw.header_cut).map(str::to_owned);
         let checked = checked.and_then(|id| match sequence_error(&raw, self.options.max_residues) {
             Some(reason) => Err(reason),
             None => Ok(id),
@@ -165,7 +202,7 @@ impl RecordReader {
         match checked {
             Ok(id) => self.admit(raw, id, file),
             Err(reason) => {
-                let shown = self.options.id_style.choose(&raw.header, raw.header_cut);
+                let shown = style.choose(&raw.header, raw.header_cut);
                 let shown = shown.map_or_else(|_| id::shown(&raw.header), str::to_owned);
                 self.failure(raw.line, shown, file, reason)
             }

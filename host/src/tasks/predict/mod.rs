@@ -5,11 +5,13 @@ mod pairs;
 mod residues;
 mod stored;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use pliant_plugin::Way;
 use pliant_seq::Source;
+use pliant_seq::tables::{Proteins, Separator};
 use serde_json::json;
 
 use crate::Context;
@@ -79,7 +81,7 @@ fn of_proteins(
         start,
         task: "predict",
         plan: &plan.run,
-        sources: Source::from_arguments(&plan.run.inputs)?,
+        sources: sources(plan, asked)?,
         output: asked.output(layer),
         masks: Masks::None,
     };
@@ -118,6 +120,23 @@ fn of_proteins(
     let mut files = labels.finish()?;
     files.append(residues.finish(Told { asked, telling, layer }, &session)?);
     session.finish(files, &computed, &details, context)
+}
+
+/// The inputs; those called as tables are, and not written as FASTA, are read as such.
+fn sources(plan: &PredictPlan, asked: &Asked) -> anyhow::Result<Vec<Source>> {
+    let mut columns = asked.sequence_columns();
+    if let Some(name) = &plan.sequence_column {
+        columns.sequence = vec![name.clone()];
+    }
+    if !plan.id_columns.is_empty() {
+        (columns.id, columns.must_be_named) = (vec![plan.id_columns.clone()], true);
+    }
+    let columns = Arc::new(columns);
+    let of = |source: Source| {
+        let is_table = Separator::is_of_table(source.name()) && !Proteins::is_fasta(&source)?;
+        Ok(if is_table { source.as_table(&columns) } else { source })
+    };
+    Source::from_arguments(&plan.run.inputs)?.into_iter().map(of).collect()
 }
 
 /// Warns where long proteins are encoded in another way than those that the head was taught.

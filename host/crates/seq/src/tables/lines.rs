@@ -25,7 +25,11 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(source: &Source) -> Result<Self, InputError> {
-        let input = source.open(&Progress::default())?;
+        Self::watched(source, &Progress::default())
+    }
+
+    fn watched(source: &Source, progress: &Progress) -> Result<Self, InputError> {
+        let input = source.open(progress)?;
         Ok(Self { file: Arc::clone(source.name()), input, number: 0, line: Vec::new() })
     }
 
@@ -130,6 +134,11 @@ impl Separator {
         file.split('.').skip(1).filter_map(known).last()
     }
 
+    /// Whether a name is that of a table.
+    pub fn is_of_table(name: &str) -> bool {
+        Self::of_name(name).is_some()
+    }
+
     /// That of the suffix; where it tells none, a tab in the first line.
     pub(crate) fn of(source: &Source) -> Result<Self, TableError> {
         if let Some(known) = Self::of_name(source.name()) {
@@ -155,7 +164,16 @@ pub(crate) struct Rows {
 impl Rows {
     /// Reads the names of the columns.
     pub(crate) fn open(source: &Source, separator: Separator) -> Result<Self, TableError> {
-        let lines = Lines::open(source)?;
+        Self::watched(source, separator, &Progress::default())
+    }
+
+    /// The same, where someone watches how far it has come.
+    pub(crate) fn watched(
+        source: &Source,
+        separator: Separator,
+        progress: &Progress,
+    ) -> Result<Self, TableError> {
+        let lines = Lines::watched(source, progress)?;
         let file = Arc::clone(lines.file());
         // One beyond a line without letters: the first one is still to be read.
         let input = OneByOne { lines, given: 1, ended: false, began: Cell::new(None), quotes: Cell::new(0) };
@@ -196,6 +214,11 @@ impl Rows {
         self.line
     }
 
+    /// Whether there is a column.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|found| found == name)
+    }
+
     /// The place of a column.
     pub(crate) fn column(&self, name: &str) -> Result<usize, TableError> {
         let mut places = self.names.iter().enumerate().filter(|(_, found)| *found == name);
@@ -214,6 +237,11 @@ impl Rows {
     /// The cell of a column in the row.
     pub(crate) fn cell(&self, column: usize) -> &[u8] {
         self.cells.get(column).unwrap_or_default().trim_ascii()
+    }
+
+    /// The cells of some columns in the row, as one id.
+    pub(crate) fn joined(&self, columns: &[usize]) -> Vec<u8> {
+        columns.iter().map(|&column| self.cell(column)).collect::<Vec<_>>().join(&b'/')
     }
 
     /// Goes to the next row; false at the end.

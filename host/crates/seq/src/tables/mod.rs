@@ -23,6 +23,7 @@ mod mutants;
 mod options;
 mod proteins;
 mod read;
+mod sequences;
 mod set;
 mod split;
 mod symmetry;
@@ -41,6 +42,7 @@ pub use options::{
     ClassList, Columns, Form, GroupColumn, HeaderLabel, LabelForm, ProteinColumns, SetOptions,
 };
 pub use proteins::{ProteinTable, Proteins};
+pub(crate) use sequences::SequenceRows;
 pub use set::{LabelledSet, Members};
 pub use split::Sides;
 pub use symmetry::{SYMMETRIES, SymmetryWords};

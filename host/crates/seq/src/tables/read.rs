@@ -104,8 +104,7 @@ impl Places {
     }
 
     fn example_id(&self, rows: &Rows) -> Option<Vec<u8>> {
-        let cells: Vec<&[u8]> = self.id.iter().map(|&place| rows.cell(place)).collect();
-        (!cells.is_empty()).then(|| cells.join(&b'/'))
+        (!self.id.is_empty()).then(|| rows.joined(&self.id))
     }
 }
 

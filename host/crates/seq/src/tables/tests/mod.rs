@@ -4,6 +4,7 @@ mod domains;
 mod errors;
 mod forms;
 mod real;
+mod sequences;
 mod split;
 
 use std::sync::Arc;
