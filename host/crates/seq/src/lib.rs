@@ -1,4 +1,4 @@
-//! Text to numbers: FASTA to records, records to tokens, tokens to packs, for inference and for training. No tensor is
+//! Text to numbers: FASTA or tables to records, records to tokens, tokens to packs, for inference and for training. No tensor is
 //! seen here.
 //!
 //! The doors, in the order of the data:
