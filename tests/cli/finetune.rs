@@ -126,6 +126,45 @@ fn tables_of_proteins(scratch: &Scratch) {
     assert_eq!(told("fasta.tsv", &[]).lines().count(), 3);
 }
 
+/// Of proteins that are all but the same, a head learns what makes the difference where its numbers are of one scale.
+#[test]
+fn proteins_that_are_much_alike_are_told_apart_by_numbers_of_one_scale() {
+    let scratch = Scratch::new();
+    let row = |row: usize| {
+        let (many, length) = (row * 7 % 10, 200);
+        format!("p{row}\t{}{}\t{many}\n", "W".repeat(many), "AKL".repeat(length).split_at(length - many).0)
+    };
+    scratch.write("t.tsv", "id\tsequence\tnumber\n".to_owned() + &(0..120).map(row).collect::<String>());
+    let told = |out: &str, more: &[&str]| {
+        let words = ["finetune", "--task", "regression", "--train", "t.tsv", "--label-column", "number"];
+        let how = [
+            "--model",
+            "composition",
+            "--valid-fraction",
+            "0.2",
+            "--out",
+            out,
+            "--set",
+            "head.hidden=8",
+            "--set",
+            "run.epochs=8",
+            "--set",
+            "optimizer.learning_rate=0.02",
+        ];
+        scratch.run(&[&words[..], &how, more].concat()).go().code(0);
+        let words = ["evaluate", "--task", "regression", "t.tsv", "--label-column", "number", "--head", out];
+        scratch.run(&[&words[..], &["--out", "e.json"]].concat()).go().code(0);
+        json(&scratch, "e.json")["measures"]["r2"]["value"].as_f64().unwrap()
+    };
+    let [plain, standardized] = [told("plain", &[]), told("scaled", &["--set", "head.standardize=true"])];
+    assert!(plain < 0.2 && standardized > 0.7, "{plain} {standardized}");
+    let words =
+        ["finetune", "--task", "residue", "--train", "t.tsv", "--label-column", "sequence", "--letters"];
+    let more = ["AKLW", "--model", "composition", "--out", "r", "--set", "head.standardize=true"];
+    let refused = scratch.run(&[&words[..], &more].concat()).go().code(2).stderr;
+    assert!(refused.contains("\"head.standardize\" is for heads of pooled vectors"), "{refused}");
+}
+
 /// What was told of every example, and what an evaluation would take.
 fn each_example(scratch: &Scratch) {
     for (task, names) in [

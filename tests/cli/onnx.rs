@@ -149,8 +149,8 @@ fn heads_are_taught_on_an_onnx_encoder_and_leave_as_onnx_with_the_same_answers()
     let (scratch, model) = (Scratch::new(), file("esm2.onnx"));
     taught(&scratch);
     for (task, label, more) in [
-        ("classification", "label", &["--set", "head.hidden=8"][..]),
-        ("multilabel", "kinds", &[]),
+        ("classification", "label", &["--set", "head.hidden=8", "--set", "head.standardize=true"][..]),
+        ("multilabel", "kinds", &["--set", "head.standardize=true"]),
         ("regression", "number", &["--set", "head.pooling=max"]),
         ("residue", "places", &["--letters", "AB"]),
     ] {

@@ -20,6 +20,7 @@ fn config(kind: HeadKind, inputs: usize, outputs: usize) -> HeadConfig {
         embedding: None,
         activation: Activation::Relu,
         dropout: 0.0,
+        standardized: false,
     }
 }
 
@@ -146,6 +147,61 @@ fn neighbours_change_no_bit() {
         let alone = head.forward(&off(), Given::States(&second, &[(0, 5)])).unwrap().to_vec_f32();
         assert_eq!(together[together.len() - alone.len()..], alone, "{config:?}");
     }
+}
+
+/// A standardized head is a head of vectors that someone else has standardized; its scale is no parameter that learns.
+#[test]
+fn a_standardized_head_reads_numbers_of_one_scale() {
+    let (means, deviations) = ([3.0, -2.0, 0.5, 7.0, 0.0, 1e6], [0.01, 2.0, 1.0, 0.0, 0.5, 0.1]);
+    let values = noise(8 * 6);
+    let moved = |place: usize, value: f32| {
+        let (mean, deviation) = (means[place % 6], deviations[place % 6]);
+        // What does not vary, or by no more than its own rounding, keeps its scale.
+        let scale = if deviation > 1e-6 * f64::abs(mean) { deviation } else { 1.0 };
+        (scale * f64::from(value) + mean) as f32
+    };
+    let raw: Vec<f32> = values.iter().enumerate().map(|(place, &value)| moved(place, value)).collect();
+    for plain in [
+        HeadConfig { hidden: Some(5), ..config(HeadKind::Sequence, 6, 2) },
+        HeadConfig { hidden: Some(5), ..config(HeadKind::Symmetric, 6, 2) },
+        HeadConfig { activation: Activation::Tanh, ..config(HeadKind::Average, 6, 2) },
+    ] {
+        let standardized = HeadConfig { standardized: true, ..plain.clone() };
+        let (plain, head) = (random(&plain), random(&standardized));
+        assert!(plain.standardize(&means, &deviations).is_err());
+        assert_eq!(head.params().len(), plain.params().len());
+        for (to, from) in head.params().iter().zip(plain.params()) {
+            to.set_values(&from.values().unwrap()).unwrap();
+        }
+        head.standardize(&means, &deviations).unwrap();
+        let of = |head: &LoadedHead, values: &[f32]| {
+            head.forward(&off(), Given::Vectors(&tensor(8, 6, values))).unwrap().to_vec_f32()
+        };
+        let wanted = of(&plain, &values);
+        // A number of size 1e6 is known to 0.06, which its deviation of 0.1 would make 0.6: it is left as it is.
+        near(&of(&head, &raw), &wanted, 0.15);
+        let close = |values: &[f32]| -> Vec<f32> {
+            values
+                .iter()
+                .enumerate()
+                .map(|(place, &value)| if place % 6 == 5 { 0.0 } else { value })
+                .collect()
+        };
+        let raw: Vec<f32> =
+            raw.iter().enumerate().map(|(place, &value)| if place % 6 == 5 { 1e6 } else { value }).collect();
+        near(&of(&head, &raw), &of(&plain, &close(&values)), 2e-4);
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("head.safetensors");
+        head.save(&path).unwrap();
+        let place = (&Device::cpu(1).unwrap(), Precision::F32);
+        let again = LoadedHead::load(&path, &standardized, place, false).unwrap();
+        assert_eq!(of(&again, &raw), of(&head, &raw));
+        let fresh = random(&standardized);
+        fresh.restore(&path).unwrap();
+        assert_eq!(of(&fresh, &raw), of(&head, &raw));
+    }
+    let residue = HeadConfig { standardized: true, ..config(HeadKind::Residue, 6, 2) };
+    assert!(residue.check().unwrap_err().to_string().contains("standardized"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn published(kind: HeadKind, pooling: Pooling, outputs: usize) -> HeadConfig {
         embedding: None,
         activation: Activation::Tanh,
         dropout: 0.0,
+        standardized: false,
     }
 }
 

@@ -76,6 +76,9 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
             "it pools by weights of its own, and a head of an ONNX file is given one vector of a protein",
         );
     }
+    if config.standardized && kind == HeadKind::Symmetric {
+        return refuse("products of standardized vectors have no layer in an ONNX file of pairs");
+    }
     if head.card.encoder.adapter.is_some() {
         return refuse(
             "it was taught with an adapter, and the sidecar of an ONNX file names an encoder alone",
@@ -84,7 +87,13 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
     let output = || layer("output", hidden.unwrap_or(inputs), outputs);
     let layers = || -> anyhow::Result<Vec<Layer>> {
         let hidden = hidden.map(|width| layer("hidden", inputs, width)).transpose()?;
-        Ok(hidden.into_iter().chain([output()?]).collect())
+        let mut layers: Vec<Layer> = hidden.into_iter().chain([output()?]).collect();
+        if let (Some(first), Some(means), Some(scale)) =
+            (layers.first_mut(), find("standard.mean".to_owned())?, find("standard.scale".to_owned())?)
+        {
+            take_up(first, &means, &scale);
+        }
+        Ok(layers)
     };
     let form = match kind {
         HeadKind::Sequence | HeadKind::Residue => Form::Perceptron(layers()?),
@@ -105,6 +114,20 @@ fn graph(head: &HeadFolder) -> anyhow::Result<HeadGraph> {
         Between::Tanh => Activation::Tanh,
     };
     Ok(HeadGraph { form, activation })
+}
+
+/// Makes a layer that reads `(x - mean) · scale` one that reads `x`.
+fn take_up(layer: &mut Layer, means: &[f32], scale: &[f32]) {
+    let mut bias = layer.bias.take().unwrap_or_else(|| vec![0.0; layer.outputs]);
+    for (row, bias) in layer.weight.chunks_exact_mut(layer.inputs).zip(&mut bias) {
+        let mut away = f64::from(*bias);
+        for (weight, (mean, scale)) in row.iter_mut().zip(means.iter().zip(scale)) {
+            away -= f64::from(*weight) * f64::from(*scale) * f64::from(*mean);
+            *weight *= scale;
+        }
+        *bias = away as f32;
+    }
+    layer.bias = Some(bias);
 }
 
 fn reads(head: &HeadFolder) -> ReadsText {

@@ -127,6 +127,7 @@ fn description(
             embedding: None,
             activation: Activation::Tanh,
             dropout: 0.0,
+            standardized: false,
         },
         encoder: EncoderCard {
             identity: engine::verify(&card.folder)?,

@@ -126,6 +126,9 @@ impl Session<'_> {
             *kept = self.kept(pupil, facts.layer, limit, context)?;
         }
         let lecture = self.lecture(&head, &encoder, &facts, limit)?;
+        if head_config.standardized && newest.is_none() {
+            lecture.standardize((self.device, precision))?;
+        }
         let (mut learner, parameters) = self.learner(&lecture, &encoder, &head, precision)?;
         if let Some(Checkpoint { path, state }) = &newest {
             learner.restore(&path.join(OPTIMIZER), state.step)?;
@@ -164,6 +167,10 @@ impl Session<'_> {
     /// Refuses what the task and its labels do not go with.
     fn fits(&self) -> anyhow::Result<()> {
         self.ranking()?;
+        if self.config.head.standardize && !self.head_config(1).kind.pools() {
+            let what = "\"head.standardize\" is for heads of pooled vectors, and this one reads the states of residues";
+            return Err(HeadError::Unfit { what: what.to_owned() }.into());
+        }
         let set = &self.examples.train;
         let wants_pairs = self.task.kind.takes_pairs();
         if set.are_pairs() != wants_pairs {
@@ -416,6 +423,7 @@ impl Session<'_> {
             embedding: head.embedding.filter(|_| kind == HeadKind::Alignment),
             activation: head.activation,
             dropout: head.dropout as f32,
+            standardized: head.standardize && kind.pools(),
         }
     }
 

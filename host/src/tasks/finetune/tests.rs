@@ -16,13 +16,13 @@ const MODEL: &str =
 /// An encoder that learns beside its head, from the task and from hidden residues; checkpoints at odd steps, beside those of
 /// epochs.
 const CONFIG: &str = "[task]\nname = \"classification\"\n[model]\nconfig = \"model.json\"\n\
-    [data]\ntrain = [\"t.tsv\"]\nvalid_fraction = 0.3\n[head]\nhidden = 5\ndropout = 0.2\n\
+    [data]\ntrain = [\"t.tsv\"]\nvalid_fraction = 0.3\n[head]\nhidden = 5\ndropout = 0.2\nstandardize = true\n\
     [tuning]\nencoder = \"all\"\nmlm_weight = 0.3\ntask_weight = 0.7\n\
     [run]\nepochs = 3\nbatch = 6\nbudget_tokens = 100\n[checkpoint]\nevery_steps = 2\nkeep_last = 1\n";
 
 /// The same head on letters alone, which are encoded once.
 const FROZEN: &str = "[task]\nname = \"classification\"\n[model]\ninit = \"composition\"\n\
-    [data]\ntrain = [\"t.tsv\"]\nvalid_fraction = 0.3\n[head]\nhidden = 5\ndropout = 0.2\n\
+    [data]\ntrain = [\"t.tsv\"]\nvalid_fraction = 0.3\n[head]\nhidden = 5\ndropout = 0.2\nstandardize = true\n\
     [run]\nepochs = 3\nbatch = 6\n[checkpoint]\nevery_steps = 2\nkeep_last = 1\n";
 
 fn prepare(folder: &Path) {

@@ -1,5 +1,7 @@
 //! Labels of proteins, residues and pairs, by a head on an encoder that learns with it or does not.
 
+mod standard;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs;

@@ -6,7 +6,7 @@ use crate::train::config::keys::{Key, Keys, key};
 pub(super) const FINETUNE: Keys = Keys { command: "finetune", all: &KEYS };
 
 /// All keys, in the order in which a configuration is written.
-const KEYS: [Key; 84] = [
+const KEYS: [Key; 85] = [
     key("task.name", "the name of a task", "what is learnt; 'pliant finetune --help' lists the tasks")
         .required(),
     key("model.config", "the path of a config.json", "begin with random weights of this model configuration")
@@ -90,6 +90,12 @@ const KEYS: [Key; 84] = [
     ),
     key("head.activation", "\"relu\" or \"tanh\"", "what becomes of the sums of the hidden layer"),
     key("head.dropout", "a number from 0 to below 1", "part of the hidden numbers that is dropped"),
+    key(
+        "head.standardize",
+        "true or false",
+        "whether every number of a pooled vector is put on one scale first, by its mean and deviation over training examples: \
+         where proteins are much alike, as mutants of one",
+    ),
     key(
         "tuning.encoder",
         "\"frozen\", \"lora\", \"top\", \"names\" or \"all\"",

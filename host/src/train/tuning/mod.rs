@@ -185,6 +185,8 @@ pub struct HeadSection {
     pub activation: Activation,
     /// Part of the hidden numbers that is dropped.
     pub dropout: f64,
+    /// Whether pooled vectors are put on one scale.
+    pub standardize: bool,
 }
 
 /// What is put on pairs.
@@ -335,7 +337,7 @@ pub enum BestBy {
 /// The values of keys that nothing sets.
 const DEFAULTS: &str = r#"
 data = { train = [], valid = [], exclude = [], train_parts = [], valid_parts = [], on_error = "fail", long = "whole", sequence_columns = [], label_columns = [], id_columns = [], classes = [], max_residues = 100000 }
-head = { pooling = "mean", pairs = "symmetric", activation = "relu", dropout = 0.0 }
+head = { pooling = "mean", pairs = "symmetric", activation = "relu", dropout = 0.0, standardize = false }
 tuning = { encoder = "frozen", names = [], lora_rank = 8, lora_alpha = 16.0, lora_dropout = 0.0, lora_targets = [], lora_layers = [], prefix_gigabytes = 4.0, layer = -1, encoder_rate = 1.0, head_rate = 1.0, class_weights = "none", task_weight = 1.0, mlm_weight = 0.0 }
 masking = { choose = 0.15, mask = 0.8, random = 0.1, rounding = "chance" }
 optimizer = { kind = "adamw", learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.0, clip = 1.0 }

@@ -19,6 +19,7 @@ mod pooler;
 mod published;
 mod residue;
 mod sequence;
+mod standard;
 mod symmetric;
 
 use std::path::Path;
@@ -36,6 +37,7 @@ use crate::error::ModelError;
 pub use alignment::AlignmentHead;
 pub use average::AverageHead;
 pub use contact_map::ContactMapHead;
+use pooler::Pooler;
 pub use published::{PublishedHead, take_published};
 pub use residue::ResidueHead;
 pub use sequence::SequenceHead;
@@ -67,6 +69,13 @@ pub struct HeadConfig {
     /// before the hidden layer too.
     #[serde(default)]
     pub dropout: f32,
+    /// Whether every number of a pooled vector is put on one scale before the first layer: [`LoadedHead::standardize`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub standardized: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What becomes of the sums of a hidden layer.
@@ -283,10 +292,12 @@ impl LoadedHead {
             HeadKind::Average => Head::Average(AverageHead::new(config, weights)?),
             HeadKind::Alignment => Head::Alignment(AlignmentHead::new(config, weights)?),
         };
-        Ok(Self { head, params: weights.params(), live: weights.live() })
+        let mut params = weights.params();
+        params.retain(|param| !standard::is_part(param.name()));
+        Ok(Self { head, params, live: weights.live() })
     }
 
-    /// Every parameter once.
+    /// Every parameter once, without the scale of a standardized head, which no gradient moves.
     #[must_use]
     pub fn params(&self) -> &[Arc<Param>] {
         &self.params
@@ -311,16 +322,33 @@ impl LoadedHead {
     /// # Errors
     /// [`ModelError::Head`] where the head pools nothing, [`ModelError::Tensor`] for what does not fit.
     pub fn vectors(&self, tape: &Tape, given: Given<'_>) -> Result<Tensor, ModelError> {
-        let pooler = match &self.head {
-            Head::Sequence(head) => &head.pooler,
-            Head::Symmetric(head) => &head.pooler,
-            Head::Average(head) => &head.pooler,
+        Ok(self.pooler()?.vectors(tape, given)?)
+    }
+
+    fn pooler(&self) -> Result<&Pooler, ModelError> {
+        match &self.head {
+            Head::Sequence(head) => Ok(&head.pooler),
+            Head::Symmetric(head) => Ok(&head.pooler),
+            Head::Average(head) => Ok(&head.pooler),
             Head::Residue(_) | Head::Alignment(_) => {
                 let found = "a head of residues or alignments".to_owned();
-                return Err(ModelError::Head { what: "kind", found, wanted: "one that pools" });
+                Err(ModelError::Head { what: "kind", found, wanted: "one that pools" })
             }
+        }
+    }
+
+    /// Gives a standardized head that can be trained the means and standard deviations of the pooled vectors that it will be
+    /// given: from now on its layers read `(x - mean) / deviation`, of a number without deviation `x - mean`.
+    ///
+    /// # Errors
+    /// [`ModelError::Head`] where the head is not standardized, [`ModelError::Tensor`] for numbers that do not fit.
+    pub fn standardize(&self, means: &[f64], deviations: &[f64]) -> Result<(), ModelError> {
+        let pooler = self.pooler()?;
+        let Some(standard) = &pooler.standard else {
+            let found = "a head as it is".to_owned();
+            return Err(ModelError::Head { what: "standardized", found, wanted: "one with a scale" });
         };
-        Ok(pooler.vectors(tape, given)?)
+        Ok(standard.set(means, deviations)?)
     }
 
     /// Writes the weights as they are now as one safetensors file.
@@ -376,6 +404,9 @@ impl HeadConfig {
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return refuse("dropout", self.dropout.to_string(), "a number from 0 to below 1");
+        }
+        if self.standardized && !self.kind.pools() {
+            return refuse("standardized", "true".to_owned(), "false in a head of residues or alignments");
         }
         match (self.kind, self.pooling) {
             (HeadKind::Residue | HeadKind::Alignment, Some(_)) => {

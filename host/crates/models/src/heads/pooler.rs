@@ -1,12 +1,14 @@
 //! From the states of a sequence to one vector.
 //!
 //! Keys: with attention `attention.weight [1,W]`, `attention.bias [1]`, whose softmax over the residues of a sequence says how
-//! much each counts; with the random pooler `pooler.weight [W,W]`, `pooler.bias [W]`, which never learn.
+//! much each counts; with the random pooler `pooler.weight [W,W]`, `pooler.bias [W]`, which never learn; those of the scale
+//! where there is one.
 
 use pliant_nn::{CheckpointError, Init, Linear, Weights};
 use pliant_tensor::ops::{Epilogue, attention_pool, pool, tanh};
 use pliant_tensor::{Dtype, Tape, Tensor, TensorError};
 
+use super::standard::Standard;
 use super::{Given, HeadConfig, Pooling};
 
 /// What transformers draws the matrix of a pooler with.
@@ -18,6 +20,7 @@ pub(super) struct Pooler {
     pooling: Pooling,
     attention: Option<Linear>,
     random: Option<Linear>,
+    pub(super) standard: Option<Standard>,
 }
 
 impl Pooler {
@@ -30,7 +33,8 @@ impl Pooler {
         let random = matches!(pooling, Pooling::Random | Pooling::Published)
             .then(|| Linear::new(&weights.at("pooler").frozen(), inputs, inputs, init))
             .transpose()?;
-        Ok(Self { pooling, attention, random })
+        let standard = config.standardized.then(|| Standard::new(inputs, weights)).transpose()?;
+        Ok(Self { pooling, attention, random, standard })
     }
 
     /// A vector `[S,W]` for each sequence. Of vectors only what comes after the choice of states is still done.
@@ -43,8 +47,12 @@ impl Pooler {
             (_, Given::Vectors(vectors)) => vectors.clone(),
             (None, Given::States(states, spans)) => pool(tape, states, self.pooling.kind(), spans)?,
         };
-        match &self.random {
-            Some(layer) => tanh(tape, &layer.forward(tape, &vectors, Epilogue::Store, Dtype::F32)?),
+        let vectors = match &self.random {
+            Some(layer) => tanh(tape, &layer.forward(tape, &vectors, Epilogue::Store, Dtype::F32)?)?,
+            None => vectors,
+        };
+        match &self.standard {
+            Some(standard) => standard.of(tape, &vectors),
             None => Ok(vectors),
         }
     }
