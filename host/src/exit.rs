@@ -290,7 +290,8 @@ fn table_hint(error: &TableError) -> Option<String> {
     let text = if found.contains(';') && !found.contains(", ") {
         "put commas or tabs between the cells, in the place of semicolons"
     } else {
-        "name the columns in the first line; options such as --sequence-column and --label-column choose others, where the command has them"
+        "name the columns in the first line; options such as --sequence-column and --label-column choose others, where the \
+         command has them"
     };
     Some(text.to_owned())
 }

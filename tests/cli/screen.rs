@@ -92,9 +92,14 @@ fn calibrate(scratch: &Scratch, more: &[&str]) {
 #[test]
 fn every_pair_is_scored_once_as_predict_would() {
     let of_mean = ["--set", "head.pairs=average", "--set", "head.activation=tanh", "--set", "head.hidden=21"];
-    for head in [&of_mean[..], &["--set", "head.hidden=8"]] {
+    let scaled = ["--set", "head.standardize=true"];
+    for head in [&of_mean[..], &["--set", "head.hidden=8"], &[&of_mean[..], &scaled].concat()] {
         scored_as_predicted(&scratch_with(head));
     }
+    let scratch = scratch_with(&scaled);
+    scored_as_predicted(&scratch);
+    let export = scratch.run(&["model", "export", "head", "--onnx", "--out", "head_onnx"]).go().code(2);
+    assert!(export.stderr.contains("products of standardized vectors"), "{}", export.stderr);
 }
 
 fn scored_as_predicted(scratch: &Scratch) {

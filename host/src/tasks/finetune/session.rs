@@ -423,7 +423,7 @@ impl Session<'_> {
             embedding: head.embedding.filter(|_| kind == HeadKind::Alignment),
             activation: head.activation,
             dropout: head.dropout as f32,
-            standardized: head.standardize && kind.pools(),
+            standardized: head.standardize,
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
+use pliant_models::ModelError;
 use pliant_models::heads::{Given, HeadKind, LoadedHead, Pooling};
 use pliant_seq::tables::{LabelledSet, Members};
 use pliant_seq::{
@@ -210,15 +211,25 @@ impl<'a> Lecture<'a> {
 
     /// Numbers `[·,N]` of examples without anything hidden.
     fn answers(&self, tape: &Tape, side: Side, examples: &[usize]) -> anyhow::Result<Tensor> {
+        self.made(tape, (side, examples), |given| self.head.forward(tape, given))
+    }
+
+    /// What `make` makes of what the head is given of examples.
+    fn made(
+        &self,
+        tape: &Tape,
+        (side, examples): (Side, &[usize]),
+        make: impl Fn(Given<'_>) -> Result<Tensor, ModelError>,
+    ) -> anyhow::Result<Tensor> {
         let sequences = self.sequences(side, examples);
         match &self.states {
             States::Stored { train, held_out } => {
                 let stored = if side == Side::HeldOut { held_out.unwrap_or(train) } else { train };
-                self.of_stored(tape, stored, &sequences)
+                self.of_stored(tape, stored, &sequences, make)
             }
             States::Pupil { .. } => {
                 let (states, pack) = self.states(tape, side, &sequences)?;
-                Ok(self.head.forward(tape, Given::States(&states, &self.spans(&pack)))?)
+                Ok(make(Given::States(&states, &self.spans(&pack)))?)
             }
         }
     }
@@ -272,10 +283,15 @@ impl<'a> Lecture<'a> {
         Ok(Some(stored))
     }
 
-    fn of_stored(&self, tape: &Tape, stored: &Stored, sequences: &[usize]) -> anyhow::Result<Tensor> {
+    fn of_stored(
+        &self,
+        tape: &Tape,
+        stored: &Stored,
+        sequences: &[usize],
+        make: impl Fn(Given<'_>) -> Result<Tensor, ModelError>,
+    ) -> anyhow::Result<Tensor> {
         let (rows, spans) = gathered(tape, stored, sequences)?;
-        let given = if self.reads_states { Given::States(&rows, &spans) } else { Given::Vectors(&rows) };
-        Ok(self.head.forward(tape, given)?)
+        Ok(make(if self.reads_states { Given::States(&rows, &spans) } else { Given::Vectors(&rows) })?)
     }
 
     /// The rows of a pack that the head reads of each sequence.
@@ -399,7 +415,10 @@ impl<'a> Lecture<'a> {
         let once = self.once(tape)?;
         for pack in self.packs(Side::HeldOut, &examples, once.is_some()) {
             let given = match &once {
-                Some(stored) => self.of_stored(tape, stored, &self.sequences(Side::HeldOut, &pack))?,
+                Some(stored) => {
+                    let sequences = self.sequences(Side::HeldOut, &pack);
+                    self.of_stored(tape, stored, &sequences, |given| self.head.forward(tape, given))?
+                }
                 None => self.answers(tape, Side::HeldOut, &pack)?,
             };
             let (width, values) = (given.columns(), given.to_vec_f32());

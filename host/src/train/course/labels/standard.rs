@@ -1,11 +1,10 @@
 //! The scale of the vectors that a head will read.
 
 use pliant_kernels::{Device, Precision};
-use pliant_models::heads::Given;
 use pliant_seq::epoch_order;
 use pliant_tensor::Tape;
 
-use super::{Lecture, Side, States, gathered};
+use super::{Lecture, Side};
 
 /// Examples that are looked at: means are then off by a thirtieth of a deviation.
 const EXAMPLES: usize = 1024;
@@ -23,7 +22,7 @@ impl Lecture<'_> {
         let examples: Vec<usize> = order.into_iter().map(|number| self.usable[number]).collect();
         let (mut count, mut sums) = (0.0, Vec::new());
         for pack in self.packs(Side::Train, &examples, false) {
-            let vectors = self.vectors(&tape, &self.sequences(Side::Train, &pack))?;
+            let vectors = self.made(&tape, (Side::Train, &pack), |given| self.head.vectors(&tape, given))?;
             let (width, values) = (vectors.columns(), vectors.to_vec_f32());
             sums.resize(width, Moments::default());
             for row in values.chunks_exact(width) {
@@ -34,22 +33,6 @@ impl Lecture<'_> {
         let means: Vec<f64> = sums.iter().map(|sums| sums.mean).collect();
         let deviations: Vec<f64> = sums.iter().map(|sums| (sums.squares / count).sqrt()).collect();
         Ok(self.head.standardize(&means, &deviations)?)
-    }
-
-    /// The vectors that the head makes of sequences that are learnt from.
-    fn vectors(&self, tape: &Tape, sequences: &[usize]) -> anyhow::Result<pliant_tensor::Tensor> {
-        match &self.states {
-            States::Stored { train, .. } => {
-                let (rows, spans) = gathered(tape, train, sequences)?;
-                let given =
-                    if self.reads_states { Given::States(&rows, &spans) } else { Given::Vectors(&rows) };
-                Ok(self.head.vectors(tape, given)?)
-            }
-            States::Pupil { .. } => {
-                let (states, pack) = self.states(tape, Side::Train, sequences)?;
-                Ok(self.head.vectors(tape, Given::States(&states, &self.spans(&pack)))?)
-            }
-        }
     }
 }
 
