@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use pliant_kernels::{Device, Precision};
 use pliant_models::{Adapting, Model, ModelError, Purpose, composition, load_adapted};
 use pliant_seq::{Pack, Vocabulary};
-use pliant_tensor::ops::{Kind, SoftmaxKind, pool, softmax};
+use pliant_tensor::ops::{Kind, SoftmaxKind, columns, pool, softmax};
 use pliant_tensor::{Ids, Offsets, Tape, Tensor};
 
 use crate::cli::embed::Pool;
@@ -218,19 +218,10 @@ impl Engine {
 
     /// The logarithms of the probabilities of tokens.
     fn log_probs(&self, tape: &Tape, logits: &Tensor) -> anyhow::Result<Tensor> {
-        self.of_tokens(softmax(tape, logits, SoftmaxKind::Logarithms)?)
-    }
-
-    /// The columns of the vocabulary's tokens, which are the first. A table may have more rows than there are tokens;
-    /// they take part in the probabilities, as in the training, and nobody asks for theirs.
-    fn of_tokens(&self, all: Tensor) -> anyhow::Result<Tensor> {
-        let (columns, tokens) = (all.columns(), self.width());
-        if columns == tokens {
-            return Ok(all);
-        }
-        let rows = all.f32()?.as_slice().chunks_exact(columns);
-        let kept: Vec<f32> = rows.flat_map(|row| &row[..tokens]).copied().collect();
-        Ok(Tensor::from_f32(self.device(), [all.rows(), tokens], &kept)?)
+        let (all, tokens) = (softmax(tape, logits, SoftmaxKind::Logarithms)?, self.width());
+        // The vocabulary's tokens are the first. A table may have more rows than there are tokens; they take part in the
+        // probabilities, as in the training, and nobody asks for theirs.
+        Ok(if all.columns() == tokens { all } else { columns(tape, &all, 0..tokens)? })
     }
 
     /// The probabilities that residues touch: for each sequence of the pack `[L, L]`, symmetric.

@@ -56,6 +56,15 @@ impl Bench {
         floats(&found.get(array).unwrap_or_else(|| panic!("{array} of {:?}", found.keys())).1)
     }
 
+    /// How often the stand-in of the driver was asked for something, by what it wrote to a file.
+    fn calls(&self, log: &str) -> impl Fn(&str) -> u64 + use<> {
+        let log = self.scratch.text(log);
+        move |name| {
+            let line = log.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.map_or(0, |number| number.parse().unwrap())
+        }
+    }
+
     fn numerics(&self, name: &str) -> String {
         let metadata = self.scratch.npz(name).metadata.unwrap();
         metadata.get("numerics").unwrap().as_str().unwrap().to_owned()
@@ -153,11 +162,7 @@ fn the_bytes_are_the_same_whatever_the_budget_and_however_late_the_device() {
                 assert!(run("some.npz", tokens, order, "some.log") == wanted, "{model} {tokens} {order}");
             }
             // All that was taken was given back, and a pass waits for nothing but its results.
-            let log = bench.scratch.text("all.log");
-            let count = |name: &str| -> u64 {
-                let line = log.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-                line.map_or(0, |number| number.parse().unwrap())
-            };
+            let (log, count) = (bench.scratch.text("all.log"), bench.calls("all.log"));
             for held in ["held_pieces", "held_streams", "held_events", "held_modules", "held_pinned"] {
                 assert_eq!(count(held), 0, "{log}");
             }
@@ -363,6 +368,46 @@ fn every_kernel_agrees_with_the_processor_through_its_launch() {
     bench.run(&["kernels", "check", "--device", "cpu"]).go().code(2);
 }
 
+/// Numbers of the other families go from operation to operation on the device, and so do those of a vocabulary that has
+/// more rows than tokens.
+#[test]
+fn no_family_brings_numbers_back_inside_a_pass() {
+    const MADE: [(&str, &str); 3] = [
+        (
+            "plus_tfm",
+            r#"{"model_type": "TFM", "num_layers": 2, "hidden_dim": 32, "num_heads": 2, "feedforward_dim": 40,
+                "pos_encode": true, "max_len": 100, "dropout": 0.1}"#,
+        ),
+        (
+            "p_elmo",
+            r#"{"model_type": "RNN", "rnn_type": "B", "num_layers": 2, "hidden_dim": 16, "lm_proj_dim": 20,
+                "embedding_dim": 12, "lm": {"num_layers": 2, "hidden_dim": 24}}"#,
+        ),
+        ("p_elmo_lm", r#"{"model_type": "RNN", "rnn_type": "TFR", "num_layers": 2, "hidden_dim": 16}"#),
+    ];
+    let Some(bench) = Bench::new() else { return };
+    let lc_plm = path(MODELS[1]);
+    let mut cases = vec![("logits", lc_plm.as_str(), "logprobs")];
+    for (name, config) in MADE {
+        bench.scratch.write(&format!("{name}.json"), config);
+        let config = format!("{name}.json");
+        bench.run(&["model", "new", "--config", &config, "--seed", "7", "--out", name]).go().code(0);
+        cases.push(("embed", name, "embeddings"));
+    }
+    for (command, model, array) in cases {
+        for (device, out) in [("cpu", "cpu.npz"), ("cuda", "cuda.npz")] {
+            let log = bench.scratch.path("calls.log").display().to_string();
+            let words = bench.words(command, model, out, &["--device", device]);
+            bench.run(&words).env("PLIANT_STANDIN_LOG", &log).go().code(0);
+        }
+        let found = apart(&bench.numbers("cpu.npz", array), &bench.numbers("cuda.npz", array));
+        assert!(found <= 1e-5, "{model}: {found}");
+        let count = bench.calls("calls.log");
+        assert!(count("cuLaunchKernel") > 10, "{model}");
+        assert_eq!((count("cuEventSynchronize"), count("cuMemcpyDtoHAsync")), (1, 1), "{model}");
+    }
+}
+
 /// A library's product runs on whole blocks of rows: beyond the last row, where memory has room, and else on copies.
 #[test]
 fn rows_are_copied_only_where_memory_has_no_room_for_a_whole_block() {
@@ -384,9 +429,7 @@ fn rows_are_copied_only_where_memory_has_no_room_for_a_whole_block() {
         ];
         let log = bench.scratch.path("one.log").display().to_string();
         bench.run(&words).env("PLIANT_STANDIN_LOG", &log).go().code(0);
-        let log = bench.scratch.text("one.log");
-        let line = log.lines().find_map(|line| line.strip_prefix("cuMemcpyDtoDAsync "));
-        line.map_or(0, |number| number.parse().unwrap())
+        bench.calls("one.log")("cuMemcpyDtoDAsync")
     };
     // With two tokens more: 127 rows, whose memory is of the size of 128, and 42.
     assert_eq!(copies(125), 0);

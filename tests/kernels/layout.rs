@@ -1,6 +1,6 @@
-//! Proofs of picking rows.
+//! Proofs of picking rows and columns.
 
-use pliant_kernels::ops::layout::{self, Sizes, TOLERANCE, cpu};
+use pliant_kernels::ops::layout::{self, Columns, Sizes, TOLERANCE, cpu};
 use pliant_kernels::{Device, Input, Output};
 use pliant_tests::kernels::inputs::{Operand, gather, reals, rounded_reals, split};
 use pliant_tests::kernels::{
@@ -31,7 +31,14 @@ impl Problem {
         Self { sizes: Sizes { rows, width }, rows: order, x, dy }
     }
 
-    /// Picked rows of both types, their gradient put back, and the same added to `x`.
+    /// The inner columns of `x`, where there are, and where they go: after three of seven more.
+    fn columns(&self) -> Columns {
+        let Sizes { rows, width } = self.sizes;
+        let kept = width.saturating_sub(2).max(1);
+        Columns { rows, width: kept, from: (width, (width - kept) / 2), to: (kept + 7, 3) }
+    }
+
+    /// Picked rows of both types, their gradient put back, the same added to `x`, and columns.
     fn fast(&self, device: &Device) -> Vec<Found> {
         let (x, dy) = (device.upload(&self.x), device.upload(&self.dy));
         let narrow = Operand::upload(device, pliant_kernels::Precision::Bf16, &self.x);
@@ -42,11 +49,15 @@ impl Problem {
         let (mut dx, mut added) = (device.upload(&self.x), device.upload(&self.x));
         layout::scatter_rows(device, self.sizes, &self.rows, &dy, &mut dx, false).unwrap();
         layout::scatter_rows(device, self.sizes, &self.rows, &dy, &mut added, true).unwrap();
+        let columns = self.columns();
+        let mut apart = device.zeros(columns.rows * columns.to.0);
+        layout::copy_columns(device, columns, &x, &mut apart).unwrap();
         vec![
             Found::new("y", &y),
             Found::new("y in bf16", &y_narrow),
             Found::new("dx", &dx),
             Found::new("added", &added),
+            Found::new("columns", &apart),
         ]
     }
 
@@ -59,11 +70,15 @@ impl Problem {
         let (mut dx, mut added) = (vec![0.0; self.x.len()], reals(&self.x));
         cpu::scatter_rows(self.sizes.width, &self.rows, &reals(&self.dy), &mut dx);
         cpu::scatter_rows(self.sizes.width, &self.rows, &reals(&self.dy), &mut added);
+        let columns = self.columns();
+        let mut apart = vec![0.0; columns.rows * columns.to.0];
+        cpu::copy_columns(columns, &reals(&self.x), &mut apart);
         vec![
             Expected::new("y", pick(&reals(&self.x)), TOLERANCE),
             Expected::new("y in bf16", pick(&rounded_reals(&self.x)), TOLERANCE),
             Expected::new("dx", dx, TOLERANCE),
             Expected::new("added", added, TOLERANCE),
+            Expected::new("columns", apart, TOLERANCE),
         ]
     }
 }
@@ -116,7 +131,21 @@ pub(crate) fn gradients() -> Vec<Gradient> {
     };
     let inputs = vec![("x", reals(&x))];
     let (forward, backward) = (Box::new(forward), Box::new(backward));
-    vec![Gradient { name: "layout".to_owned(), inputs, forward, backward }]
+    let rows = Gradient { name: "layout".to_owned(), inputs, forward, backward };
+    let there = Columns { rows: 6, width: 2, from: (3, 1), to: (5, 2) };
+    let forward = move |values: &[Vec<f64>]| {
+        let mut y = vec![0.0; 30];
+        cpu::copy_columns(there, &values[0], &mut y);
+        y
+    };
+    let backward = move |_: &[Vec<f64>], dy: &[f64]| {
+        let mut dx = vec![0.0; 18];
+        cpu::copy_columns(Columns { from: there.to, to: there.from, ..there }, dy, &mut dx);
+        vec![dx]
+    };
+    let inputs = vec![("x", reals(&x))];
+    let (forward, backward) = (Box::new(forward), Box::new(backward));
+    vec![rows, Gradient { name: "columns".to_owned(), inputs, forward, backward }]
 }
 
 #[test]

@@ -80,7 +80,12 @@ pub const SOURCES: &[Source] = &[
     Source {
         op: "layout",
         text: text!("layout"),
-        kernels: &[kernel("layout_gather_bf16"), kernel("layout_gather_f32")],
+        kernels: &[
+            kernel("layout_columns"),
+            kernel("layout_gather_bf16"),
+            kernel("layout_gather_f32"),
+            kernel("layout_scatter"),
+        ],
     },
     Source { op: "linear", text: text!("linear"), kernels: LINEAR },
     Source { op: "lstm", text: text!("lstm"), kernels: &[tiles("lstm_step_bf16"), tiles("lstm_step_f32")] },

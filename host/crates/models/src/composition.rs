@@ -152,7 +152,7 @@ impl Encoder for Composition {
             let length = ((length as f64).ln() / 10.0) as f32;
             for token in sequence[0]..sequence[1] {
                 let row = &mut states[token * WIDTH..(token + 1) * WIDTH];
-                let id = ids.buffer().as_slice()[token];
+                let id = ids.as_slice()[token];
                 if TOKENS.contains(&id) {
                     row[(id - TOKENS.start) as usize] = LETTER;
                 }

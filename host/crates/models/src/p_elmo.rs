@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use pliant_kernels::Precision;
 use pliant_nn::{BiLstm, CheckpointError, Embedding, Init, Linear, Weights};
-use pliant_tensor::ops::{Epilogue, gather_rows, relu, spread_rows};
+use pliant_tensor::ops::{Epilogue, beside, gather_rows, relu, spread_rows};
 use pliant_tensor::{Dtype, Ids, Offsets, Param, Tape, Tensor, TensorError};
 
 use crate::error::ModelError;
@@ -88,8 +88,9 @@ impl PElmo {
         let layers: Vec<usize> = (1..=self.config.lm.num_layers).collect();
         let told = self.lm.encode(tape, ids, offsets, &layers)?;
         let told = told.iter().map(|layer| gather_rows(tape, layer, residues));
-        let told = beside(tape, &told.collect::<Result<Vec<_>, _>>()?)?;
-        let tokens = ids.buffer().as_slice();
+        let told = told.collect::<Result<Vec<_>, _>>()?;
+        let told = beside(tape, &told.iter().collect::<Vec<_>>())?;
+        let tokens = ids.as_slice();
         let letters: Vec<u32> = residues.iter().map(|&row| tokens[row].saturating_sub(1)).collect();
         let letters = Ids::new(tape.device(), &letters);
         let x = self.x_embed.forward_with_still_row(tape, &letters, borders, UNKNOWN)?;
@@ -106,20 +107,6 @@ fn residues(offsets: &Offsets) -> Result<(Vec<usize>, Offsets), TensorError> {
         borders.push(rows.len());
     }
     Ok((rows, Offsets::new(&borders)?))
-}
-
-/// Matrices of as many rows, side by side. They come from what is never trained, so no gradient flows.
-fn beside(tape: &Tape, parts: &[Tensor]) -> Result<Tensor, TensorError> {
-    let rows = parts.first().map_or(0, Tensor::rows);
-    let width = parts.iter().map(Tensor::columns).sum();
-    let numbers: Vec<Vec<f32>> = parts.iter().map(Tensor::to_vec_f32).collect();
-    let mut joined = Vec::with_capacity(rows * width);
-    for row in 0..rows {
-        for (part, numbers) in parts.iter().zip(&numbers) {
-            joined.extend_from_slice(&numbers[row * part.columns()..][..part.columns()]);
-        }
-    }
-    Tensor::from_f32(tape.device(), [rows, width], &joined)
 }
 
 impl Encoder for PElmo {

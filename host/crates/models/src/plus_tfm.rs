@@ -274,7 +274,7 @@ impl PlusTfm {
 
     /// The sum of the three tables, normalised.
     fn embed(&self, tape: &Tape, ids: &Ids, offsets: &Offsets) -> Result<Tensor, ModelError> {
-        let (tokens, limit) = (ids.buffer().as_slice(), self.parts.places);
+        let (tokens, limit) = (ids.as_slice(), self.parts.places);
         offsets.check_tokens("embedding", tokens.len())?;
         let (mut places, mut segments) = (Vec::with_capacity(tokens.len()), Vec::with_capacity(tokens.len()));
         for sequence in 0..offsets.sequences() {

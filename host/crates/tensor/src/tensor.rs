@@ -214,33 +214,43 @@ impl Tensor {
     }
 }
 
-/// Numbers of tokens or classes `[T]` on a device; clones share them.
+/// Numbers of tokens or classes `[T]` on a device, and on the host, so that nobody waits for a device to read them;
+/// clones share them.
 #[derive(Debug, Clone)]
-pub struct Ids(Arc<Buffer<u32>>);
+pub struct Ids {
+    host: Arc<[u32]>,
+    there: Arc<Buffer<u32>>,
+}
 
 impl Ids {
     /// Copies `ids` to the device.
     #[must_use]
     pub fn new(device: &Device, ids: &[u32]) -> Self {
-        Self(Arc::new(device.upload(ids)))
+        Self { host: ids.into(), there: Arc::new(device.upload(ids)) }
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.host.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.host.is_empty()
     }
 
-    /// The numbers.
+    /// The numbers, on the host.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u32] {
+        &self.host
+    }
+
+    /// The numbers, on the device.
     #[must_use]
     pub fn buffer(&self) -> &Buffer<u32> {
-        &self.0
+        &self.there
     }
 }
 

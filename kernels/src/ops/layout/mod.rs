@@ -1,20 +1,24 @@
-//! Rows of a matrix picked out, and put back.
+//! Rows of a matrix picked out, and put back; columns copied from one matrix to another.
 //!
 //! Shapes: `x [R,C]`, rows `r [B]` (indices into `x`, in any order, each at most once), `y [B,C]`.
 //!
 //! `y_b = x_{r_b}`. Backward: `dx_{r_b} = dy_b` and zero in all other rows, or `dx_{r_b} += dy_b` where `dx` holds a sum
 //! already. Numbers are copied, never rounded.
+//!
+//! Columns: `x [R,C]`, `y [R,D]`, `y_{r,d+k} = x_{r,c+k}` for K columns; all others of `y` stay as they are. It is its own
+//! backward, with `dy` for `x` and `dx` for `y`.
 
 pub mod cpu;
 mod cuda;
 mod simd;
 
 use crate::buffer::{Buffer, Input, Output};
-use crate::cuda::no_training;
 use crate::error::{KernelError, check_size};
 use crate::{Device, Tolerance};
 
 const OP: &str = "gather_rows";
+
+const COLUMNS: &str = "copy_columns";
 
 /// Copies are exact; a sum in place is rounded once.
 pub const TOLERANCE: Tolerance = Tolerance { absolute: 1e-7, relative: 1e-7 };
@@ -47,6 +51,56 @@ impl Sizes {
         }
         Ok(())
     }
+}
+
+/// K columns of two matrices of R rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Columns {
+    /// R
+    pub rows: usize,
+    /// K
+    pub width: usize,
+    /// C, and the first column that is read.
+    pub from: (usize, usize),
+    /// D, and the first column that is written.
+    pub to: (usize, usize),
+}
+
+impl Columns {
+    fn check(&self, x: usize, y: usize) -> Result<(), KernelError> {
+        for (what, (all, first), numbers) in [("matrix", self.from, x), ("result", self.to, y)] {
+            check_size(COLUMNS, what, numbers, self.rows * all)?;
+            let end = first + self.width;
+            if end > all {
+                return Err(KernelError::Index {
+                    op: COLUMNS,
+                    what: "end of the columns",
+                    found: end,
+                    limit: all + 1,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies K columns of `x [R,C]` to `y [R,D]`.
+///
+/// # Errors
+/// [`KernelError`] when sizes do not fit, or columns lie outside of a matrix.
+pub fn copy_columns(
+    device: &Device,
+    columns: Columns,
+    x: &Buffer<f32>,
+    y: &mut Buffer<f32>,
+) -> Result<(), KernelError> {
+    columns.check(x.len(), y.len())?;
+    match device {
+        Device::Cpu(cpu) => simd::copy_columns(cpu, columns, x, y),
+        Device::Cuda(cuda) => cuda::copy_columns(cuda, columns, x, y)?,
+    }
+    Ok(())
 }
 
 /// Copies `rows` of `x [R,C]` to `y [B,C]`, which holds numbers of the same type.
@@ -87,14 +141,12 @@ pub fn scatter_rows(
     accumulate: bool,
 ) -> Result<(), KernelError> {
     sizes.check(rows, dx.len(), dy.len())?;
+    if !accumulate {
+        device.clear(dx)?;
+    }
     match device {
-        Device::Cpu(cpu) => {
-            if !accumulate {
-                dx.as_mut_slice().fill(0.0);
-            }
-            simd::scatter(cpu, sizes.width, rows, dy, dx);
-        }
-        Device::Cuda(_) => return Err(no_training(OP)),
+        Device::Cpu(cpu) => simd::scatter(cpu, sizes.width, rows, dy, dx),
+        Device::Cuda(cuda) => cuda::scatter(cuda, sizes.width, rows, dy, dx)?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Rows over vectors.
 
+use super::Columns;
 use crate::buffer::{Buffer, Element};
 use crate::cpu::Cpu;
 use crate::cpu::rows::{ROWS, update};
@@ -58,4 +59,28 @@ pub(super) fn gather<T: Element>(cpu: &Cpu, width: usize, rows: &[usize], x: &Bu
 pub(super) fn scatter(cpu: &Cpu, width: usize, rows: &[usize], dy: &Buffer<f32>, dx: &mut Buffer<f32>) {
     let dx = Shared::new(dx.as_mut_slice());
     cpu.run(rows.len().div_ceil(ROWS), &Scatter { width, rows, dy: dy.as_slice(), dx });
+}
+
+struct Copy<'a> {
+    columns: Columns,
+    x: &'a [f32],
+    y: Shared<'a, f32>,
+}
+
+impl Work for Copy<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(&self, _: S, task: Task) {
+        let Columns { rows, width, from, to } = self.columns;
+        let first = task.task * ROWS;
+        for row in first..rows.min(first + ROWS) {
+            // SAFETY: every row belongs to one task.
+            let y = unsafe { self.y.part(row * to.0 + to.1, width) };
+            y.copy_from_slice(&self.x[row * from.0 + from.1..][..width]);
+        }
+    }
+}
+
+pub(super) fn copy_columns(cpu: &Cpu, columns: Columns, x: &Buffer<f32>, y: &mut Buffer<f32>) {
+    let y = Shared::new(y.as_mut_slice());
+    cpu.run(columns.rows.div_ceil(ROWS), &Copy { columns, x: x.as_slice(), y });
 }

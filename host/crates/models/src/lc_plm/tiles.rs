@@ -38,7 +38,7 @@ impl Tiles {
         tokens: usize,
     ) -> Result<Self, TensorError> {
         offsets.check_tokens("tiles", ids.len())?;
-        let (all, borders) = (ids.buffer().as_slice(), offsets.as_slice());
+        let (all, borders) = (ids.as_slice(), offsets.as_slice());
         let tile = |first: usize| {
             let end = all.len().min(first + tokens.max(1));
             let inside = borders.iter().filter(|border| (first + 1..end).contains(*border));

@@ -63,7 +63,7 @@ fn look_up(
     Ok(tape.record(y, move |gradients, mut dy| {
         let device = gradients.device();
         if let Some(still) = still {
-            let rows = ids.buffer().as_slice().iter().zip(dy.as_mut_slice().chunks_exact_mut(width));
+            let rows = ids.as_slice().iter().zip(dy.as_mut_slice().chunks_exact_mut(width));
             rows.filter(|(id, _)| **id == still).for_each(|(_, row)| row.fill(0.0));
         }
         let mut grad = table.take_gradient();

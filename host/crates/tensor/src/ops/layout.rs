@@ -1,9 +1,10 @@
-//! Rows of a matrix picked out, put among rows of zeros, or cut anew.
+//! Rows of a matrix picked out, put among rows of zeros, or cut anew; columns picked out, or matrices put side by side.
 
 use crate::error::{TensorError, in_op};
 use crate::tape::Tape;
 use crate::tensor::{Dtype, Tensor, Values};
-use pliant_kernels::ops::layout::{self, Sizes};
+use pliant_kernels::ops::layout::{self, Columns, Sizes};
+use std::ops::Range;
 
 const OP: &str = "gather_rows";
 
@@ -56,6 +57,63 @@ pub fn spread_rows(tape: &Tape, x: &Tensor, rows: &[usize], total: usize) -> Res
             Values::F32(dx) => gradients.add(slot, dx),
             Values::Bf16(_) => Ok(()),
         }
+    }))
+}
+
+/// The columns `[R,K]` of `x` `[R,C]` (f32) in a range.
+///
+/// # Errors
+/// [`TensorError`] when the range is outside of `x`, or `x` is not f32.
+pub fn columns(tape: &Tape, x: &Tensor, range: Range<usize>) -> Result<Tensor, TensorError> {
+    const OP: &str = "columns";
+    let (device, [rows, all], width) = (tape.device(), x.shape(), range.len());
+    let there = Columns { rows, width, from: (all, range.start), to: (width, 0) };
+    let mut y = device.scratch(rows * width);
+    layout::copy_columns(device, there, x.f32_of(OP, "matrix")?, &mut y).map_err(in_op(OP, [x.shape()]))?;
+    let y = Tensor::from_buffer([rows, width], y);
+    let wanted = tape.wants(OP, &[x], &[])?;
+    let Some(slot) = x.slot().filter(|_| wanted) else { return Ok(y) };
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        let mut dx = device.zeros(rows * all);
+        let back = Columns { rows, width, from: there.to, to: there.from };
+        layout::copy_columns(&device, back, &dy, &mut dx).map_err(in_op(OP, [[rows, all]]))?;
+        gradients.add(Some(slot), dx)
+    }))
+}
+
+/// Matrices `[R,C_i]` (f32) side by side: `[R,C_1+C_2+...]`.
+///
+/// # Errors
+/// [`TensorError`] when their rows are not as many, or they are not f32.
+pub fn beside(tape: &Tape, parts: &[&Tensor]) -> Result<Tensor, TensorError> {
+    const OP: &str = "beside";
+    let (device, rows) = (tape.device(), parts.first().map_or(0, |part| part.rows()));
+    let all = parts.iter().map(|part| part.columns()).sum();
+    let mut y = device.scratch(rows * all);
+    let (mut places, mut first) = (Vec::with_capacity(parts.len()), 0);
+    for part in parts {
+        let width = part.columns();
+        part.check_shape(OP, "part", [rows, width])?;
+        let there = Columns { rows, width, from: (width, 0), to: (all, first) };
+        layout::copy_columns(device, there, part.f32_of(OP, "part")?, &mut y)
+            .map_err(in_op(OP, [part.shape()]))?;
+        places.push((part.slot(), there));
+        first += width;
+    }
+    let y = Tensor::from_buffer([rows, all], y);
+    if !tape.wants(OP, parts, &[])? {
+        return Ok(y);
+    }
+    Ok(tape.record(y, move |gradients, dy| {
+        let device = gradients.device();
+        for (slot, there) in places.into_iter().filter(|(slot, _)| slot.is_some()) {
+            let mut part = device.scratch(rows * there.width);
+            let back = Columns { from: there.to, to: there.from, ..there };
+            layout::copy_columns(&device, back, &dy, &mut part).map_err(in_op(OP, [[rows, all]]))?;
+            gradients.add(slot, part)?;
+        }
+        Ok(())
     }))
 }
 

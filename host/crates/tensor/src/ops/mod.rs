@@ -41,7 +41,7 @@ pub use dropout::dropout;
 pub use elementwise::{add, distance, gate, gelu, logistic, multiply, relu, scale, tanh};
 pub use embedding::{TokenDropout, embedding, embedding_with_still_row};
 pub use layer_norm::{NormKind, layer_norm};
-pub use layout::{gather_rows, reshape, spread_rows};
+pub use layout::{beside, columns, gather_rows, reshape, spread_rows};
 pub use linear::{Epilogue, LinearPart, linear};
 pub use lstm::lstm;
 pub use mse::{mse, mse_over};

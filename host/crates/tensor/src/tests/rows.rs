@@ -116,3 +116,48 @@ fn stretches_of_a_frozen_matrix_share_its_memory() {
     };
     assert!(ops::linear(&tape, &x, &[part]).is_err());
 }
+
+#[test]
+fn columns_go_out_and_come_back_side_by_side() {
+    const COLUMNS: usize = 37;
+    const FIRST: usize = 5;
+    let device = Device::cpu(2).unwrap();
+    let x = numbers(TOKENS * COLUMNS, 23);
+    let ids: Vec<u32> = (0..TOKENS as u32).collect();
+    let offsets = crate::Offsets::new(&[0, TOKENS]).unwrap();
+    let run = |turned: bool| {
+        let table = Param::trainable(&device, Precision::F32, "x", &[TOKENS, COLUMNS], &x, ParamKind::Table);
+        let (table, tape) = (Arc::new(table.unwrap()), Tape::on(&device, Precision::F32));
+        let rows = ops::embedding(&tape, &Ids::new(&device, &ids), &offsets, &table, None).unwrap();
+        let (rows, target) = if turned {
+            let [head, tail] =
+                [0..FIRST, FIRST..COLUMNS].map(|range| ops::columns(&tape, &rows, range).unwrap());
+            (ops::beside(&tape, &[&tail, &head]).unwrap(), COLUMNS - FIRST + 3)
+        } else {
+            (rows, 3)
+        };
+        let targets = Ids::new(&device, &[target as u32; TOKENS]);
+        let loss = ops::cross_entropy(&tape, &rows, &targets).unwrap();
+        tape.backward(&loss).unwrap();
+        (rows.to_vec_f32(), table.grad())
+    };
+    let ((straight, gradient), (turned, back)) = (run(false), run(true));
+    for (straight, turned) in straight.chunks_exact(COLUMNS).zip(turned.chunks_exact(COLUMNS)) {
+        assert_eq!([&straight[FIRST..], &straight[..FIRST]].concat(), turned);
+    }
+    assert!(gradient.iter().any(|value| value.abs() > 1e-3));
+    // The loss adds up the same numbers in another order.
+    assert!(gradient.iter().zip(&back).all(|(one, other)| (one - other).abs() < 1e-7));
+}
+
+#[test]
+fn columns_outside_and_rows_that_are_not_as_many_are_refused() {
+    let device = Device::cpu(1).unwrap();
+    let tape = Tape::on(&device, Precision::F32);
+    let of = |rows: usize| Tensor::from_f32(&device, [rows, 3], &vec![0.0; rows * 3]).unwrap();
+    let outside = ops::columns(&tape, &of(2), 1..4).unwrap_err();
+    let outside = std::error::Error::source(&outside).unwrap().to_string();
+    assert!(outside.contains("end of the columns 4 is outside 0..4"), "{outside}");
+    let rows = ops::beside(&tape, &[&of(2), &of(1)]).unwrap_err().to_string();
+    assert!(rows.contains("[1, 3]") && rows.contains("[2, 3]"), "{rows}");
+}
