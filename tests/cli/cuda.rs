@@ -359,12 +359,24 @@ fn every_kernel_agrees_with_the_processor_through_its_launch() {
         assert!(!said.contains(": 20 columns"), "{said}");
         ended.code(0);
     }
-    let ended = bench.run(&["kernels", "check", "--gpu-attention", "tensor-cores"]).go().code(0);
-    assert!(ended.text().contains("attention by tensor cores") && ended.text().contains(" 0 disagree"));
-    let ended = bench.run(&["kernels", "check", "--all"]).go().code(0);
-    for op in pliant_kernels::cuda::SOURCES.iter().map(|source| source.op) {
-        assert!(ended.text().contains(&format!("\n{op}: ")), "{op}");
+    let [all, tensor_cores] =
+        [&["kernels", "check", "--all"][..], &["kernels", "check", "--gpu-attention", "tensor-cores"]];
+    let launched = [all, tensor_cores].map(|words| {
+        let log = bench.scratch.path("launches.log").display().to_string();
+        let ended = bench.run(words).env("PLIANT_STANDIN_LOG", &log).go().code(0);
+        assert!(ended.text().contains(" 0 disagree"));
+        (ended.text(), bench.calls("launches.log"))
+    });
+    assert!(launched[1].0.contains("attention by tensor cores"));
+    for source in pliant_kernels::cuda::SOURCES {
+        assert!(launched[0].0.contains(&format!("\n{}: ", source.op)), "{}", source.op);
     }
+    let kernels = pliant_kernels::cuda::SOURCES.iter().flat_map(|source| source.kernels);
+    let missed: Vec<&str> = kernels
+        .map(|kernel| kernel.name)
+        .filter(|name| launched.iter().all(|(_, count)| count(name) == 0))
+        .collect();
+    assert!(missed.is_empty(), "never checked: {missed:?}");
     bench.run(&["kernels", "check", "--device", "cpu"]).go().code(2);
 }
 

@@ -76,9 +76,11 @@ fn attentions(extent: Extent, cases: &mut Vec<Case>) {
     for head_width in some(extent, &[8, 16, 24, 32, 64, 128, 40]) {
         for precision in PRECISIONS {
             let what = format!("head width {head_width} {}", precision.name());
-            cases.push(case("attention", what.clone(), move |device| {
-                attention(device, head_width, precision)
-            }));
+            for out in PRECISIONS {
+                cases.push(case("attention", format!("{what} to {}", out.name()), move |device| {
+                    attention(device, head_width, (precision, out))
+                }));
+            }
             cases.push(case("attention", format!("{what} alone and in a pack"), move |device| {
                 attention_alone(device, head_width, precision)
             }));
@@ -91,13 +93,13 @@ fn attend(
     device: &Device,
     sizes: attention::Sizes,
     lengths: &[usize],
-    precision: Precision,
+    (precision, out): (Precision, Precision),
     [q, k, v]: &[Vec<f32>; 3],
 ) -> Result<Vec<f32>, KernelError> {
     let [q, k, v] = [q, k, v].map(|values| Operand::new(device, precision, values));
     let offsets = offsets(lengths);
     let tokens: usize = lengths.iter().sum();
-    let mut out = Operand::room(device, precision, tokens * sizes.width());
+    let mut out = Operand::room(device, out, tokens * sizes.width());
     let operands = (q.input(), k.input(), v.input());
     attention::forward(device, sizes, &offsets, operands, out.output(), None)?;
     Ok(out.to_vec())
@@ -112,27 +114,27 @@ fn attention_inputs(sizes: attention::Sizes, tokens: usize) -> [Vec<f32>; 3] {
     })
 }
 
-fn attention(device: &Device, head_width: usize, precision: Precision) -> Outcomes {
+fn attention(device: &Device, head_width: usize, types: (Precision, Precision)) -> Outcomes {
     let sizes = attention::Sizes { heads: 3, head_width };
     let inputs = attention_inputs(sizes, LENGTHS.iter().sum());
-    let out = attend(device, sizes, &LENGTHS, precision, &inputs)?;
-    let tolerance = match precision {
+    let out = attend(device, sizes, &LENGTHS, types, &inputs)?;
+    let tolerance = match types.0 {
         Precision::F32 => attention::TOLERANCE,
         Precision::Bf16 | Precision::Int8 => attention::TOLERANCE_BF16,
     };
-    Ok(vec![near("out", out, rounded(tolerance, precision))])
+    Ok(vec![near("out", out, rounded(tolerance, types.1))])
 }
 
 /// What a device gives a sequence alone, less what it gives it in a pack: nothing but zeros.
 fn attention_alone(device: &Device, head_width: usize, precision: Precision) -> Outcomes {
     let sizes = attention::Sizes { heads: 3, head_width };
     let inputs = attention_inputs(sizes, LENGTHS.iter().sum());
-    let together = attend(device, sizes, &LENGTHS, precision, &inputs)?;
+    let together = attend(device, sizes, &LENGTHS, (precision, precision), &inputs)?;
     let (borders, mut differences) = (offsets(&LENGTHS), Vec::new());
     for pair in borders.windows(2) {
         let part = pair[0] * sizes.width()..pair[1] * sizes.width();
         let own = inputs.each_ref().map(|values| values[part.clone()].to_vec());
-        let alone = attend(device, sizes, &[pair[1] - pair[0]], precision, &own)?;
+        let alone = attend(device, sizes, &[pair[1] - pair[0]], (precision, precision), &own)?;
         differences.extend(different(&alone, &together[part]));
     }
     Ok(vec![Outcome { what: "bits", values: differences, tolerance: None }])
@@ -315,6 +317,21 @@ fn layouts(cases: &mut Vec<Case>) {
             Ok(vec![Outcome { what: "y", values: y.to_vec(), tolerance: None }])
         }));
     }
+    cases.push(case("layout", "rows put back".to_owned(), |device| {
+        let sizes = layout::Sizes { rows: 40, width: 67 };
+        let rows = [39, 0, 7, 21, 20];
+        let dy = device.upload(&numbers(24, rows.len() * sizes.width));
+        let mut dx = device.scratch(sizes.rows * sizes.width);
+        layout::scatter_rows(device, sizes, &rows, &dy, &mut dx, false)?;
+        Ok(vec![Outcome { what: "dx", values: dx.as_slice().to_vec(), tolerance: None }])
+    }));
+    cases.push(case("layout", "columns".to_owned(), |device| {
+        let columns = layout::Columns { rows: 40, width: 33, from: (67, 9), to: (50, 17) };
+        let x = device.upload(&numbers(25, columns.rows * columns.from.0));
+        let mut y = device.zeros(columns.rows * columns.to.0);
+        layout::copy_columns(device, columns, &x, &mut y)?;
+        Ok(vec![Outcome { what: "y", values: y.as_slice().to_vec(), tolerance: None }])
+    }));
 }
 
 fn linears(extent: Extent, cases: &mut Vec<Case>) {
