@@ -121,9 +121,12 @@ fn tables_of_proteins(scratch: &Scratch) {
     let bad = predict("bad.csv", &[]).code(65).stderr;
     assert!(bad.contains("bad.csv:3 b") && bad.contains("--on-error skip"), "{bad}");
     assert_eq!(told("bad.csv", &["--on-error", "skip"]).lines().count(), 4);
-    // FASTA is FASTA whatever its name.
+    // FASTA is FASTA whatever its name, and has no columns.
     scratch.write("fasta.tsv", ">p0\nMKV\n");
     assert_eq!(told("fasta.tsv", &[]).lines().count(), 3);
+    let unused = "fasta.tsv: read as FASTA, so --sequence-column and --id-column are not used for it";
+    assert!(!predict("fasta.tsv", &[]).code(0).stderr.contains(unused));
+    assert!(predict("fasta.tsv", &["--id-column", "id"]).code(0).stderr.contains(unused));
 }
 
 /// Of proteins that are all but the same, a head learns what makes the difference where its numbers are of one scale.
@@ -156,8 +159,14 @@ fn proteins_that_are_much_alike_are_told_apart_by_numbers_of_one_scale() {
         scratch.run(&[&words[..], &["--out", "e.json"]].concat()).go().code(0);
         json(&scratch, "e.json")["measures"]["r2"]["value"].as_f64().unwrap()
     };
-    let [plain, standardized] = [told("plain", &[]), told("scaled", &["--set", "head.standardize=true"])];
-    assert!(plain < 0.2 && standardized > 0.7, "{plain} {standardized}");
+    // Weights that are learnt move the vectors away from the scale they had.
+    for (pooling, least) in [("mean", 0.7), ("attention", 0.4)] {
+        let pooled = format!("head.pooling={pooling}");
+        let more = ["--set", pooled.as_str(), "--set", "head.standardize=true"];
+        let [plain, standardized] = [(&more[..2], "plain"), (&more, "scaled")]
+            .map(|(more, out)| told(&format!("{out}_{pooling}"), more));
+        assert!(plain < 0.2 && standardized > least, "{pooling}: {plain} {standardized}");
+    }
     let words =
         ["finetune", "--task", "residue", "--train", "t.tsv", "--label-column", "sequence", "--letters"];
     let more = ["AKLW", "--model", "composition", "--out", "r", "--set", "head.standardize=true"];

@@ -1,10 +1,11 @@
 """Whether a GPU computes what the processor does, and the same whatever else it computes; see run.sh."""
 
+import json
 import shutil
 
 from program import array, least_cosine
 from report import say
-from shapes import FIXTURES, WAYS
+from shapes import FIXTURES, SMALL, WAYS
 
 FAMILIES = ["esm2_tiny_random", "lc_plm_tiny_random", "plus_rnn_tiny_random"]
 
@@ -26,10 +27,11 @@ def check(pliant, report):
 
 
 def families(pliant, report):
-    """Small models of three families."""
+    """Small models of all families."""
     ecoli = FIXTURES / "fasta" / "ecoli20.fasta"
-    for family in FAMILIES:
-        embed = ["embed", ecoli, "--model", FIXTURES / "models" / family, "--out"]
+    models = {family: FIXTURES / "models" / family for family in FAMILIES} | made(pliant)
+    for family, model in models.items():
+        embed = ["embed", ecoli, "--model", model, "--out"]
         pliant.run(*embed, "cpu.npz", "--device", "cpu")
         wanted = array(pliant.file("cpu.npz"), "embeddings")
         for products, attention in WAYS:
@@ -46,6 +48,15 @@ def families(pliant, report):
             pliant.run(command, ecoli, "--model", twin, "--device", device, "--long", "truncate", "--out", f"{device}.npz")
         far = abs(array(pliant.file("cuda.npz"), name) - array(pliant.file("cpu.npz"), name)).max()
         report.check(f"{command}: largest distance", far <= 1e-3, f"{far:.2e}")
+
+
+def made(pliant):
+    """Folders of models made here."""
+    for name, config in SMALL.items():
+        file = pliant.file(f"{name}.json")
+        file.write_text(json.dumps(config))
+        pliant.run("model", "new", "--config", file, "--seed", "7", "--out", pliant.file(name))
+    return {name: pliant.file(name) for name in SMALL}
 
 
 def one_way(pliant, report, way, words, wanted):

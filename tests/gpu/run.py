@@ -50,7 +50,7 @@ def guarded(report, pliant, name, work):
     begin = time.time()
     try:
         work()
-    except (Failed, OSError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (Failed, ImportError, OSError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         report.check(f"{name}:", False, f"{type(error).__name__}: {error}")
         return False
     say(f"-- {name}: {time.time() - begin:.1f} s, {pliant.left():.0f} s left")

@@ -9,7 +9,7 @@
 #
 #   doctor     the libraries that are found, kernels compiled, one result of every operation
 #   check      every operation against the processor and against itself, by each way of products and attention
-#   families   three small models, f32 and bf16: numbers against the processor, bytes against other packs
+#   families   a small model of every family, f32 and bf16: numbers against the processor, bytes against other packs
 #   speed      each shape: against the processor, against other packs, tokens a second; 650M first
 #   times      time of each kernel and product in a few packs of 650M, by events around them, beside what arithmetic says
 #              (kernels/README.md)

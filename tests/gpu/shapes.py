@@ -53,6 +53,15 @@ TINY = {
     "3B": Shape(esm2(1, 64, 1), 300, 0, 1, plain=False),
 }
 
+# Small models of the families that have no fixture, to compare with the processor.
+SMALL = {
+    "plus_tfm": {"model_type": "TFM", "num_layers": 2, "hidden_dim": 32, "num_heads": 2, "feedforward_dim": 64,
+                 "pos_encode": True, "max_len": 1026, "dropout": 0.1},
+    "p_elmo": {"model_type": "RNN", "rnn_type": "B", "num_layers": 2, "hidden_dim": 16, "lm_proj_dim": 24,
+               "embedding_dim": 12, "lm": {"num_layers": 2, "hidden_dim": 24}},
+    "p_elmo_lm": {"model_type": "RNN", "rnn_type": "TFR", "num_layers": 2, "hidden_dim": 16},
+}
+
 # bf16 with 32-bit sums, dense, TFLOP/s by the maker's data sheets.
 NOMINAL = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312, "L40S": 362, "A10G": 70, "L4": 121, "RTX 4090": 165}
 

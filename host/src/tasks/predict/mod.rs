@@ -81,7 +81,7 @@ fn of_proteins(
         start,
         task: "predict",
         plan: &plan.run,
-        sources: sources(plan, asked)?,
+        sources: sources(plan, asked, print)?,
         output: asked.output(layer),
         masks: Masks::None,
     };
@@ -123,7 +123,7 @@ fn of_proteins(
 }
 
 /// The inputs; those called as tables are, and not written as FASTA, are read as such.
-fn sources(plan: &PredictPlan, asked: &Asked) -> anyhow::Result<Vec<Source>> {
+fn sources(plan: &PredictPlan, asked: &Asked, print: &Printer) -> anyhow::Result<Vec<Source>> {
     let mut columns = asked.sequence_columns();
     if let Some(name) = &plan.sequence_column {
         columns.sequence = vec![name.clone()];
@@ -132,9 +132,18 @@ fn sources(plan: &PredictPlan, asked: &Asked) -> anyhow::Result<Vec<Source>> {
         (columns.id, columns.must_be_named) = (vec![plan.id_columns.clone()], true);
     }
     let columns = Arc::new(columns);
+    let named = plan.sequence_column.is_some() || !plan.id_columns.is_empty();
     let of = |source: Source| {
-        let is_table = Separator::is_of_table(source.name()) && !Proteins::is_fasta(&source)?;
-        Ok(if is_table { source.as_table(&columns) } else { source })
+        if Separator::is_of_table(source.name()) && !Proteins::is_fasta(&source)? {
+            return Ok(source.as_table(&columns));
+        }
+        if named {
+            print.note(&format!(
+                "{}: read as FASTA, so --sequence-column and --id-column are not used for it",
+                source.name()
+            ));
+        }
+        Ok(source)
     };
     Source::from_arguments(&plan.run.inputs)?.into_iter().map(of).collect()
 }
