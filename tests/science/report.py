@@ -140,6 +140,9 @@ chose a setting was never what it is examined with, but two had been examined on
 mean of the training examples, or no correlation.
 
 {table(head, rows)}
+
+Composition tells the trivial answer for membranes, as it knows of a residue its letter and the length of the protein alone: of
+every letter at least 0.81 of the residues that are learnt from are inside.
 """
 
 
