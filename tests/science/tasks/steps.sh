@@ -73,18 +73,20 @@ task() {
         from+=(--set head.pairs=alignment)
     fi
     # An encoder that learns as fast as the head forgets what it was taught before the head tells many classes of long proteins
-    # apart: of held-out training examples AUROC is 0.53 after an epoch of one partition, and 0.74 at a tenth of the rate.
+    # apart: of held-out training examples AUROC is 0.53 after an epoch of one partition, and 0.74 at a tenth of the rate. One
+    # with random weights has found no class of any protein after two epochs at the whole rate.
     if [[ $name == localization && $beginning != composition ]]; then
-        from+=(--set run.batch=16)
+        from+=(--set run.batch=16 --set tuning.encoder_rate=0.1)
     fi
-    # Vectors of mutants of one protein differ by 0.004 in numbers of 0.1. The loss of training examples is that of their mean after
-    # 217 steps at the whole rate and after 311 at a tenth; linear regression on standardized vectors of the encoder as it was pretrained has a Spearman
-    # correlation of 0.63 with validation examples.
+    # Vectors of mutants of one protein differ by 0.004 in numbers of 0.1. The loss of training examples is that of their mean
+    # after 217 steps at the whole rate and after 311 at a tenth; linear regression on standardized vectors of the encoder as it
+    # was pretrained has a Spearman correlation of 0.63 with validation examples. An encoder that learns at the whole rate takes
+    # its vectors off their scale: with random weights the loss of training examples is 79 to 672 in the first 26 steps.
     if [[ $name == fluorescence ]]; then
         from+=(--set head.standardize=true)
-    fi
-    if [[ $name == localization || $name == fluorescence ]] && [[ $beginning == pretrained ]]; then
-        from+=(--set tuning.encoder_rate=0.1)
+        if [[ $beginning != composition ]]; then
+            from+=(--set tuning.encoder_rate=0.1)
+        fi
     fi
     if [[ ! -s $out/head.json ]]; then
         "$PLIANT" finetune --task "$name" --config "$here/tasks/finetune.toml" "${learnt[@]}" "${from[@]}" \
