@@ -133,7 +133,7 @@ def seven_tasks(runs):
 
 A PLUS-RNN of 3 layers and width 256, pretrained on hidden residues of the allowed sequences and then with pairs of
 families (`plus/`), its twin that begins each task with random weights, and a head on the composition of proteins. All
-training examples, the encoder learns too, 3 epochs or until one is worse (`tasks/`), of localization in smaller batches.
+training examples, the encoder learns too, 3 epochs or until one is no better (`tasks/`), of localization in smaller batches.
 The encoder learns at a tenth of the head's rate in localization, where the pretrained one was seen to forget at the whole of
 it, and in fluorescence, where vectors are standardized too, as nothing was learnt of them as they are. What ended a training
 or chose a setting was never what it is examined with, but some had been examined once before: localization at the whole rate
