@@ -62,7 +62,7 @@ examples() {
 # Trains one task from one beginning, and examines what it has learnt.
 task() {
     local name=$1 beginning=$2 out=$work/tasks/$1.$2
-    local learnt examined from asked=()
+    local learnt examined from
     examples "$name"
     case $beginning in
         pretrained) from=(--model "$work/plus") ;;
@@ -71,7 +71,7 @@ task() {
             [[ -s $work/plus_random/model.safetensors ]] ||
                 "$PLIANT" model new --config "$here/plus/plus_rnn.config.json" --seed 1 --out "$work/plus_random"
             from=(--model "$work/plus_random" --tune frozen --set run.epochs=20)
-            asked=(--model "$work/plus_random")
+            examined+=(--model "$work/plus_random")
             ;;
         composition) from=(--model composition --tune frozen --set run.epochs=20) ;;
     esac
@@ -99,7 +99,7 @@ task() {
             --out "$out" --resume
     fi
     if [[ ! -s $out.scores.json ]]; then
-        "$PLIANT" evaluate --task "$name" "${examined[@]}" --head "$out" "${asked[@]}" --out "$out.scores.json"
+        "$PLIANT" evaluate --task "$name" "${examined[@]}" --head "$out" --out "$out.scores.json"
     fi
 }
 

@@ -1,5 +1,5 @@
-// Rows of a matrix picked out or put back, of which one block takes one, and columns copied, of which one thread takes a number; the
-// contract stands in mod.rs.
+// Rows of a matrix picked out or put back, of which one block takes one, and columns copied, of which one thread takes a
+// number; the contract stands in mod.rs.
 #include "common.cuh"
 
 template <typename T>
